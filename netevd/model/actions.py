@@ -1,0 +1,79 @@
+"""What comes out of the core: a closed union. Whoever adds one, adds its arm in worker.perform."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from netevd.model.event import Event
+from netevd.model.inputs import Hook
+
+
+@frozen(slots=True)
+class Publish:
+    """Tell every sink (log, metrics, stream) of this event."""
+
+    event: Event
+
+
+@frozen(slots=True)
+class StartRun:
+    """Have the runner start one script for one event."""
+
+    run: int
+    hook: Hook
+    event: Event
+    values: tuple[tuple[str, str], ...]
+    """Variables of the script; the runner adds PATH, NETEVD_SCRIPT_PATH and its marker."""
+
+
+@frozen(slots=True)
+class SignalRun:
+    """Have the runner signal every process of a run."""
+
+    run: int
+    which: str
+    """TERM or KILL."""
+
+
+@frozen(slots=True)
+class EndRun:
+    """A run is over: record it. Sent once for each StartRun."""
+
+    run: int
+    hook: Hook
+    event: Event
+    result: str
+    """ok, failed (exit code not 0 or a signal), timeout, refused, lost."""
+    status: int | None
+    """Exit code or minus signal number; None when it never started or was lost."""
+    duration_s: float
+    cpu_s: float
+    leftovers: int
+    reason: str = ""
+
+
+@frozen(slots=True)
+class RequestDump:
+    """Ask the helper for a fresh dump of all links and then all addresses."""
+
+    dump: int
+
+
+@frozen(slots=True)
+class Note:
+    """One log line."""
+
+    level: str
+    """trace, debug, info, warn or error."""
+    message: str
+    fields: dict[str, str | int | float | bool] = field(factory=dict)
+
+
+@frozen(slots=True)
+class Ready:
+    """The first dump is known and announced."""
+
+
+Action: TypeAlias = Publish | StartRun | SignalRun | EndRun | RequestDump | Note | Ready

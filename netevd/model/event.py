@@ -1,0 +1,54 @@
+"""The event: something that means something to people, with the link before and after it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from netevd.model.address import Address
+from netevd.model.snapshot import Snapshot
+
+
+class EventType(StrEnum):
+    """Every event type; each has a script directory `TYPE.d`."""
+
+    LINK_ADDED = "link-added"
+    LINK_REMOVED = "link-removed"
+    LINK_RENAMED = "link-renamed"
+    LINK_CHANGED = "link-changed"
+    CARRIER = "carrier"
+    NO_CARRIER = "no-carrier"
+    OFF = "off"
+    DORMANT = "dormant"
+    DEGRADED_CARRIER = "degraded-carrier"
+    DEGRADED = "degraded"
+    ENSLAVED = "enslaved"
+    ROUTABLE = "routable"
+    ADDRESS_ADDED = "address-added"
+    ADDRESS_REMOVED = "address-removed"
+    ADDRESS_USABLE = "address-usable"
+    ADDRESS_DEPRECATED = "address-deprecated"
+
+
+@frozen(slots=True)
+class Event:
+    """One event of one link."""
+
+    sequence: int
+    """Grows by one, never used again."""
+    type: EventType
+    time_ns: int
+    """Wall clock when the kernel message was read, nanoseconds since 1970."""
+    after: Snapshot
+    """The link after the change; for link-removed the last that was known of it."""
+    before: Snapshot | None
+    """The link before the change; None when it was not known before."""
+    lane: int
+    """Number of the link's incarnation: the same ifindex after a removal has another lane."""
+    backend: str = "kernel"
+    """Source of the fact."""
+    initial: bool = False
+    """Announced because the daemon started, not because something changed."""
+    address: Address | None = None
+    """Subject of an address event."""

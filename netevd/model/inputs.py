@@ -1,0 +1,150 @@
+"""What goes into the core: a closed union. Whoever adds one, adds its arm in core.engine."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from netevd.model.address import Address
+from netevd.model.link import IfIndex, Link
+
+
+@frozen(slots=True)
+class Now:
+    """One moment on both clocks; handed in, because the core reads none."""
+
+    monotonic: float
+    """Seconds, CLOCK_MONOTONIC."""
+    wall_ns: int
+    """Nanoseconds since 1970."""
+
+
+@frozen(slots=True)
+class LinkSeen:
+    """The kernel said RTM_NEWLINK."""
+
+    link: Link
+    dump: int = 0
+    """Number of the dump this is part of, 0 for an event."""
+
+
+@frozen(slots=True)
+class LinkGone:
+    """The kernel said RTM_DELLINK."""
+
+    ifindex: IfIndex
+
+
+@frozen(slots=True)
+class AddressSeen:
+    """The kernel said RTM_NEWADDR."""
+
+    address: Address
+    dump: int = 0
+    """Number of the dump this is part of, 0 for an event."""
+
+
+@frozen(slots=True)
+class AddressGone:
+    """The kernel said RTM_DELADDR."""
+
+    address: Address
+
+
+@frozen(slots=True)
+class DumpEnded:
+    """
+    Everything of one dump was handed in, and every event that the kernel queued before its end.
+    """
+
+    dump: int
+    consistent: bool
+    """False: interrupted or refused, it has to be repeated."""
+
+
+@frozen(slots=True)
+class Overran:
+    """The kernel dropped messages; what changed meanwhile is not known until the next dump."""
+
+
+@frozen(slots=True)
+class HelperConnected:
+    """A (new) helper forwards kernel messages from here on; nothing before it is in flight."""
+
+
+@frozen(slots=True)
+class Hook:
+    """One file of a script directory, as the runner sees it."""
+
+    entry: int
+    """The runner's number for it."""
+    event: str
+    """Event type whose directory holds it."""
+    name: str
+    path: str
+    runnable: bool
+    reason: str
+    """Why it is skipped; "" for a runnable one."""
+
+
+@frozen(slots=True)
+class HooksListed:
+    """The runner's whole script table, in running order."""
+
+    hooks: tuple[Hook, ...]
+
+
+@frozen(slots=True)
+class RunStarted:
+    """The run's first process exists."""
+
+    run: int
+
+
+@frozen(slots=True)
+class RunRefused:
+    """The run was not started."""
+
+    run: int
+    reason: str
+
+
+@frozen(slots=True)
+class RunFinished:
+    """The run and all it started is gone."""
+
+    run: int
+    status: int
+    """Exit code, or minus the signal number."""
+    duration_s: float
+    cpu_s: float
+    leftovers: int
+    """Processes that outlived the first one and were killed."""
+
+
+@frozen(slots=True)
+class RunnerLost:
+    """The runner died; its scripts were killed."""
+
+
+@frozen(slots=True)
+class RunnerConnected:
+    """A (new) runner takes runs."""
+
+
+@frozen(slots=True)
+class Tick:
+    """The deadline that the engine asked for has come."""
+
+
+@frozen(slots=True)
+class Stopping:
+    """The daemon stops: start nothing more."""
+
+
+Input: TypeAlias = (
+    LinkSeen | LinkGone | AddressSeen | AddressGone | DumpEnded | Overran | HelperConnected
+    | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
+    | Tick | Stopping
+)  # fmt: skip

@@ -1,0 +1,477 @@
+"""
+Every message that crosses a role boundary, its field checks, and how it is packed.
+
+Pure: no sockets, no clock, no environment. One packet is one msgpack array whose first element is
+the tag; positions are the schema, so there are no duplicate or unknown keys to argue about.
+Whatever does not decode to exactly one of the types of its channel is a `ProtocolViolation`, and
+the receiver ends its peer or itself. netevd (the unprivileged side) sees this module and nothing
+else of privsep.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from typing import Annotated, Final, Generic, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+VERSION: Final = 1
+"""Spoken in `Hello`; both ends come from one installation, so any difference is a violation."""
+
+PACKET_LIMIT: Final = 192 * 1024
+"""Bytes in one packet at most (ARCHITECTURE.md section 2)."""
+
+ENVIRONMENT_LIMIT: Final = 96 * 1024
+"""Bytes of all variables of one run at most, names and separators included."""
+
+IFNAME_LIMIT: Final = 15
+"""Bytes of an interface name. Source: IFNAMSIZ minus the NUL, linux/if.h."""
+
+
+class ProtocolViolation(Exception):
+    """A peer sent what its channel does not allow. The peer is ended; nothing is retried."""
+
+
+Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9-]*\Z")]
+Text = Annotated[str, Meta(max_length=4096)]
+Path = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00\n]*\Z")]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What all messages share: immutable, positional, closed."""
+
+
+# --- feed: helper -> worker ------------------------------------------------------------------
+
+
+LINKS: Final = 0
+"""Event socket of links, addresses (their order against each other matters)."""
+ROUTES: Final = 1
+"""Event socket of routes: a storm of them cannot overrun the link socket."""
+
+Source = Annotated[int, Meta(ge=0, le=1)]
+
+
+class Datagrams(Message, tag=1):
+    """Kernel messages as they were received, oldest first."""
+
+    source: Source
+    parts: list[bytes]
+
+
+class Overrun(Message, tag=2):
+    """The kernel dropped messages of this socket; every loss lies before this marker."""
+
+    source: Source
+
+
+class DumpPart(Message, tag=3):
+    """One datagram of the answer to a dump request."""
+
+    dump: Id
+    data: bytes
+
+
+class DumpFinished(Message, tag=4):
+    """The dump is complete and every event queued before its end was forwarded before this."""
+
+    dump: Id
+    errno: Small
+    """0, or the kernel's error number (netlink(7), NLMSG_ERROR)."""
+    interrupted: bool
+    """NLM_F_DUMP_INTR was set: the dump is not consistent and has to be repeated."""
+
+
+FeedMessage: TypeAlias = Datagrams | Overrun | DumpPart | DumpFinished
+
+
+# --- rpc: worker <-> helper ------------------------------------------------------------------
+
+
+class Hello(Message, tag=20):
+    """First request of a worker; anything before it is a violation."""
+
+    version: Small
+
+
+class Dump(Message, tag=21):
+    """Ask for everything the kernel knows of one kind; parts come on feed."""
+
+    dump: Id
+    kind: Annotated[str, Meta(pattern=r"^(links|addresses)\Z")]
+
+
+class Ping(Message, tag=22):
+    """Ask whether the helper answers."""
+
+    number: Id
+
+
+Request: TypeAlias = Hello | Dump | Ping
+
+
+class Done(Message, tag=30):
+    """The request was accepted."""
+
+
+class Denied(Message, tag=31):
+    """The policy said no; expected, and not a violation."""
+
+    reason: Text
+
+
+Reply: TypeAlias = Done | Denied
+
+
+# --- scripts: worker <-> runner --------------------------------------------------------------
+
+
+class Run(Message, tag=40):
+    """Start one script with these variables."""
+
+    id: Id
+    entry: Id
+    values: list[tuple[str, str]]
+
+
+class Signal(Message, tag=41):
+    """Send a signal to every process of a run."""
+
+    id: Id
+    which: Annotated[str, Meta(pattern=r"^(TERM|KILL)\Z")]
+
+
+class Forget(Message, tag=42):
+    """The worker has recorded the end of this run; its pipes and status may go."""
+
+    id: Id
+
+
+class Running(Message, tag=43):
+    """Ask for the runner's incarnation and every run that was not forgotten."""
+
+
+class Rescan(Message, tag=44):
+    """Read the script directories again and answer with `Entries`."""
+
+
+ScriptsRequest: TypeAlias = Run | Signal | Forget | Running | Rescan
+
+
+class Started(Message, tag=50):
+    """The run's first process exists. Carries two descriptors: stdout and stderr read ends."""
+
+    id: Id
+    pid: Id
+
+
+class Refused(Message, tag=51):
+    """The run was not started, and why."""
+
+    id: Id
+    reason: Text
+
+
+class Finished(Message, tag=52):
+    """The run and everything it started is gone."""
+
+    id: Id
+    status: Annotated[int, Meta(ge=-64, le=255)]
+    """Exit code, or minus the signal number that ended the first process."""
+    duration: Annotated[float, Meta(ge=0)]
+    """Seconds from spawn to the end of the first process."""
+    cpu: Annotated[float, Meta(ge=0)]
+    """Seconds of user and system time of the first process and what it waited for."""
+    leftovers: Small
+    """Processes that outlived the first one and were killed."""
+
+
+class Known(Message, tag=53):
+    """One run the runner has not forgotten. Carries its two pipes, like `Started`."""
+
+    id: Id
+    ended: Finished | None
+
+
+class Incarnation(Message, tag=54):
+    """Answer to `Running`, sent after the `Known` of each run."""
+
+    incarnation: Annotated[str, Meta(min_length=8, max_length=64)]
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One file of a script directory."""
+
+    id: Id
+    """Never reused while the runner lives; a changed file gets a new one."""
+    event: Word
+    """Event type whose directory holds the file."""
+    name: Text
+    """File name, undecodable bytes escaped."""
+    path: Text
+    """Path of the file as it will be run, undecodable bytes escaped."""
+    runnable: bool
+    reason: Text
+    """Why the file is skipped; empty for a runnable one."""
+
+
+class Entries(Message, tag=55):
+    """
+    The script table, in the order in which scripts of one event run. A long table comes in
+    several messages; the one with `more` unset completes it.
+    """
+
+    entries: list[Entry]
+    more: bool
+
+
+ScriptsReply: TypeAlias = Started | Refused | Finished | Known | Incarnation | Entries
+
+
+# --- lead: supervisor <-> helper and runners -------------------------------------------------
+
+
+class Peer(Message, tag=60):
+    """Fresh sockets of a new worker: feed and rpc for the helper, scripts for a runner."""
+
+
+class End(Message, tag=61):
+    """Stop in good order."""
+
+
+class Ready(Message, tag=62):
+    """The role has its identity and sandbox and serves."""
+
+
+Lead: TypeAlias = Peer | End
+LeadReply: TypeAlias = Ready
+
+
+# --- control: supervisor <-> worker ----------------------------------------------------------
+
+
+class Configure(Message, tag=70):
+    """Carries one descriptor: the sealed configuration."""
+
+    generation: Id
+    dry_run: bool
+    observe: bool
+    """The caller can't change users: everything runs as the caller."""
+    forced_buffers: bool
+    """Event sockets got their full buffer (needs CAP_NET_ADMIN)."""
+
+
+class HelperPeer(Message, tag=71):
+    """Carries two descriptors: feed and rpc of a new helper."""
+
+
+class RunnerPeer(Message, tag=72):
+    """Carries one descriptor: the scripts socket of a new runner of this identity."""
+
+    runner: Small
+
+
+class Liveness(Message, tag=73):
+    """Ask the worker, and through it the helper, for a sign of life."""
+
+    number: Id
+
+
+class Stop(Message, tag=74):
+    """Start no more runs, wait for those that are running, end."""
+
+
+Control: TypeAlias = Configure | HelperPeer | RunnerPeer | Liveness | Stop
+
+
+class Prepared(Message, tag=80):
+    """The worker has imported everything and is confined."""
+
+
+class Serving(Message, tag=81):
+    """The first dump is known, the script table too: events are handled from here on."""
+
+    status: Text
+    """One line for `systemctl status`."""
+
+
+class Alive(Message, tag=82):
+    """Answer to `Liveness`: the worker runs and the helper answered its ping."""
+
+    number: Id
+
+
+ControlReply: TypeAlias = Prepared | Serving | Alive
+
+
+# --- reader -> supervisor --------------------------------------------------------------------
+
+
+class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a runner becomes before it starts anything."""
+
+    user: Text
+    """Name for messages only."""
+    uid: Small
+    gid: Small
+    groups: list[Small]
+
+
+class Launch(Message, tag=90):
+    """What the privileged side needs of a checked configuration, resolved to numbers."""
+
+    runners: list[Identity]
+    directories: list[Path]
+    """Roots of script directories, the first one wins over the later ones."""
+    log_level: Annotated[str, Meta(pattern=r"^(trace|debug|info|warn|error)\Z")]
+    log_format: Annotated[str, Meta(pattern=r"^(text|json)\Z")]
+    script_timeout: Annotated[float, Meta(gt=0)]
+    output_limit: Small
+
+
+class Rejected(Message, tag=91):
+    """The configuration has problems; one line each, `file:line:column: problem`."""
+
+    problems: list[str]
+
+
+Verdict: TypeAlias = Launch | Rejected
+
+
+# --- packing -----------------------------------------------------------------------------------
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def pack(message: Message) -> bytes:
+    """Return the packet of a message."""
+    return _encoder.encode(message)
+
+
+T = TypeVar("T")
+
+
+class Codec(Generic[T]):
+    """Unpacks the packets of one direction of one channel."""
+
+    def __init__(self, union: object) -> None:
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(union)  # type: ignore[arg-type]
+
+    def unpack(self, packet: bytes) -> T:
+        """Return the typed value of one packet. Raises: ProtocolViolation."""
+        if not packet or len(packet) > PACKET_LIMIT:
+            raise ProtocolViolation(f"packet of {len(packet)} bytes")
+        try:
+            return self._decoder.decode(packet)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ProtocolViolation(str(error)) from None
+
+
+FEED: Final = Codec[FeedMessage](FeedMessage)
+REQUEST: Final = Codec[Request](Request)
+REPLY: Final = Codec[Reply](Reply)
+SCRIPTS_REQUEST: Final = Codec[ScriptsRequest](ScriptsRequest)
+SCRIPTS_REPLY: Final = Codec[ScriptsReply](ScriptsReply)
+LEAD: Final = Codec[Lead](Lead)
+LEAD_REPLY: Final = Codec[LeadReply](LeadReply)
+CONTROL: Final = Codec[Control](Control)
+CONTROL_REPLY: Final = Codec[ControlReply](ControlReply)
+VERDICT: Final = Codec[Verdict](Verdict)
+
+
+# --- variables of a script ---------------------------------------------------------------------
+
+_WORD = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
+_BACKEND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
+_NUMBER = re.compile(r"[0-9]{1,20}\Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def is_ifname(value: str) -> bool:
+    """
+    Tell whether this can be handed to a script as an interface name.
+
+    The kernel refuses an empty name, ".", "..", "/", ":" and white space; beyond that we refuse
+    control characters and bytes that are not UTF-8. Source: dev_valid_name() in net/core/dev.c.
+    """
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return False
+    if not 1 <= size <= IFNAME_LIMIT or value in {".", ".."}:
+        return False
+    return not (_CONTROL.search(value) or any(c in "/:" or c.isspace() for c in value))
+
+
+def is_address(value: str) -> bool:
+    """Tell whether this is an IPv4 or IPv6 address without prefix length or zone."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, value)
+        except (OSError, UnicodeEncodeError, ValueError):
+            continue
+        return True
+    return False
+
+
+def _is_addresses(value: str) -> bool:
+    return value == "" or all(is_address(word) for word in value.split(" "))
+
+
+def _is_json(value: str) -> bool:
+    return value.startswith("{") and value.endswith("}") and not _CONTROL.search(value)
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    return lambda value: pattern.match(value) is not None
+
+
+VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
+    "LINK": ("an interface name", is_ifname),
+    "LINKINDEX": ("a number", _matches(_NUMBER)),
+    "STATE": ("a word", _matches(_WORD)),
+    "BACKEND": ("a backend's name", _matches(_BACKEND)),
+    "ADDRESSES": ("addresses separated by blanks", _is_addresses),
+    "EVENT": ("a word", _matches(_WORD)),
+    "JSON": ("one line of JSON", _is_json),
+    "NETEVD_SEQUENCE": ("a number", _matches(_NUMBER)),
+    "NETEVD_EVENT": ("a word", _matches(_WORD)),
+    "NETEVD_TIME": ("an RFC 3339 time", _matches(_TIME)),
+    "NETEVD_INITIAL": ("a number", _matches(_NUMBER)),
+    "NETEVD_PREVIOUS_STATE": ("a word", _matches(_WORD)),
+    "NETEVD_ADDRESS": ("an address", is_address),
+    "NETEVD_FAMILY": ("a word", lambda value: value in {"ipv4", "ipv6"}),
+}
+"""Variables a worker may set, with the type each value must have. The runner adds PATH,
+NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""
+
+
+def find_bad_value(values: list[tuple[str, str]]) -> str | None:
+    """Return why these variables can't be handed to a script, or None when they can."""
+    seen: set[str] = set()
+    size = 0
+    for name, value in values:
+        if name not in VARIABLES:
+            return f"{escape(name)} is not a variable of netevd"
+        if name in seen:
+            return f"{name} is given twice"
+        seen.add(name)
+        wanted, check = VARIABLES[name]
+        if not check(value):
+            return f"{name} is not {wanted}: {escape(value[:200])!r}"
+        size += len(name) + len(value.encode()) + 2
+    if size > ENVIRONMENT_LIMIT:
+        return f"the variables have {size} bytes, more than {ENVIRONMENT_LIMIT}"
+    return None
+
+
+def escape(text: str) -> str:
+    """Return text that is safe to show and to encode: control and undecodable bytes escaped."""
+    raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", raw)
