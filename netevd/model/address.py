@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
@@ -23,6 +23,10 @@ RT_SCOPE_HOST: Final = 254
 
 FOREVER: Final = 0xFFFFFFFF
 """Lifetime of an address that does not expire. Source: INFINITY_LIFE_TIME, net/addrconf.h."""
+
+
+AddressKey: TypeAlias = tuple[int, str, int, str]
+"""Family, IP, prefix length, and for IPv4 the peer: the same address on one link."""
 
 
 @frozen(slots=True)
@@ -54,9 +58,15 @@ class Address:
     """Seconds until the address is removed, as of the message."""
 
     @property
-    def key(self) -> tuple[int, int, str, int]:
-        """What makes an address the same one for the kernel: ifindex, family, IP, prefix length."""
-        return (self.ifindex, self.family, self.ip, self.prefix)
+    def key(self) -> AddressKey:
+        """
+        What makes an address the same one for the kernel, on its link.
+
+        Two IPv4 addresses may differ in nothing but the peer; an IPv6 address may change its peer
+        and stays the same. Source: inet_insert_ifa() in net/ipv4/devinet.c, inet6_addr_modify() in
+        net/ipv6/addrconf.c.
+        """
+        return (self.family, self.ip, self.prefix, self.peer if self.family == 4 else "")
 
     @property
     def usable(self) -> bool:

@@ -65,7 +65,14 @@ class DumpEnded:
 
 @frozen(slots=True)
 class Overran:
-    """The kernel dropped messages; what changed meanwhile is not known until the next dump."""
+    """
+    The kernel dropped messages; what changed meanwhile is not known until the next dump.
+
+    Every loss lies before this input: what comes after it is newer than all that was lost.
+    """
+
+    reason: str = ""
+    """Why messages were lost, "" for a receive buffer that was full."""
 
 
 @frozen(slots=True)
