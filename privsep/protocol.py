@@ -57,27 +57,27 @@ ROUTES: Final = 1
 Source = Annotated[int, Meta(ge=0, le=1)]
 
 
-class Datagrams(Message, tag=1):
+class Datagrams(Message, frozen=True, tag=1):
     """Kernel messages as they were received, oldest first."""
 
     source: Source
     parts: list[bytes]
 
 
-class Overrun(Message, tag=2):
+class Overrun(Message, frozen=True, tag=2):
     """The kernel dropped messages of this socket; every loss lies before this marker."""
 
     source: Source
 
 
-class DumpPart(Message, tag=3):
+class DumpPart(Message, frozen=True, tag=3):
     """One datagram of the answer to a dump request."""
 
     dump: Id
     data: bytes
 
 
-class DumpFinished(Message, tag=4):
+class DumpFinished(Message, frozen=True, tag=4):
     """The dump is complete and every event queued before its end was forwarded before this."""
 
     dump: Id
@@ -93,20 +93,20 @@ FeedMessage: TypeAlias = Datagrams | Overrun | DumpPart | DumpFinished
 # --- rpc: worker <-> helper ------------------------------------------------------------------
 
 
-class Hello(Message, tag=20):
+class Hello(Message, frozen=True, tag=20):
     """First request of a worker; anything before it is a violation."""
 
     version: Small
 
 
-class Dump(Message, tag=21):
+class Dump(Message, frozen=True, tag=21):
     """Ask for everything the kernel knows of one kind; parts come on feed."""
 
     dump: Id
     kind: Annotated[str, Meta(pattern=r"^(links|addresses)\Z")]
 
 
-class Ping(Message, tag=22):
+class Ping(Message, frozen=True, tag=22):
     """Ask whether the helper answers."""
 
     number: Id
@@ -115,11 +115,11 @@ class Ping(Message, tag=22):
 Request: TypeAlias = Hello | Dump | Ping
 
 
-class Done(Message, tag=30):
+class Done(Message, frozen=True, tag=30):
     """The request was accepted."""
 
 
-class Denied(Message, tag=31):
+class Denied(Message, frozen=True, tag=31):
     """The policy said no; expected, and not a violation."""
 
     reason: Text
@@ -131,7 +131,7 @@ Reply: TypeAlias = Done | Denied
 # --- scripts: worker <-> runner --------------------------------------------------------------
 
 
-class Run(Message, tag=40):
+class Run(Message, frozen=True, tag=40):
     """Start one script with these variables."""
 
     id: Id
@@ -139,45 +139,45 @@ class Run(Message, tag=40):
     values: list[tuple[str, str]]
 
 
-class Signal(Message, tag=41):
+class Signal(Message, frozen=True, tag=41):
     """Send a signal to every process of a run."""
 
     id: Id
     which: Annotated[str, Meta(pattern=r"^(TERM|KILL)\Z")]
 
 
-class Forget(Message, tag=42):
+class Forget(Message, frozen=True, tag=42):
     """The worker has recorded the end of this run; its pipes and status may go."""
 
     id: Id
 
 
-class Running(Message, tag=43):
+class Running(Message, frozen=True, tag=43):
     """Ask for the runner's incarnation and every run that was not forgotten."""
 
 
-class Rescan(Message, tag=44):
+class Rescan(Message, frozen=True, tag=44):
     """Read the script directories again and answer with `Entries`."""
 
 
 ScriptsRequest: TypeAlias = Run | Signal | Forget | Running | Rescan
 
 
-class Started(Message, tag=50):
+class Started(Message, frozen=True, tag=50):
     """The run's first process exists. Carries two descriptors: stdout and stderr read ends."""
 
     id: Id
     pid: Id
 
 
-class Refused(Message, tag=51):
+class Refused(Message, frozen=True, tag=51):
     """The run was not started, and why."""
 
     id: Id
     reason: Text
 
 
-class Finished(Message, tag=52):
+class Finished(Message, frozen=True, tag=52):
     """The run and everything it started is gone."""
 
     id: Id
@@ -191,14 +191,14 @@ class Finished(Message, tag=52):
     """Processes that outlived the first one and were killed."""
 
 
-class Known(Message, tag=53):
+class Known(Message, frozen=True, tag=53):
     """One run the runner has not forgotten. Carries its two pipes, like `Started`."""
 
     id: Id
     ended: Finished | None
 
 
-class Incarnation(Message, tag=54):
+class Incarnation(Message, frozen=True, tag=54):
     """Answer to `Running`, sent after the `Known` of each run."""
 
     incarnation: Annotated[str, Meta(min_length=8, max_length=64)]
@@ -220,7 +220,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     """Why the file is skipped; empty for a runnable one."""
 
 
-class Entries(Message, tag=55):
+class Entries(Message, frozen=True, tag=55):
     """
     The script table, in the order in which scripts of one event run. A long table comes in
     several messages; the one with `more` unset completes it.
@@ -236,26 +236,32 @@ ScriptsReply: TypeAlias = Started | Refused | Finished | Known | Incarnation | E
 # --- lead: supervisor <-> helper and runners -------------------------------------------------
 
 
-class Peer(Message, tag=60):
+class Peer(Message, frozen=True, tag=60):
     """Fresh sockets of a new worker: feed and rpc for the helper, scripts for a runner."""
 
 
-class End(Message, tag=61):
+class End(Message, frozen=True, tag=61):
     """Stop in good order."""
 
 
-class Ready(Message, tag=62):
+class Ready(Message, frozen=True, tag=62):
     """The role has its identity and sandbox and serves."""
 
 
+class Violated(Message, frozen=True, tag=63):
+    """The worker broke the protocol; its sockets are closed, the supervisor has to end it."""
+
+    reason: Text
+
+
 Lead: TypeAlias = Peer | End
-LeadReply: TypeAlias = Ready
+LeadReply: TypeAlias = Ready | Violated
 
 
 # --- control: supervisor <-> worker ----------------------------------------------------------
 
 
-class Configure(Message, tag=70):
+class Configure(Message, frozen=True, tag=70):
     """Carries one descriptor: the sealed configuration."""
 
     generation: Id
@@ -266,41 +272,41 @@ class Configure(Message, tag=70):
     """Event sockets got their full buffer (needs CAP_NET_ADMIN)."""
 
 
-class HelperPeer(Message, tag=71):
+class HelperPeer(Message, frozen=True, tag=71):
     """Carries two descriptors: feed and rpc of a new helper."""
 
 
-class RunnerPeer(Message, tag=72):
+class RunnerPeer(Message, frozen=True, tag=72):
     """Carries one descriptor: the scripts socket of a new runner of this identity."""
 
     runner: Small
 
 
-class Liveness(Message, tag=73):
+class Liveness(Message, frozen=True, tag=73):
     """Ask the worker, and through it the helper, for a sign of life."""
 
     number: Id
 
 
-class Stop(Message, tag=74):
+class Stop(Message, frozen=True, tag=74):
     """Start no more runs, wait for those that are running, end."""
 
 
 Control: TypeAlias = Configure | HelperPeer | RunnerPeer | Liveness | Stop
 
 
-class Prepared(Message, tag=80):
+class Prepared(Message, frozen=True, tag=80):
     """The worker has imported everything and is confined."""
 
 
-class Serving(Message, tag=81):
+class Serving(Message, frozen=True, tag=81):
     """The first dump is known, the script table too: events are handled from here on."""
 
     status: Text
     """One line for `systemctl status`."""
 
 
-class Alive(Message, tag=82):
+class Alive(Message, frozen=True, tag=82):
     """Answer to `Liveness`: the worker runs and the helper answered its ping."""
 
     number: Id
@@ -322,19 +328,21 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     groups: list[Small]
 
 
-class Launch(Message, tag=90):
+class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
     runners: list[Identity]
     directories: list[Path]
     """Roots of script directories, the first one wins over the later ones."""
+    events: list[Word]
+    """Event types: the directories below a root are `TYPE.d`, any other is not looked at."""
     log_level: Annotated[str, Meta(pattern=r"^(trace|debug|info|warn|error)\Z")]
     log_format: Annotated[str, Meta(pattern=r"^(text|json)\Z")]
     script_timeout: Annotated[float, Meta(gt=0)]
     output_limit: Small
 
 
-class Rejected(Message, tag=91):
+class Rejected(Message, frozen=True, tag=91):
     """The configuration has problems; one line each, `file:line:column: problem`."""
 
     problems: list[str]
@@ -360,9 +368,9 @@ class Codec(Generic[T]):
     """Unpacks the packets of one direction of one channel."""
 
     def __init__(self, union: object) -> None:
-        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(union)  # type: ignore[arg-type]
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(union)
 
-    def unpack(self, packet: bytes) -> T:
+    def unpack(self, packet: bytes | memoryview) -> T:
         """Return the typed value of one packet. Raises: ProtocolViolation."""
         if not packet or len(packet) > PACKET_LIMIT:
             raise ProtocolViolation(f"packet of {len(packet)} bytes")

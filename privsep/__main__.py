@@ -1,0 +1,48 @@
+"""
+Entry of everything that may have privilege: `python -I -m privsep COMMAND`.
+
+run: the daemon. confined: worker or reader, executed by the supervisor. once: what
+`netevd test script` and `netevd list hooks` need done as the script user.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import sys
+
+from privsep import mode, supervisor
+from privsep.confined import run as run_confined
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return the exit status."""
+    match arguments:
+        case ["confined", role, *rest]:
+            return run_confined(role, rest)
+        case ["run", *rest]:
+            return _run(rest)
+        case _:
+            os.write(2, b"usage: netevd run; this module is not called by hand\n")
+            return 2
+
+
+def _run(arguments: list[str]) -> int:
+    names = ["config=", "runtime-dir=", "dry-run", "observe"]
+    options = dict(getopt.getopt(arguments, "", names)[0])
+    try:
+        chosen = mode.choose(force_observe="--observe" in options)
+        dry_run = "--dry-run" in options
+        if not dry_run:
+            directory = mode.make_runtime_directory(
+                options.get("--runtime-dir"), observe=chosen.observe
+            )
+            mode.take_lock(directory)
+        return supervisor.run(chosen, options.get("--config"), dry_run=dry_run)
+    except mode.Refusal as refusal:
+        os.write(2, f"netevd: {refusal}\n".encode())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,271 @@
+"""
+The helper's loop: forward kernel messages on feed, answer rpc.
+
+When feed is full the helper stops reading netlink, so the kernel's buffer is the only queue and
+ENOBUFS the only sign of loss. The kernel reports an overrun before it hands out what it had queued
+until then, and loses more until that queue is empty; the marker is sent when it is, so that every
+loss lies before it. Source: netlink_overrun() and netlink_rcv_wake(), net/netlink/af_netlink.c.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+from collections import deque
+from typing import Final
+
+from privsep import rtnetlink
+from privsep.channel import Channel, Closed
+from privsep.policy import Denial, State, end_dump, judge
+from privsep.protocol import (
+    LEAD,
+    LINKS,
+    REQUEST,
+    ROUTES,
+    Datagrams,
+    Denied,
+    Done,
+    Dump,
+    DumpFinished,
+    DumpPart,
+    End,
+    FeedMessage,
+    Lead,
+    Overrun,
+    Peer,
+    ProtocolViolation,
+    Ready,
+    Request,
+    Violated,
+    pack,
+)
+
+BATCH_BYTES: Final = 64 * 1024
+"""Kernel messages packed into one packet until they have this many bytes; with one more datagram of
+at most 64 KiB it stays below the packet limit."""
+BATCH_DATAGRAMS: Final = 128
+
+
+class Helper:
+    """State of the helper: its sockets, the worker it serves, what waits to be sent."""
+
+    def __init__(self, lead: socket.socket, events: tuple[socket.socket, socket.socket]) -> None:
+        """Take over the lead socket and the two event sockets."""
+        self._lead: Channel[Lead] = Channel(lead, LEAD, limit=4096, descriptors=2)
+        self._events = {LINKS: events[0], ROUTES: events[1]}
+        self._requests = rtnetlink.open_request_socket()
+        self._feed: socket.socket | None = None
+        self._rpc: Channel[Request] | None = None
+        self._outbox: deque[bytes] = deque()
+        self._state = State()
+        self._overrun = dict.fromkeys(self._events, False)
+        self._ending: DumpFinished | None = None
+        """End of a dump that waits until both event sockets were empty once."""
+        self._empty: set[int] = set()
+        self._interrupted = False
+
+    def run(self) -> None:
+        """Serve until the lead channel ends."""
+        poll = select.poll()
+        watched: dict[int, int] = {}
+        self._lead.send(Ready())
+        while True:
+            wanted = self._wanted()
+            for descriptor in watched.keys() - wanted.keys():
+                poll.unregister(descriptor)
+            for descriptor, events in wanted.items():
+                if watched.get(descriptor) != events:
+                    poll.register(descriptor, events)
+            watched = wanted
+            ready = dict(poll.poll(0 if self._is_draining() else None))
+            if self._lead.fileno() in ready:
+                watched = {}
+                poll = select.poll()  # descriptors may be used again for other sockets
+                if not self._handle_lead():
+                    return
+            elif self._feed is not None and not self._serve(ready):
+                watched = {}
+                poll = select.poll()
+
+    def _serve(self, ready: dict[int, int]) -> bool:
+        """Do what is ready for the worker; False when there is no worker any more."""
+        assert self._feed is not None and self._rpc is not None
+        try:
+            if ready.get(self._feed.fileno(), 0) & ~select.POLLOUT:
+                raise Closed
+            if self._rpc.fileno() in ready:
+                self._answer()
+            self._flush()
+            if not self._outbox:
+                self._forward_events(ready)
+                self._forward_dump(ready)
+        except (Closed, BrokenPipeError, ConnectionResetError):
+            self._lose_worker()
+        except ProtocolViolation as violation:
+            self._lose_worker()
+            self._lead.send(Violated(str(violation)[:1000]))
+        return self._feed is not None
+
+    def _is_draining(self) -> bool:
+        """Tell whether event sockets must be looked at although they may have nothing to read."""
+        return not self._outbox and (self._ending is not None or any(self._overrun.values()))
+
+    def _wanted(self) -> dict[int, int]:
+        wanted = {self._lead.fileno(): select.POLLIN}
+        if self._feed is None or self._rpc is None:
+            return wanted
+        wanted[self._rpc.fileno()] = select.POLLIN
+        wanted[self._feed.fileno()] = select.POLLOUT if self._outbox else 0
+        if not self._outbox:
+            wanted |= {sock.fileno(): select.POLLIN for sock in self._events.values()}
+            if self._state.dump and self._ending is None:
+                wanted[self._requests.fileno()] = select.POLLIN
+        return wanted
+
+    def _handle_lead(self) -> bool:
+        try:
+            message, descriptors = self._lead.receive()
+        except Closed:
+            return False
+        if isinstance(message, End):
+            return False
+        if not isinstance(message, Peer) or len(descriptors) != 2:
+            raise ProtocolViolation("peer without its two sockets")
+        self._lose_worker()
+        self._feed = socket.socket(fileno=descriptors[0])
+        self._rpc = Channel(socket.socket(fileno=descriptors[1]), REQUEST, limit=4096)
+        for sock in (self._feed, self._rpc.sock):
+            sock.setblocking(False)
+        return True
+
+    def _lose_worker(self) -> None:
+        """Forget the worker; its kernel messages wait in the event sockets for the next one."""
+        for end in (self._feed, self._rpc):
+            if end is not None:
+                end.close()
+        self._feed = self._rpc = self._ending = None
+        self._outbox.clear()
+        self._state = State()
+
+    def _answer(self) -> None:
+        assert self._rpc is not None
+        request, _ = self._rpc.receive()
+        verdict = judge(request, self._state)
+        if isinstance(verdict, Denial):
+            self._reply(Denied(verdict.reason))
+            return
+        self._state = verdict.state
+        if isinstance(request, Dump):
+            self._interrupted = False
+            self._discard_dump()
+            self._requests.send(rtnetlink.encode_dump(request.kind, request.dump))
+        self._reply(Done())
+
+    def _reply(self, reply: Done | Denied) -> None:
+        assert self._rpc is not None
+        try:
+            self._rpc.send(reply)
+        except BlockingIOError:
+            raise ProtocolViolation("replies are not read") from None
+
+    def _discard_dump(self) -> None:
+        """Read the rest of a dump that an earlier worker did not see the end of."""
+        while True:
+            try:
+                if self._read(self._requests) is None:
+                    return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+
+    def _send(self, message: FeedMessage) -> None:
+        self._outbox.append(pack(message))
+        self._flush()
+
+    def _flush(self) -> None:
+        assert self._feed is not None
+        try:
+            while self._outbox:
+                self._feed.send(self._outbox[0])
+                self._outbox.popleft()
+        except BlockingIOError:
+            pass
+
+    def _read(self, sock: socket.socket) -> bytes | None:
+        """Return one datagram of the kernel, b"" for one to pass over, None when there is none."""
+        try:
+            datagram, _, flags, sender = sock.recvmsg(rtnetlink.DATAGRAM_LIMIT)
+        except BlockingIOError:
+            return None
+        if sender[0] != 0:  # a port other than 0 is a process, not the kernel; netlink(7)
+            return b""
+        if flags & socket.MSG_TRUNC:
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        return datagram
+
+    def _forward_events(self, ready: dict[int, int]) -> None:
+        for source, sock in self._events.items():
+            if not (self._ending or self._overrun[source] or ready.get(sock.fileno())):
+                continue
+            batch: list[bytes] = []
+            size = 0
+            empty = False
+            while size < BATCH_BYTES and len(batch) < BATCH_DATAGRAMS:
+                try:
+                    datagram = self._read(sock)
+                except OSError as error:
+                    if error.errno != errno.ENOBUFS:
+                        raise
+                    self._overrun[source] = True
+                    continue
+                if datagram is None:
+                    empty = True
+                    break
+                if datagram:
+                    batch.append(datagram)
+                    size += len(datagram)
+            if batch:
+                self._send(Datagrams(source, batch))
+            if empty:
+                self._note_empty(source)
+
+    def _note_empty(self, source: int) -> None:
+        if self._overrun[source]:
+            self._overrun[source] = False
+            self._send(Overrun(source))
+        if self._ending is not None:
+            self._empty.add(source)
+            if self._empty == set(self._events):
+                self._send(self._ending)
+                self._ending = None
+                self._state = end_dump(self._state)
+
+    def _forward_dump(self, ready: dict[int, int]) -> None:
+        if not ready.get(self._requests.fileno()) or not self._state.dump or self._ending:
+            return
+        while not self._outbox:
+            try:
+                datagram = self._read(self._requests)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._end_dump(errno.ENOBUFS)
+                return
+            if datagram is None:
+                return
+            part = rtnetlink.read_part(datagram)
+            if part.sequence != self._state.dump & 0xFFFFFFFF:
+                continue
+            self._interrupted |= part.interrupted
+            self._send(DumpPart(self._state.dump, datagram))
+            if part.done:
+                self._end_dump(part.errno)
+                return
+
+    def _end_dump(self, code: int) -> None:
+        """Note that the dump is complete; it is told once the event sockets were empty."""
+        self._ending = DumpFinished(self._state.dump, code, self._interrupted)
+        self._empty = set()
+        self._forward_events({})

@@ -1,0 +1,39 @@
+"""The few lines that the privileged side itself says, in the form the configuration asks for."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final
+
+import msgspec
+
+LEVELS: Final = ("trace", "debug", "info", "warn", "error")
+
+
+class Log:
+    """Writes lines to standard error; format and level may change once they are known."""
+
+    def __init__(self, level: str = "info", form: str = "text") -> None:
+        """level: one of LEVELS; form: text or json."""
+        self.level = level
+        self.form = form
+
+    def write(self, level: str, message: str, **fields: str | int) -> None:
+        """Write one line with a field for each keyword."""
+        if LEVELS.index(level) < LEVELS.index(self.level):
+            return
+        now = time.time()
+        if self.form == "json":
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
+            line = msgspec.json.encode(
+                {"timestamp": stamp, "level": level, **fields, "message": message}
+            )
+        else:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+            extra = "".join(f" {name}={value}" for name, value in fields.items())
+            line = f"{stamp}.{int(now % 1 * 1000):03} {level:<5} {message}{extra}".encode()
+        try:
+            os.write(2, line + b"\n")
+        except OSError:
+            return  # nobody reads our standard error; the daemon's work does not depend on it

@@ -1,0 +1,166 @@
+"""
+Privileged or observe mode, and where each keeps its runtime directory and lock.
+
+Privileged mode changes users; observe mode is for a caller who can't (CONTRACT: section 7).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import os
+import pwd
+import stat
+from typing import Final, NamedTuple
+
+from privsep import sandbox
+from privsep.protocol import Identity
+
+USERS: Final = ("netevd", "netevd-net", "netevd-script")
+MAKE_USERS: Final = (
+    "groupadd --system netevd"
+    " && useradd --system --gid netevd --home-dir / --no-create-home --shell /usr/sbin/nologin netevd"
+    " && useradd --system --user-group --groups netevd --home-dir / --no-create-home"
+    " --shell /usr/sbin/nologin netevd-net"
+    " && useradd --system --user-group --home-dir / --no-create-home"
+    " --shell /usr/sbin/nologin netevd-script"
+)
+"""The one command that makes the users; packaging/sysusers/netevd.conf says the same."""
+
+
+class Refusal(Exception):
+    """The daemon can't start; the text says why and what to do."""
+
+
+class Mode(NamedTuple):
+    """As whom each role lives."""
+
+    observe: bool
+    helper: Identity
+    worker: Identity
+    reader: Identity
+    notice: str
+    """What this mode can't do, to be said once; "" for nothing."""
+
+
+def _caller() -> Identity:
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return Identity(name, uid, gid, os.getgroups())
+
+
+def _has_whole_map(kind: str) -> bool:
+    with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
+        return sum(int(line.split()[2]) for line in lines) >= 2**32 - 1
+
+
+def _maps(kind: str, number: int) -> bool:
+    with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
+        ranges = [tuple(int(word) for word in line.split()) for line in lines]
+    return any(first <= number < first + count for first, _, count in ranges)
+
+
+def choose(*, force_observe: bool) -> Mode:
+    """Return the mode this caller can have. Raises: Refusal."""
+    caller = _caller()
+    observe = Mode(
+        True, caller, caller, caller,
+        f"observe mode: everything runs as {caller.user}, scripts included;"
+        " start as root for separate users, full event buffers and scripts of other users",
+    )  # fmt: skip
+    if force_observe or os.geteuid() != 0:
+        return observe
+    _, permitted = sandbox.read_capabilities()
+    missing = [name for name, number in sandbox.NEEDED.items() if not permitted >> number & 1]
+    if not _has_whole_map("uid"):
+        try:
+            numbers = [pwd.getpwnam(name).pw_uid for name in USERS]
+        except KeyError:
+            return observe
+        if missing or not all(_maps("uid", number) for number in numbers):
+            return observe
+    elif missing:
+        raise Refusal(
+            f"root without {', '.join(missing)} can't separate privileges;"
+            " grant these capabilities, or give --observe to run everything as the caller"
+        )
+    return _privileged(permitted)
+
+
+def _privileged(permitted: int) -> Mode:
+    try:
+        group = grp.getgrnam("netevd").gr_gid
+        worker, helper = pwd.getpwnam("netevd"), pwd.getpwnam("netevd-net")
+        pwd.getpwnam("netevd-script")
+    except KeyError as error:
+        missing = str(error.args[0]).rpartition(" ")[2] if error.args else "one"
+        raise Refusal(
+            f"the system user or group {missing} does not exist; make all of them with:\n{MAKE_USERS}"
+        ) from None
+    notice = ""
+    if not permitted >> sandbox.CAP_NET_ADMIN & 1:
+        notice = "no CAP_NET_ADMIN: event buffers are limited by net.core.rmem_max"
+    return Mode(
+        False,
+        Identity("netevd-net", helper.pw_uid, helper.pw_gid, [helper.pw_gid]),
+        Identity("netevd", worker.pw_uid, worker.pw_gid, [group]),
+        Identity("netevd-net", helper.pw_uid, helper.pw_gid, sorted({helper.pw_gid, group})),
+        notice,
+    )
+
+
+# --- runtime directory -----------------------------------------------------------------------------
+
+
+def make_runtime_directory(given: str | None, *, observe: bool) -> str:
+    """Return the runtime directory, made if need be and known to be ours. Raises: Refusal."""
+    if given is not None:
+        path, mode = os.path.abspath(given), 0o700 if observe else 0o755
+    elif not observe:
+        path, mode = "/run/netevd", 0o755
+    elif base := os.environ.get("XDG_RUNTIME_DIR"):
+        path, mode = os.path.join(base, "netevd"), 0o700
+    else:
+        path, mode = f"/tmp/netevd-{os.getuid()}", 0o700  # noqa: S108 - checked below
+    try:
+        os.mkdir(path, mode)
+        os.chmod(path, mode)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise Refusal(f"the runtime directory {path} can't be made: {error.strerror}") from None
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise Refusal(f"the runtime directory {path} is not a directory")
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise Refusal(
+            f"the runtime directory {path} must belong to uid {os.geteuid()} and be writable by"
+            f" nobody else; it belongs to uid {status.st_uid} with mode"
+            f" {stat.S_IMODE(status.st_mode):04o}"
+        )
+    return path
+
+
+def take_lock(directory: str) -> int:
+    """Return the descriptor that holds the lock for as long as it is open. Raises: Refusal."""
+    path = os.path.join(directory, "lock")
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise Refusal(f"the lock {path} can't be opened: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise Refusal(
+            f"another netevd (pid {holder}) holds {path};"
+            " stop it first, or give this one another --runtime-dir"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

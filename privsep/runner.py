@@ -1,0 +1,397 @@
+"""
+The runner's loop: start scripts, keep their pipes, end all they have started, report once.
+
+The runner is what its scripts shall be, so that nothing between a request and execve needs
+privilege. It decides nothing: which script, when and for how long is the worker's to say; whether a
+file may be run at all is `scripts`'.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+from typing import Final
+
+from privsep import sandbox
+from privsep.channel import Channel, Closed
+from privsep.inotify import Watch
+from privsep.processes import (
+    read_children,
+    read_descendants,
+    read_marker,
+    read_membership,
+    send_signal,
+)
+from privsep.protocol import (
+    LEAD,
+    SCRIPTS_REQUEST,
+    End,
+    Finished,
+    Forget,
+    Incarnation,
+    Known,
+    Lead,
+    Message,
+    Peer,
+    ProtocolViolation,
+    Ready,
+    Refused,
+    Rescan,
+    Run,
+    Running,
+    ScriptsRequest,
+    Signal,
+    Started,
+    Violated,
+    escape,
+    find_bad_value,
+)
+from privsep.scripts import Table
+
+PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+RUN_LIMIT: Final = 256
+"""Runs that are live or not yet forgotten; a worker never comes near (`scripts.concurrency`)."""
+GRACE: Final = 5.0
+"""Seconds between TERM and KILL when the daemon stops."""
+_MARKER: Final = b"NETEVD_RUN"
+_DEFAULTED: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+
+
+class _Life:
+    """One run from its start until it is forgotten."""
+
+    def __init__(self, id_: int, pid: int, pipes: tuple[int, int]) -> None:
+        self.id = id_
+        self.pid = pid
+        self.pipes = pipes
+        self.started = time.monotonic()
+        self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.exited: Finished | None = None
+        """The end of the first process; leftovers may still live."""
+        self.ended: Finished | None = None
+        self.killed: set[int] = set()
+
+
+class Runner:
+    """State of one runner: its script table, its runs, the worker it serves."""
+
+    def __init__(self, lead: socket.socket, table: Table, wake: socket.socket) -> None:
+        """wake: readable when a signal (SIGCHLD) has come."""
+        self._lead: Channel[Lead] = Channel(lead, LEAD, limit=4096, descriptors=1)
+        self._table = table
+        self._wake = wake
+        self._worker: Channel[ScriptsRequest] | None = None
+        self._outbox: deque[tuple[Message, tuple[int, ...]]] = deque()
+        self._watch = Watch()
+        self._runs: dict[int, _Life] = {}
+        self._incarnation = os.urandom(8).hex()
+        self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        self._stop_at: float | None = None
+        self._kill_at = 0.0
+
+    def run(self) -> None:
+        """Serve until the lead channel ends and no script lives any more."""
+        self._scan()
+        self._lead.send(Ready())
+        while self._stop_at is None or read_children():
+            ready = self._poll()
+            if self._wake.fileno() in ready:
+                self._wake.recv(4096)
+                self._reap()
+            if self._watch.fileno() in ready:
+                self._watch.drain()
+                if self._scan():
+                    self._send_entries()
+            if self._lead.fileno() in ready:
+                self._handle_lead()
+            elif self._worker is not None and self._worker.fileno() in ready:
+                self._serve()
+            if self._stop_at is not None:
+                self._press()
+        self._flush()
+
+    def _poll(self) -> set[int]:
+        poll = select.poll()
+        for descriptor in (self._wake.fileno(), self._watch.fileno()):
+            if descriptor >= 0:
+                poll.register(descriptor, select.POLLIN)
+        if self._stop_at is None:
+            poll.register(self._lead.fileno(), select.POLLIN)
+        if self._worker is not None:
+            poll.register(
+                self._worker.fileno(), select.POLLOUT if self._outbox else select.POLLIN
+            )
+        timeout = None if self._stop_at is None else 100
+        return {descriptor for descriptor, _ in poll.poll(timeout)}
+
+    # --- the worker ---------------------------------------------------------------------------
+
+    def _handle_lead(self) -> None:
+        try:
+            message, descriptors = self._lead.receive()
+        except Closed:
+            message, descriptors = End(), []
+        match message:
+            case Peer():
+                if len(descriptors) != 1:
+                    raise ProtocolViolation("peer without its socket")
+                self._lose_worker()
+                sock = socket.socket(fileno=descriptors[0])
+                sock.setblocking(False)
+                self._worker = Channel(sock, SCRIPTS_REQUEST)
+            case End():
+                self._stop_at = time.monotonic()
+                self._kill_at = self._stop_at + GRACE
+                send_signal(read_descendants(read_children()), signal.SIGTERM)
+
+    def _lose_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+        self._outbox.clear()
+
+    def _serve(self) -> None:
+        assert self._worker is not None
+        try:
+            if self._outbox:
+                self._flush()
+                return
+            request, _ = self._worker.receive()
+            self._handle(request)
+        except Closed:
+            self._lose_worker()
+        except BlockingIOError:
+            pass
+        except ProtocolViolation as violation:
+            self._lose_worker()
+            self._lead.send(Violated(str(violation)[:1000]))
+
+    def _send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+        if self._worker is not None:
+            self._outbox.append((message, descriptors))
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._outbox and self._worker is not None:
+                self._worker.send(*self._outbox[0])
+                self._outbox.popleft()
+        except BlockingIOError:
+            pass
+        except Closed:
+            self._lose_worker()
+
+    def _handle(self, request: ScriptsRequest) -> None:
+        match request:
+            case Run():
+                self._start(request)
+            case Signal(id=id_, which=which):
+                self._signal(id_, signal.SIGTERM if which == "TERM" else signal.SIGKILL)
+            case Forget(id=id_):
+                self._forget(id_)
+            case Running():
+                for life in list(self._runs.values()):
+                    self._send(Known(life.id, life.ended), life.pipes)
+                self._send(Incarnation(self._incarnation))
+            case Rescan():
+                self._scan()
+                self._send_entries()
+
+    # --- the script table -----------------------------------------------------------------------
+
+    def _scan(self) -> bool:
+        self._watch.add(self._table.directories())
+        return self._table.scan()
+
+    def _send_entries(self) -> None:
+        for part in self._table.parts():
+            self._send(part)
+
+    # --- one run --------------------------------------------------------------------------------
+
+    def _start(self, request: Run) -> None:
+        if request.id in self._runs:
+            raise ProtocolViolation(f"run {request.id} exists already")
+        path, fault = self._table.find_fault(request.entry)
+        fault = fault or find_bad_value(request.values) or ""
+        if self._stop_at is not None:
+            fault = "the daemon is stopping"
+        elif len(self._runs) >= RUN_LIMIT:
+            fault = f"{RUN_LIMIT} runs are live or not recorded yet"
+        if not fault:
+            try:
+                life = self._spawn(request, path)
+            except (OSError, ValueError) as error:
+                fault = _explain(path, error)
+            else:
+                self._send(Started(life.id, life.pid), life.pipes)
+                return
+        self._send(Refused(request.id, fault[:4096]))
+
+    def _spawn(self, request: Run, path: str) -> _Life:
+        environment = {
+            b"PATH": PATH.encode(),
+            **{name.encode(): value.encode() for name, value in request.values},
+            b"NETEVD_SCRIPT_PATH": os.fsencode(path),
+            _MARKER: f"{self._incarnation}.{request.id}".encode(),
+        }
+        opened: list[int] = []
+        try:
+            opened += os.pipe()
+            opened += os.pipe()
+            out, out_end, err, err_end = opened
+            pid = os.posix_spawn(
+                path,
+                [path],
+                environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, self._null, 0),
+                    (os.POSIX_SPAWN_DUP2, out_end, 1),
+                    (os.POSIX_SPAWN_DUP2, err_end, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_DEFAULTED,
+            )
+        except (OSError, ValueError):
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        os.close(out_end)
+        os.close(err_end)
+        life = _Life(request.id, pid, (out, err))
+        self._runs[request.id] = life
+        return life
+
+    def _forget(self, id_: int) -> None:
+        life = self._runs.get(id_)
+        if life is None or life.ended is None:
+            raise ProtocolViolation(f"run {id_} is not one that has ended")
+        for descriptor in life.pipes:
+            os.close(descriptor)
+        del self._runs[id_]
+
+    def _signal(self, id_: int, which: int) -> None:
+        life = self._runs.get(id_)
+        if life is None or life.ended is not None:
+            return  # it ended while the request was on its way
+        members = [] if life.exited else [life.pid]
+        members += [pid for pid, owners in self._orphans() if life in owners]
+        send_signal(read_descendants(members), which)
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def _reap(self) -> None:
+        by_pid = {life.pid: life for life in self._runs.values() if life.exited is None}
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            life = by_pid.pop(pid, None)
+            if life is not None:
+                life.exited = Finished(
+                    life.id,
+                    os.waitstatus_to_exitcode(status),
+                    time.monotonic() - life.started,
+                    usage.ru_utime + usage.ru_stime,
+                    0,
+                )
+        self._finish()
+
+    def _finish(self) -> None:
+        """Report every run of which nothing lives any more; kill what outlived its run."""
+        open_runs = [life for life in self._runs.values() if life.exited and not life.ended]
+        if not open_runs:
+            return
+        held: set[int] = set()
+        for pid, owners in self._orphans():
+            if owners and all(life.exited for life in owners):
+                doomed = read_descendants([pid])
+                send_signal(doomed, signal.SIGKILL)
+                for life in owners:
+                    life.killed.update(doomed)
+            held.update(life.id for life in owners)
+        for life in open_runs:
+            if life.id not in held and life.exited:
+                first = life.exited
+                life.ended = Finished(
+                    first.id, first.status, first.duration, first.cpu, len(life.killed)
+                )
+                self._send(life.ended)
+
+    def _orphans(self) -> list[tuple[int, list[_Life]]]:
+        """Return the processes that were re-parented here, each with the runs it belongs to."""
+        firsts = {life.pid for life in self._runs.values() if not life.exited}
+        strangers = [pid for pid in read_children() if pid not in firsts]
+        return [(pid, self._find_owners(pid)) for pid in strangers]
+
+    def _find_owners(self, pid: int) -> list[_Life]:
+        live = [life for life in self._runs.values() if not life.ended]
+        member = read_membership(pid)
+        if member is None:
+            return []
+        for life in live:
+            if life.pid in {member.group, member.session}:
+                return [life]
+        marker = read_marker(pid, _MARKER)
+        for life in live:
+            if marker == f"{self._incarnation}.{life.id}".encode():
+                return [life]
+        # no sign of its own: it may be of any run that is older (proc(5) counts in ticks)
+        return [life for life in live if life.started_boot <= member.started + 0.02]
+
+    def _press(self) -> None:
+        """Kill what did not heed TERM, GRACE seconds after it."""
+        if time.monotonic() >= self._kill_at:
+            send_signal(read_descendants(read_children()), signal.SIGKILL)
+
+
+def _explain(path: str, error: OSError | ValueError) -> str:
+    """Return why a script that passed all checks could not be executed."""
+    if isinstance(error, ValueError):
+        return "a variable holds a NUL byte"
+    interpreter = ""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(descriptor, "rb") as script:
+            first = script.read(256).split(b"\n", 1)[0]
+        if first.startswith(b"#!"):
+            interpreter = escape(os.fsdecode(first[2:].strip()))
+    except OSError:
+        pass
+    if isinstance(error, FileNotFoundError) and interpreter:
+        return f"its interpreter {interpreter!r} (first line) is not there"
+    if isinstance(error, PermissionError) and interpreter:
+        return f"its interpreter {interpreter!r} (first line) may not be executed"
+    if error.errno == 8:  # ENOEXEC: no fall-back to a shell, as the kernel has none
+        return "it is no program and has no interpreter line; its first line must be like #!/bin/sh"
+    return f"it can't be executed: {error.strerror}"
+
+
+def serve(lead: socket.socket, table: Table) -> None:
+    """
+    Live as a runner, identity and sandbox already taken; return when the daemon stops.
+
+    Ignores the signals it may, since scripts of the same user could send them.
+    """
+    os.chdir("/")
+    os.umask(0o022)
+    wake, wake_end = socket.socketpair()
+    for end in (wake, wake_end):
+        end.setblocking(False)
+    for which in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+        try:
+            signal.signal(which, signal.SIG_IGN)
+        except OSError:
+            continue  # signals of the C library itself
+    signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    sandbox.become_subreaper()
+    Runner(lead, table, wake).run()

@@ -1,0 +1,266 @@
+"""
+Identity, capabilities, no_new_privs, limits, seccomp and Landlock: each set once, never widened.
+
+The policies are data: which system calls a role may make stands in the tables below. Default is
+EPERM and not a kill, because a C library that starts to use another call must degrade one function
+and not the whole daemon. Sources: capabilities(7), prctl(2), seccomp(2), landlock(7).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import struct
+from typing import Final
+
+import pyseccomp
+
+from privsep.protocol import Identity
+
+CAP_CHOWN: Final = 0
+CAP_KILL: Final = 5
+CAP_SETGID: Final = 6
+CAP_SETUID: Final = 7
+CAP_SETPCAP: Final = 8
+CAP_NET_ADMIN: Final = 12
+CAP_SYS_PTRACE: Final = 19
+NEEDED: Final = {
+    "CAP_SETUID": CAP_SETUID,
+    "CAP_SETGID": CAP_SETGID,
+    "CAP_SETPCAP": CAP_SETPCAP,
+    "CAP_KILL": CAP_KILL,
+    "CAP_CHOWN": CAP_CHOWN,
+    "CAP_SYS_PTRACE": CAP_SYS_PTRACE,
+}
+"""What privileged mode cannot do without. Source: linux/capability.h."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
+_PR_CAPBSET_READ = 23
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_RAISE = 2
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def _prctl(what: str, *arguments: int) -> int:
+    padded = [ctypes.c_ulong(value) for value in (*arguments, 0, 0, 0, 0)][:5]
+    return _check(_libc.prctl(ctypes.c_int(padded[0].value), *padded[1:]), what)
+
+
+def name_process(name: str) -> None:
+    """Show this name (15 bytes at most) in ps and /proc/PID/comm."""
+    _check(_libc.prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0), "PR_SET_NAME")
+
+
+def become_subreaper() -> None:
+    """Have orphaned descendants re-parented to this process."""
+    _prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_dumps() -> None:
+    """Make this process unreadable to others of its own user: no core, no ptrace, closed /proc."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, 0)
+
+
+def forbid_new_privileges() -> None:
+    """Set no_new_privs: no setuid program gains anything from here on."""
+    _prctl("PR_SET_NO_NEW_PRIVS", _PR_SET_NO_NEW_PRIVS, 1)
+
+
+# --- identity and capabilities -------------------------------------------------------------------
+
+
+def read_capabilities() -> tuple[int, int]:
+    """Return the effective and the permitted set of this process as bit masks."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    sets = ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, sets), "capget")
+    low_e, low_p, _, high_e, high_p, _ = struct.unpack("=6I", sets.raw)
+    return low_e | high_e << 32, low_p | high_p << 32
+
+
+def _write_capabilities(kept: int, inherited: int) -> None:
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    low_i, high_i = inherited & 0xFFFFFFFF, inherited >> 32
+    header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, struct.pack("=6I", low, low, low_i, high, high, high_i)), "capset")
+
+
+def _limit_bounding_set(kept: int) -> None:
+    number = 0
+    while True:
+        try:
+            present = _prctl("PR_CAPBSET_READ", _PR_CAPBSET_READ, number)
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # one past the last capability of this kernel
+                return
+            raise
+        if present and not kept >> number & 1:
+            _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, number)
+        number += 1
+
+
+def become(identity: Identity, *, change_user: bool, keep: int = 0, inherit: bool = False) -> None:
+    """
+    Take an identity for good: groups, uid, capabilities, bounding set, no_new_privs.
+
+    change_user: False in observe mode, where the identity is the caller's already.
+    keep: capabilities to keep, a bit mask, reduced to what this process has.
+    inherit: whether programs it executes get the kept capabilities too (ambient).
+
+    Raises: OSError when any step fails; the process must not go on then.
+    """
+    effective, permitted = read_capabilities()
+    keep &= permitted
+    if effective >> CAP_SETPCAP & 1:
+        _limit_bounding_set(keep)
+    if change_user:
+        _prctl("PR_SET_KEEPCAPS", _PR_SET_KEEPCAPS, 1)
+        os.setgroups(identity.groups)
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+    _prctl("PR_CAP_AMBIENT", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+    _write_capabilities(keep, keep if inherit else 0)
+    if inherit:
+        for number in range(64):
+            if keep >> number & 1:
+                _prctl("PR_CAP_AMBIENT", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
+    forbid_new_privileges()
+    if os.getresuid() != (identity.uid,) * 3 or os.getresgid() != (identity.gid,) * 3:
+        raise OSError(errno.EPERM, f"could not become {identity.user}")
+
+
+# --- seccomp ---------------------------------------------------------------------------------------
+
+_DENIED_TO_ALL: Final = """
+    kexec_load kexec_file_load init_module finit_module delete_module bpf ptrace process_vm_readv
+    process_vm_writev open_by_handle_at userfaultfd perf_event_open add_key request_key keyctl
+    io_uring_setup io_uring_enter io_uring_register reboot swapon swapoff acct quotactl
+    lookup_dcookie nfsservctl iopl ioperm modify_ldt vhangup kcmp fanotify_init
+""".split()
+"""Nobody from the supervisor down needs these, scripts included."""
+
+_MEMORY_AND_SIGNALS: Final = """
+    brk mmap munmap mremap mprotect madvise futex rt_sigaction rt_sigprocmask rt_sigreturn
+    sigaltstack restart_syscall exit exit_group getpid gettid getrandom rseq clock_gettime
+    clock_getres clock_nanosleep nanosleep sched_yield gettimeofday time
+""".split()
+
+_HELPER: Final = [*_MEMORY_AND_SIGNALS, *"""
+    read write close poll ppoll recvmsg sendmsg sendto recvfrom getsockopt fcntl
+    epoll_wait epoll_pwait epoll_ctl
+""".split()]  # fmt: skip
+
+_FILES: Final = """
+    open openat newfstatat fstat stat lstat statx lseek read pread64 close getdents64 getcwd
+    readlink readlinkat access faccessat faccessat2 fcntl dup ioctl fadvise64 statfs fstatfs
+""".split()
+
+_READER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
+    write pwrite64 ftruncate sendmsg sendto recvmsg recvfrom connect socket setsockopt getsockopt
+    getsockname getpeername poll ppoll uname sysinfo getuid geteuid getgid getegid getresuid
+    getresgid getgroups prlimit64 getrlimit umask prctl
+""".split()]  # fmt: skip
+
+_WORKER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
+    write writev pwrite64 pwritev ftruncate fallocate fsync fdatasync readv preadv rename renameat
+    renameat2 unlink unlinkat mkdir mkdirat poll ppoll epoll_create1 epoll_ctl epoll_wait
+    epoll_pwait eventfd2 pipe2 socketpair recvmsg sendmsg sendto recvfrom shutdown accept4
+    getsockopt setsockopt getsockname getpeername uname sysinfo getuid geteuid getgid getegid
+    getresuid getresgid getgroups prlimit64 getrlimit getrusage memfd_create sched_getaffinity
+""".split()]  # fmt: skip
+"""No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl."""
+
+ALLOWED: Final = {"helper": _HELPER, "reader": _READER, "worker": _WORKER}
+
+
+def deny_dangerous_calls() -> None:
+    """Load the deny-list that the supervisor and all it starts live under."""
+    program = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    _add(program, pyseccomp.ERRNO(errno.EPERM), _DENIED_TO_ALL)
+    program.load()
+
+
+def allow_only(role: str) -> None:
+    """Load the default-EPERM filter of a role. Call it after every import."""
+    program = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
+    _add(program, pyseccomp.ALLOW, ALLOWED[role])
+    program.load()
+
+
+def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> None:
+    for name in names:
+        try:
+            program.add_rule(action, name)
+        except (OSError, ValueError):  # a call this architecture or libseccomp does not know
+            continue
+
+
+# --- Landlock ----------------------------------------------------------------------------------------
+
+_LANDLOCK_CREATE = 444
+_LANDLOCK_ADD_RULE = 445
+_LANDLOCK_RESTRICT = 446
+_READ = 1 << 2 | 1 << 3
+"""LANDLOCK_ACCESS_FS_READ_FILE and READ_DIR. Source: linux/landlock.h."""
+_FILE_ACCESS = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15
+"""Rights that make sense for a file: EXECUTE, WRITE, READ, TRUNCATE, IOCTL_DEV."""
+_RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+"""Number of file system rights that each ABI knows; later ones know as many as 5."""
+
+
+def restrict_files(readable: list[str], writable: list[str]) -> bool:
+    """
+    Confine this process to these paths by Landlock; tell whether the kernel can.
+
+    Signals to and abstract sockets of processes outside are refused too where the kernel knows it
+    (ABI 6). Paths that do not exist are passed over: what is not there needs no right.
+    """
+    version = int(_libc.syscall(_LANDLOCK_CREATE, None, 0, 1))
+    if version < 1:
+        return False
+    everything = (1 << _RIGHTS_BY_ABI.get(version, 16)) - 1
+    network = 3 if version >= 4 and not writable else 0
+    attribute = struct.pack("=QQQ", everything, network, 3 if version >= 6 else 0)
+    size = 8 if version < 4 else 16 if version < 6 else 24
+    ruleset = _check(_libc.syscall(_LANDLOCK_CREATE, attribute, size, 0), "landlock_create_ruleset")
+    try:
+        for path in readable:
+            _allow_path(ruleset, path, _READ)
+        for path in writable:
+            _allow_path(ruleset, path, everything & ~1)
+        _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
+    finally:
+        os.close(ruleset)
+    return True
+
+
+def _allow_path(ruleset: int, path: str, rights: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        if not os.path.isdir(path):
+            rights &= _FILE_ACCESS
+        rule = struct.pack("=Qi", rights, descriptor)
+        _check(_libc.syscall(_LANDLOCK_ADD_RULE, ruleset, 1, rule, 0), "landlock_add_rule")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,221 @@
+"""
+The table of scripts, and whether a file and every directory above it may be trusted.
+
+The rule: whoever could write the file, or exchange any element of its path, could run programs as
+the script user; so all of it belongs to root (or to the caller in observe mode) and nobody else may
+write. It is checked when the table is read and again just before each exec.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from typing import Final
+
+from privsep.protocol import Entries, Entry, escape
+
+LINK_LIMIT: Final = 40
+"""Symbolic links on the way to a file at most. Source: MAXSYMLINKS, linux/namei.h."""
+TABLE_LIMIT: Final = 4096
+"""Files looked at in one scan; a directory with more is a mistake, and said to be one."""
+PART_BYTES: Final = 100_000
+"""Size of one message of the table, well below the packet limit."""
+MASK: Final = "/dev/null"
+LEFTOVERS: Final = (
+    "~", ".bak", ".orig", ".rej", ".swp", ".tmp", ".rpmsave", ".rpmorig", ".rpmnew",
+    ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".dpkg-tmp", ".dpkg-bak", ".ucf-old", ".ucf-dist",
+    ".ucf-new", ".disabled",
+)  # fmt: skip
+"""Ends of names that editors and package tools leave behind."""
+
+
+def trusted_owners(*, observe: bool) -> frozenset[int]:
+    """
+    Return the uids that may own scripts and the directories above them.
+
+    In observe mode the caller, and, in a user namespace, owners from outside it: they show as the
+    overflow uid there and nobody inside can act as them. Source: user_namespaces(7).
+    """
+    if not observe:
+        return frozenset({0})
+    owners = {0, os.getuid()}
+    with open("/proc/self/uid_map", encoding="ascii") as uid_map:
+        if sum(int(line.split()[2]) for line in uid_map) < 2**32 - 1:
+            with open("/proc/sys/kernel/overflowuid", encoding="ascii") as overflow:
+                owners.add(int(overflow.read()))
+    return frozenset(owners)
+
+
+def find_fault(path: str, owners: frozenset[int]) -> str:
+    """
+    Return why this script must not be run, or "" when it may.
+
+    Follows symbolic links element by element, so that the directory of each link and each target
+    is held to the same rule. Blocks on nothing: it opens no file.
+    """
+    seen = "/"
+    waiting = [part for part in reversed(path.split("/")) if part]
+    links = 0
+    try:
+        if fault := _directory_fault("/", os.lstat("/"), owners):
+            return fault
+        while waiting:
+            part = waiting.pop()
+            if part == ".":
+                continue
+            if part == "..":
+                seen = os.path.dirname(seen)
+                continue
+            here = os.path.join(seen, part)
+            status = os.lstat(here)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                if links > LINK_LIMIT:
+                    return f"{escape(path)} goes through more than {LINK_LIMIT} symbolic links"
+                target = os.readlink(here)
+                if target.startswith("/"):
+                    seen = "/"
+                waiting.extend(part for part in reversed(target.split("/")) if part)
+            elif waiting or stat.S_ISDIR(status.st_mode):
+                if fault := _directory_fault(here, status, owners):
+                    return fault
+                seen = here
+            else:
+                return _file_fault(here, status, owners)
+    except FileNotFoundError:
+        return "it is not there" if not links else "it is a link to something that is not there"
+    except OSError as error:
+        return f"it can't be checked: {error.strerror}"
+    return "it is a directory, not a file"
+
+
+def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> str:
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{escape(path)} is not a directory"
+    if status.st_uid not in owners:
+        return f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
+    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if shared and not (status.st_mode & stat.S_ISVTX and status.st_uid == 0):
+        return (
+            f"its directory {escape(path)} is writable by {_writers(status.st_mode)};"
+            f" mend it with: chmod go-w {escape(path)}"
+        )
+    return ""
+
+
+def _file_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> str:
+    name = escape(path)
+    if not stat.S_ISREG(status.st_mode):
+        return f"it is {_kind(status.st_mode)}, not a regular file"
+    if status.st_uid not in owners:
+        return f"it belongs to uid {status.st_uid}, expected {_say(owners)}"
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return f"it is writable by {_writers(status.st_mode)}; mend it with: chmod go-w {name}"
+    if not status.st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
+        return f"it is not executable; mend it with: chmod +x {name}"
+    if not os.access(path, os.X_OK, effective_ids=True):
+        return f"the script user (uid {os.geteuid()}) may not execute it, or not enter its directory"
+    return ""
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device", stat.S_IFDIR: "a directory",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "something else")
+
+
+def _writers(mode: int) -> str:
+    names = [("group", stat.S_IWGRP), ("others", stat.S_IWOTH)]
+    return " and ".join(name for name, bit in names if mode & bit)
+
+
+def _say(owners: Iterable[int]) -> str:
+    return " or ".join("root" if uid == 0 else f"uid {uid}" for uid in sorted(owners))
+
+
+def is_leftover(name: str) -> bool:
+    """Tell whether a file name is hidden, or one that an editor or package tool left behind."""
+    return name.startswith((".", "#")) or name.endswith(LEFTOVERS)
+
+
+class Table:
+    """The script files of all event directories, each with a number and a verdict."""
+
+    def __init__(self, roots: list[str], events: list[str], owners: frozenset[int]) -> None:
+        """roots: the first wins over the later ones; events: names of the directories `T.d`."""
+        self._roots = roots
+        self._events = events
+        self._owners = owners
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._last = 0
+        self.entries: list[Entry] = []
+        self.paths: dict[int, str] = {}
+
+    def directories(self) -> list[str]:
+        """Return every directory that scripts may stand in, existing or not."""
+        return [*self._roots] + [f"{root}/{event}.d" for root in self._roots for event in self._events]
+
+    def scan(self) -> bool:
+        """Read all directories again; tell whether the table is another one now."""
+        entries = [entry for event in self._events for entry in self._scan_event(event)]
+        if len(entries) > TABLE_LIMIT:
+            entries = entries[:TABLE_LIMIT]
+        changed = entries != self.entries
+        present = {entry.id for entry in entries}
+        self._numbers = {key: id_ for key, id_ in self._numbers.items() if id_ in present}
+        self.paths = {id_: path for (_, path), id_ in self._numbers.items()}
+        self.entries = entries
+        return changed
+
+    def add(self, event: str, path: str) -> Entry:
+        """Put one file outside the directories into the table, for `netevd test script`."""
+        entry = self._judge(event, os.path.basename(path), path)
+        self.entries.append(entry)
+        self.paths[entry.id] = path
+        return entry
+
+    def parts(self) -> list[Entries]:
+        """Return the table as messages that fit into packets."""
+        parts: list[list[Entry]] = [[]]
+        size = 0
+        for entry in self.entries:
+            size += 64 + 4 * (len(entry.path) + len(entry.reason) + len(entry.name))
+            if size > PART_BYTES:
+                parts.append([])
+                size = 0
+            parts[-1].append(entry)
+        return [Entries(part, more=part is not parts[-1]) for part in parts]
+
+    def find_fault(self, id_: int) -> tuple[str, str]:
+        """Return the path of an entry and why it must not be run now, "" when it may."""
+        path = self.paths.get(id_, "")
+        return path, find_fault(path, self._owners) if path else "it is not in the table any more"
+
+    def _scan_event(self, event: str) -> list[Entry]:
+        found: dict[bytes, str] = {}
+        for root in self._roots:
+            directory = f"{root}/{event}.d"
+            try:
+                names = os.listdir(directory)
+            except OSError:
+                continue
+            for name in names:
+                if not is_leftover(name):
+                    found.setdefault(os.fsencode(name), f"{directory}/{name}")
+        return [
+            self._judge(event, os.fsdecode(name), found[name]) for name in sorted(found)
+        ]  # bytewise, so that the order does not depend on a locale
+
+    def _judge(self, event: str, name: str, path: str) -> Entry:
+        key = (event, path)
+        if key not in self._numbers:
+            self._last += 1
+            self._numbers[key] = self._last
+        if os.path.realpath(path) == MASK:
+            reason = "it is masked: a link to /dev/null"
+        else:
+            reason = find_fault(path, self._owners)
+        return Entry(self._numbers[key], event, escape(name)[:4096], escape(path)[:4096], not reason, reason[:4096])

@@ -1,0 +1,185 @@
+"""
+Start one role: fork, let go of everything that is not its own, take its identity, become it.
+
+Helper and runners stay forks of the supervisor (small, ready in a millisecond); worker and reader
+are executed anew, so that their address layout says nothing about ours.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from privsep import sandbox
+from privsep.channel import Channel, make_pair
+from privsep.helper import Helper
+from privsep.mode import Mode
+from privsep.protocol import SCRIPTS_REQUEST, Identity, Launch
+from privsep.runner import serve
+from privsep.scripts import Table, trusted_owners
+
+CANT_EXECUTE: Final = 126
+"""Exit status of a role that could not become what it shall be; trying again would not help."""
+
+_KEPT_VARIABLES: Final = ("LANG", "LC_ALL", "TZ", "TERM", "NO_COLOR", "FORCE_COLOR")
+
+
+def fork(name: str, body: Callable[[], None], *, keep: tuple[int, ...]) -> int:
+    """Return the pid of a child that runs `body` with only these descriptors, then ends."""
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        _set_signals()
+        _close_all_but(keep)
+        sandbox.name_process(f"netevd-{name}")
+        body()
+        status = 0
+    except Exception:  # the composition root of each role: say it, then end
+        os.write(2, f"netevd {name}: {traceback.format_exc()}".encode())
+    finally:
+        os._exit(status)
+
+
+def _set_signals() -> None:
+    """Leave Ctrl-C and the signals of a service manager to the supervisor; execve keeps this."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(which, signal.SIG_IGN)
+
+
+def _close_all_but(keep: tuple[int, ...]) -> None:
+    low = 3
+    for descriptor in sorted(keep):
+        os.closerange(low, descriptor)
+        low = descriptor + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+
+
+def start_helper(mode: Mode, events: tuple[socket.socket, ...]) -> tuple[int, socket.socket]:
+    """Return pid and lead socket of a new helper that reads these event sockets."""
+    lead, lead_end = make_pair()
+
+    def body() -> None:
+        keep = 0 if mode.observe else 1 << sandbox.CAP_NET_ADMIN
+        helper = Helper(lead_end, (events[0], events[1]))
+        sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
+        sandbox.forbid_dumps()
+        sandbox.restrict_files([], [])
+        sandbox.allow_only("helper")
+        helper.run()
+
+    keep = (lead_end.fileno(), *(sock.fileno() for sock in events))
+    pid = fork("helper", body, keep=keep)
+    lead_end.close()
+    return pid, lead
+
+
+def make_table(mode: Mode, launch: Launch) -> Table:
+    """Return the table of scripts that a runner of this configuration may start."""
+    return Table(launch.directories, launch.events, trusted_owners(observe=mode.observe))
+
+
+def take_script_identity(mode: Mode, identity: Identity) -> None:
+    """Become what the scripts of this identity shall be."""
+    sandbox.become(identity, change_user=not mode.observe, inherit=True)
+    sandbox.forbid_dumps()
+
+
+def start_runner(mode: Mode, launch: Launch, number: int) -> tuple[int, socket.socket]:
+    """Return pid and lead socket of a new runner of the launch data's identity `number`."""
+    lead, lead_end = make_pair()
+
+    def body() -> None:
+        table = make_table(mode, launch)
+        take_script_identity(mode, launch.runners[number])
+        serve(lead_end, table)
+
+    pid = fork("runner", body, keep=(lead_end.fileno(),))
+    lead_end.close()
+    return pid, lead
+
+
+def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
+    """Return pid and scripts socket of a process that tells the script table once, and ends."""
+    scripts, scripts_end = make_pair()
+
+    def body() -> None:
+        table = make_table(mode, launch)
+        take_script_identity(mode, launch.runners[0])
+        table.scan()
+        scripts_end.setblocking(True)
+        channel = Channel(scripts_end, SCRIPTS_REQUEST)
+        for part in table.parts():
+            channel.send(part)
+
+    pid = fork("lister", body, keep=(scripts_end.fileno(),))
+    scripts_end.close()
+    return pid, scripts
+
+
+def start_worker(mode: Mode) -> tuple[int, socket.socket]:
+    """Return pid and control socket of a new worker."""
+    control, control_end = make_pair()
+    pid = fork(
+        "worker",
+        lambda: _execute(mode, mode.worker, "worker", (control_end.fileno(),), [], _environment()),
+        keep=(control_end.fileno(),),
+    )
+    control_end.close()
+    return pid, control
+
+
+def start_reader(mode: Mode, path: str) -> tuple[int, socket.socket, int]:
+    """Return pid, reply socket and the memfd that will hold the checked configuration."""
+    memory = os.memfd_create("netevd-configuration", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    reply, reply_end = make_pair()
+    arguments = ["observe" if mode.observe else "privileged", path]
+    descriptors = (reply_end.fileno(), memory)
+    pid = fork(
+        "reader",
+        lambda: _execute(mode, mode.reader, "reader", descriptors, arguments, dict(os.environ)),
+        keep=descriptors,
+    )
+    reply_end.close()
+    return pid, reply, memory
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+
+
+def _execute(
+    mode: Mode,
+    identity: Identity,
+    role: str,
+    descriptors: tuple[int, ...],
+    arguments: list[str],
+    environment: dict[str, str],
+) -> NoReturn:
+    """Become the identity and execute Python anew with this role's program."""
+    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(null, 0)
+    sandbox.become(identity, change_user=not mode.observe)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, True)
+    numbers = [str(descriptor) for descriptor in descriptors]
+    command = [sys.executable, "-I", "-m", "privsep", "confined", role, *arguments, *numbers]
+    try:
+        os.execve(sys.executable, command, environment)
+    except OSError as error:
+        os.write(
+            2,
+            f"netevd: user {identity.user} can't execute {sys.executable}: {error.strerror};"
+            " netevd must be installed where every user can read it\n".encode(),
+        )
+        os._exit(CANT_EXECUTE)
+

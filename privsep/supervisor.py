@@ -1,0 +1,479 @@
+"""
+The supervisor's loop: start, connect, reap, restart, stop.
+
+It knows processes, sockets and times, and nothing of networks: it holds no end of feed, rpc or
+scripts once both sides have theirs, and parses neither configuration nor kernel messages.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from privsep import rtnetlink, sandbox, spawn
+from privsep.channel import Channel, Closed, make_pair
+from privsep.log import Log
+from privsep.mode import Mode, Refusal
+from privsep.notify import notify, watchdog_interval
+from privsep.processes import read_children, read_descendants, send_signal
+from privsep.protocol import (
+    CONTROL_REPLY,
+    LEAD_REPLY,
+    LINKS,
+    ROUTES,
+    VERDICT,
+    Alive,
+    Configure,
+    ControlReply,
+    End,
+    HelperPeer,
+    Launch,
+    LeadReply,
+    Liveness,
+    Peer,
+    Prepared,
+    ProtocolViolation,
+    Ready,
+    Rejected,
+    RunnerPeer,
+    Serving,
+    Stop,
+    Verdict,
+    Violated,
+)
+
+EARLY: Final = 10.0
+"""Seconds from start within which a death before `ready` counts as early."""
+EARLY_LIMIT: Final = 5
+"""Early deaths in a row after which the daemon ends."""
+BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds from the n-th death in a row to the new start; the last value stays."""
+SETTLED: Final = 30.0
+"""Seconds of life after `ready` that end a row of deaths."""
+READER_TIME: Final = 20.0
+"""Seconds a reader may take."""
+STOP_TIME: Final = 7.5
+"""Seconds from the order to stop until whoever is left is killed."""
+
+
+class Role:
+    """One child that is to live: how to start it, how it fares."""
+
+    def __init__(self, name: str, start: Callable[[], tuple[int, socket.socket]]) -> None:
+        """start: returns pid and our end of the role's lead or control socket."""
+        self.name = name
+        self._start = start
+        self.pid = 0
+        self.sock: socket.socket | None = None
+        self.ready = False
+        self.started = 0.0
+        self.deaths = 0
+        self.early = 0
+        self.due: float | None = None
+        """When to start it again, monotonic seconds; None while it lives or is not wanted."""
+
+    def start(self) -> socket.socket:
+        """Start the role; return our end of its socket."""
+        self.pid, self.sock = self._start()
+        self.started = time.monotonic()
+        self.ready = False
+        self.due = None
+        return self.sock
+
+    def note_death(self) -> None:
+        """Count a death and set the time of the next start."""
+        now = time.monotonic()
+        lived = now - self.started
+        self.early = 0 if self.ready or lived >= EARLY else self.early + 1
+        self.deaths = 1 if self.ready and lived >= SETTLED else self.deaths + 1
+        self.due = now + BACKOFF[min(self.deaths, len(BACKOFF)) - 1]
+        self.pid = 0
+        self.ready = False
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+
+class Supervisor:
+    """State of the daemon: its roles, its configuration, whether it stops."""
+
+    def __init__(self, mode: Mode, config: str | None, *, dry_run: bool) -> None:
+        """config: path of the configuration file, None for the default one."""
+        self.mode = mode
+        self._config = config
+        self._dry_run = dry_run
+        self._log = Log()
+        self._wake, self._wake_end = socket.socketpair()
+        for end in (self._wake, self._wake_end):
+            end.setblocking(False)
+        opened = [rtnetlink.open_event_socket(source) for source in (LINKS, ROUTES)]
+        self._events = tuple(sock for sock, _ in opened)
+        self._forced = all(forced for _, forced in opened)
+        self._launch: Launch | None = None
+        self._memory = -1
+        self._reader: tuple[int, socket.socket, float] | None = None
+        self._worker = Role("worker", lambda: spawn.start_worker(mode))
+        self._helper = Role("helper", lambda: spawn.start_helper(mode, self._events))
+        self._runners: list[Role] = []
+        self._control: Channel[ControlReply] | None = None
+        self._leads: dict[str, Channel[LeadReply]] = {}
+        self._served = False
+        self._stop_deadline: float | None = None
+        self._status = 0
+        self._watchdog = watchdog_interval()
+        self._next_watchdog = time.monotonic()
+        self._signals: set[int] = set()
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run the daemon until it is told to stop; return the exit status."""
+        for which in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(which, lambda number, _: self._signals.add(number))
+        signal.set_wakeup_fd(self._wake_end.fileno(), warn_on_full_buffer=False)
+        sandbox.become_subreaper()
+        if self.mode.notice:
+            self._log.write("info", self.mode.notice)
+        self._start_reader()
+        self._control = Channel(self._worker.start(), CONTROL_REPLY)
+        gc.freeze()
+        while not self._is_over():
+            self._step()
+        return self._status
+
+    def _roles(self) -> list[Role]:
+        return [self._helper, *self._runners, self._worker]
+
+    def _is_over(self) -> bool:
+        return self._stop_deadline is not None and not any(role.pid for role in self._roles())
+
+    def _step(self) -> None:
+        poll = select.poll()
+        descriptors: dict[int, Callable[[], None]] = {self._wake.fileno(): self._handle_signals}
+        if self._reader is not None:
+            descriptors[self._reader[1].fileno()] = self._handle_verdict
+        if self._control is not None:
+            descriptors[self._control.fileno()] = self._handle_control
+        for role in self._leading():
+            lead = self._leads[role.name]
+            descriptors[lead.fileno()] = lambda role=role: self._handle_lead(role)  # type: ignore[misc]
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(self._timeout()):
+            if descriptor in descriptors:
+                descriptors[descriptor]()
+        self._handle_times()
+
+    def _leading(self) -> list[Role]:
+        return [role for role in self._roles() if role.name in self._leads]
+
+    def _timeout(self) -> int | None:
+        """Return milliseconds until something is due, None when nothing is."""
+        times = [role.due for role in self._roles() if role.due is not None]
+        if self._reader is not None:
+            times.append(self._reader[2])
+        if self._stop_deadline is not None:
+            times.append(self._stop_deadline)
+        if self._watchdog is not None:
+            times.append(self._next_watchdog)
+        return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+
+    def _handle_times(self) -> None:
+        now = time.monotonic()
+        for role in self._roles():
+            if role.due is not None and role.due <= now:
+                self._start_role(role)
+        if self._reader is not None and now >= self._reader[2]:
+            send_signal([self._reader[0]], signal.SIGKILL)
+            self._refuse([f"the configuration could not be read within {READER_TIME:.0f} s"])
+        if self._stop_deadline is not None and now >= self._stop_deadline:
+            send_signal([role.pid for role in self._roles() if role.pid], signal.SIGKILL)
+            self._stop_deadline = now + 1
+        if self._watchdog is not None and now >= self._next_watchdog:
+            self._next_watchdog = now + self._watchdog / 3
+            if self._control is not None and self._served:
+                self._tell_worker(Liveness(int(now * 1000)))
+
+    def _handle_signals(self) -> None:
+        self._wake.recv(4096)
+        signals, self._signals = self._signals, set()
+        if signal.SIGCHLD in signals:
+            self._reap()
+        if signals & {signal.SIGTERM, signal.SIGINT}:
+            if self._stop_deadline is None:
+                self._log.write("info", "netevd stops; scripts that run get up to 5 s to end")
+                self._stop(0)
+            else:
+                self._stop_deadline = time.monotonic()
+        if signal.SIGHUP in signals:
+            self._log.write(
+                "warn", "reload is not there yet: SIGHUP changed nothing; restart netevd instead"
+            )
+
+    # --- configuration ------------------------------------------------------------------------
+
+    def _start_reader(self) -> None:
+        pid, reply, self._memory = spawn.start_reader(self.mode, self._config or "")
+        self._reader = (pid, reply, time.monotonic() + READER_TIME)
+
+    def _handle_verdict(self) -> None:
+        assert self._reader is not None
+        channel: Channel[Verdict] = Channel(self._reader[1], VERDICT)
+        try:
+            verdict, _ = channel.receive()
+        except Closed:
+            self._refuse(["the reader of the configuration ended without an answer"])
+            return
+        except ProtocolViolation as violation:
+            self._refuse([f"the reader of the configuration broke the protocol: {violation}"])
+            return
+        channel.close()
+        self._reader = None
+        if isinstance(verdict, Rejected):
+            self._refuse(verdict.problems)
+            return
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, seals)
+        self._accept(verdict)
+
+    def _refuse(self, problems: list[str]) -> None:
+        for problem in problems:
+            os.write(2, f"{problem}\n".encode())
+        self._reader = None
+        self._stop(1)
+
+    def _accept(self, launch: Launch) -> None:
+        if self._stop_deadline is not None:
+            return
+        faults = _find_launch_faults(launch, self.mode)
+        if faults:
+            self._refuse(faults)
+            return
+        self._launch = launch
+        self._log.level, self._log.form = launch.log_level, launch.log_format
+        self._start_role(self._helper)
+        if not self._dry_run:
+            for number in range(len(launch.runners)):
+                role = Role(f"runner-{number}", self._runner_starter(launch, number))
+                self._runners.append(role)
+                self._start_role(role)
+        if self._worker.ready:
+            self._configure_worker()
+
+    def _runner_starter(
+        self, launch: Launch, number: int
+    ) -> Callable[[], tuple[int, socket.socket]]:
+        return lambda: spawn.start_runner(self.mode, launch, number)
+
+    # --- roles --------------------------------------------------------------------------------
+
+    def _start_role(self, role: Role) -> None:
+        sock = role.start()
+        if role is self._worker:
+            self._control = Channel(sock, CONTROL_REPLY)
+        else:
+            self._leads[role.name] = Channel(sock, LEAD_REPLY)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for role in self._roles():
+                if role.pid == pid:
+                    self._handle_death(role, os.waitstatus_to_exitcode(status))
+
+    def _handle_death(self, role: Role, code: int) -> None:
+        role.note_death()
+        if role is self._worker:
+            self._control = None
+        else:
+            self._leads.pop(role.name, None)
+        if role in self._runners:
+            self._kill_orphans()
+        if self._stop_deadline is not None:
+            role.due = None
+            self._stop_next()
+            return
+        how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        if code == spawn.CANT_EXECUTE:
+            self._stop(1)
+        elif role.early >= EARLY_LIMIT:
+            self._log.write(
+                "error", f"{role.name} died {EARLY_LIMIT} times in a row at its start; giving up"
+            )
+            self._stop(1)
+        else:
+            wait = (role.due or 0) - time.monotonic()
+            self._log.write("error", f"{role.name} died ({how}), new start in {wait:.2f} s")
+
+    def _kill_orphans(self) -> None:
+        """Kill what a dead runner has left: every child that is no role, until none is left."""
+        ours = {role.pid for role in self._roles()}
+        if self._reader is not None:
+            ours.add(self._reader[0])
+        while strays := [pid for pid in read_children() if pid not in ours]:
+            send_signal(read_descendants(strays), signal.SIGKILL)
+            for pid in strays:
+                os.waitpid(pid, 0)
+
+    def _handle_lead(self, role: Role) -> None:
+        try:
+            message, _ = self._leads[role.name].receive()
+        except (Closed, BlockingIOError):
+            self._drop_lead(role)
+            return
+        except ProtocolViolation as violation:
+            self._log.write("error", f"{role.name} broke the protocol: {violation}")
+            send_signal([role.pid], signal.SIGKILL)
+            self._drop_lead(role)
+            return
+        match message:
+            case Ready():
+                role.ready = True
+                self._connect(role)
+            case Violated(reason=reason):
+                self._log.write("error", f"the worker broke the protocol of {role.name}: {reason}")
+                send_signal([self._worker.pid] if self._worker.pid else [], signal.SIGKILL)
+
+    def _drop_lead(self, role: Role) -> None:
+        """Stop listening to a role that is ending; its death follows."""
+        self._leads.pop(role.name, None)
+
+    def _handle_control(self) -> None:
+        assert self._control is not None
+        try:
+            message, _ = self._control.receive()
+        except Closed:
+            self._control = None
+            return
+        except ProtocolViolation as violation:
+            self._log.write("error", f"the worker broke the protocol: {violation}")
+            send_signal([self._worker.pid], signal.SIGKILL)
+            self._control = None
+            return
+        match message:
+            case Prepared():
+                self._worker.ready = True
+                if self._launch is not None:
+                    self._configure_worker()
+            case Serving(status=status):
+                notify("READY=1", f"STATUS={status}")
+                self._served = True
+            case Alive():
+                notify("WATCHDOG=1")
+
+    def _tell_worker(self, message: Configure | HelperPeer | RunnerPeer | Liveness | Stop,
+                     descriptors: tuple[int, ...] = ()) -> None:  # fmt: skip
+        if self._control is None:
+            return
+        try:
+            self._control.send(message, descriptors)
+        except (Closed, BlockingIOError):
+            return  # it is dead, or about to be killed by the watchdog
+
+    def _configure_worker(self) -> None:
+        self._tell_worker(
+            Configure(1, self._dry_run, self.mode.observe, self._forced), (self._memory,)
+        )
+        for role in (self._helper, *self._runners):
+            if role.ready:
+                self._connect(role)
+        if self._dry_run and self._launch is not None:
+            _, scripts = spawn.start_lister(self.mode, self._launch)
+            self._tell_worker(RunnerPeer(0), (scripts.fileno(),))
+            scripts.close()
+
+    def _connect(self, role: Role) -> None:
+        """Give a role and the worker fresh sockets between them."""
+        if not self._worker.ready or self._launch is None:
+            return
+        count = 2 if role is self._helper else 1
+        pairs = [make_pair() for _ in range(count)]
+        try:
+            self._leads[role.name].send(Peer(), tuple(far.fileno() for _, far in pairs))
+        except (Closed, BlockingIOError):
+            return  # it is dead; its successor will be connected
+        finally:
+            for _, far in pairs:
+                far.close()
+        near = tuple(end.fileno() for end, _ in pairs)
+        if role is self._helper:
+            self._tell_worker(HelperPeer(), near)
+        else:
+            self._tell_worker(RunnerPeer(self._runners.index(role)), near)
+        for end, _ in pairs:
+            end.close()
+
+    # --- stop -----------------------------------------------------------------------------------
+
+    def _stop(self, status: int) -> None:
+        """Begin an orderly stop: runners first, then the worker, then the helper."""
+        notify("STOPPING=1", "STATUS=stopping")
+        self._status = self._status or status
+        self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_TIME
+        for role in self._roles():
+            role.due = None
+        if self._reader is not None:
+            send_signal([self._reader[0]], signal.SIGKILL)
+            self._reader = None
+        self._tell_worker(Stop())
+        for role in self._runners:
+            self._end(role)
+        self._stop_next()
+
+    def _stop_next(self) -> None:
+        if any(role.pid for role in self._runners):
+            return
+        if self._worker.pid:
+            if self._control is not None:
+                self._control.close()
+                self._control = None
+        elif self._helper.pid:
+            self._end(self._helper)
+
+    def _end(self, role: Role) -> None:
+        lead = self._leads.get(role.name)
+        if lead is not None:
+            try:
+                lead.send(End())
+            except (Closed, BlockingIOError):
+                self._drop_lead(role)
+
+
+def _find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
+    """Return what the supervisor itself refuses in launch data, whoever wrote it."""
+    faults = []
+    if not launch.runners or len(launch.runners) > 32:
+        faults.append(f"{len(launch.runners)} script identities, expected 1 to 32")
+    if len(launch.directories) > 8 or len(launch.events) > 256:
+        faults.append("more than 8 script directories or 256 event types")
+    reserved = {0, mode.helper.uid, mode.worker.uid}
+    for identity in launch.runners:
+        if not mode.observe and identity.uid in reserved:
+            faults.append(
+                f"scripts can't run as {identity.user} (uid {identity.uid}): root and the users of"
+                " netevd's own roles are not for scripts"
+            )
+    return faults
+
+
+def run(mode: Mode, config: str | None, *, dry_run: bool) -> int:
+    """Confine the supervisor and run the daemon; return the exit status. Raises: Refusal."""
+    sandbox.forbid_new_privileges()
+    sandbox.deny_dangerous_calls()
+    try:
+        supervisor = Supervisor(mode, config, dry_run=dry_run)
+    except OSError as error:
+        raise Refusal(f"netlink can't be used: {error.strerror}") from None
+    return supervisor.run()
