@@ -11,8 +11,9 @@ import getopt
 import os
 import sys
 
-from privsep import mode, supervisor
+from privsep import mode, once, supervisor
 from privsep.confined import run as run_confined
+from privsep.protocol import PACKET_LIMIT
 
 
 def main(arguments: list[str]) -> int:
@@ -22,6 +23,8 @@ def main(arguments: list[str]) -> int:
             return run_confined(role, rest)
         case ["run", *rest]:
             return _run(rest)
+        case ["once", *rest]:
+            return _once(rest)
         case _:
             os.write(2, b"usage: netevd run; this module is not called by hand\n")
             return 2
@@ -42,6 +45,25 @@ def _run(arguments: list[str]) -> int:
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1
+
+
+def _once(arguments: list[str]) -> int:
+    options, rest = getopt.getopt(arguments, "", ["config=", "observe"])
+    named = dict(options)
+    try:
+        chosen = mode.choose(force_observe="--observe" in named)
+    except mode.Refusal as refusal:
+        os.write(2, f"netevd: {refusal}\n".encode())
+        return 1
+    config = named.get("--config", "")
+    match rest:
+        case ["hooks"]:
+            return once.list_scripts(chosen, config)
+        case ["script", event, path]:
+            values = sys.stdin.buffer.read(PACKET_LIMIT)
+            return once.run_script(chosen, config, event, path, values)
+        case _:
+            return 2
 
 
 if __name__ == "__main__":

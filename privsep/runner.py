@@ -79,10 +79,13 @@ class _Life:
 class Runner:
     """State of one runner: its script table, its runs, the worker it serves."""
 
-    def __init__(self, lead: socket.socket, table: Table, wake: socket.socket) -> None:
-        """wake: readable when a signal (SIGCHLD) has come."""
+    def __init__(
+        self, lead: socket.socket, table: Table, wake: socket.socket, single: tuple[str, str] | None
+    ) -> None:
+        """wake: readable when a signal (SIGCHLD) has come. single: see `serve`."""
         self._lead: Channel[Lead] = Channel(lead, LEAD, limit=4096, descriptors=1)
         self._table = table
+        self._single = single
         self._wake = wake
         self._worker: Channel[ScriptsRequest] | None = None
         self._outbox: deque[tuple[Message, tuple[int, ...]]] = deque()
@@ -112,7 +115,25 @@ class Runner:
                 self._serve()
             if self._stop_at is not None:
                 self._press()
+        self._say_farewell()
+
+    def _say_farewell(self) -> None:
+        """
+        Send what is left, and let the worker read it.
+
+        A socket closed with unread requests resets, and the peer loses what it had not read yet.
+        """
         self._flush()
+        if self._worker is None:
+            return
+        self._worker.sock.shutdown(socket.SHUT_WR)
+        poll = select.poll()
+        poll.register(self._worker.fileno(), select.POLLIN)
+        try:
+            while poll.poll(1000):
+                self._worker.receive()
+        except (Closed, BlockingIOError, ProtocolViolation):
+            return
 
     def _poll(self) -> set[int]:
         poll = select.poll()
@@ -204,6 +225,8 @@ class Runner:
     # --- the script table -----------------------------------------------------------------------
 
     def _scan(self) -> bool:
+        if self._single is not None:
+            return self._table.take_single(*self._single)
         self._watch.add(self._table.directories())
         return self._table.scan()
 
@@ -375,9 +398,11 @@ def _explain(path: str, error: OSError | ValueError) -> str:
     return f"it can't be executed: {error.strerror}"
 
 
-def serve(lead: socket.socket, table: Table) -> None:
+def serve(lead: socket.socket, table: Table, single: tuple[str, str] | None = None) -> None:
     """
     Live as a runner, identity and sandbox already taken; return when the daemon stops.
+
+    single: event type and path of one file that is the whole table.
 
     Ignores the signals it may, since scripts of the same user could send them.
     """
@@ -394,4 +419,4 @@ def serve(lead: socket.socket, table: Table) -> None:
     signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sandbox.become_subreaper()
-    Runner(lead, table, wake).run()
+    Runner(lead, table, wake, single).run()

@@ -170,12 +170,11 @@ class Table:
         self.entries = entries
         return changed
 
-    def add(self, event: str, path: str) -> Entry:
-        """Put one file outside the directories into the table, for `netevd test script`."""
-        entry = self._judge(event, os.path.basename(path), path)
-        self.entries.append(entry)
-        self.paths[entry.id] = path
-        return entry
+    def take_single(self, event: str, path: str) -> bool:
+        """Make one file the whole table, whatever directory it stands in; True: it changed."""
+        self.entries = [self._judge(event, os.path.basename(path), path)]
+        self.paths = {self.entries[0].id: path}
+        return True
 
     def parts(self) -> list[Entries]:
         """Return the table as messages that fit into packets."""
@@ -218,4 +217,5 @@ class Table:
             reason = "it is masked: a link to /dev/null"
         else:
             reason = find_fault(path, self._owners)
-        return Entry(self._numbers[key], event, escape(name)[:4096], escape(path)[:4096], not reason, reason[:4096])
+        shown = (escape(name)[:4096], escape(path)[:4096])
+        return Entry(self._numbers[key], event, *shown, not reason, reason[:4096])

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from privsep import sandbox
-from privsep.channel import Channel, make_pair
+from privsep.channel import Channel, Closed, make_pair
 from privsep.helper import Helper
 from privsep.mode import Mode
-from privsep.protocol import SCRIPTS_REQUEST, Identity, Launch
+from privsep.protocol import SCRIPTS_REQUEST, Identity, Incarnation, Launch, ScriptsRequest
 from privsep.runner import serve
 from privsep.scripts import Table, trusted_owners
 
@@ -94,14 +94,20 @@ def take_script_identity(mode: Mode, identity: Identity) -> None:
     sandbox.forbid_dumps()
 
 
-def start_runner(mode: Mode, launch: Launch, number: int) -> tuple[int, socket.socket]:
-    """Return pid and lead socket of a new runner of the launch data's identity `number`."""
+def start_runner(
+    mode: Mode, launch: Launch, number: int, *, single: tuple[str, str] | None = None
+) -> tuple[int, socket.socket]:
+    """
+    Return pid and lead socket of a new runner of the launch data's identity `number`.
+
+    single: event type and path of one file that is the whole table, for `netevd test script`.
+    """
     lead, lead_end = make_pair()
 
     def body() -> None:
         table = make_table(mode, launch)
         take_script_identity(mode, launch.runners[number])
-        serve(lead_end, table)
+        serve(lead_end, table, single)
 
     pid = fork("runner", body, keep=(lead_end.fileno(),))
     lead_end.close()
@@ -109,7 +115,7 @@ def start_runner(mode: Mode, launch: Launch, number: int) -> tuple[int, socket.s
 
 
 def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
-    """Return pid and scripts socket of a process that tells the script table once, and ends."""
+    """Return pid and scripts socket of a process that tells the script table and runs nothing."""
     scripts, scripts_end = make_pair()
 
     def body() -> None:
@@ -117,9 +123,14 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
         take_script_identity(mode, launch.runners[0])
         table.scan()
         scripts_end.setblocking(True)
-        channel = Channel(scripts_end, SCRIPTS_REQUEST)
-        for part in table.parts():
-            channel.send(part)
+        channel: Channel[ScriptsRequest] = Channel(scripts_end, SCRIPTS_REQUEST)
+        for message in (*table.parts(), Incarnation(os.urandom(8).hex())):
+            channel.send(message)
+        try:
+            while True:
+                channel.receive()  # it asks in vain: nothing is ever run from here
+        except Closed:
+            return
 
     pid = fork("lister", body, keep=(scripts_end.fileno(),))
     scripts_end.close()

@@ -1,0 +1,113 @@
+"""
+Log records by structlog: text for people, JSON lines with the keys that were promised.
+
+Belongs here: how a record looks. Which records there are is the business of who writes them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from typing import IO, Final
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from privsep.protocol import escape
+
+LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
+"""Our level names with the numbers of the standard library's."""
+
+_COLOURS: Final = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31"}
+"""SGR codes (ECMA-48) by level: faint, green, yellow, red."""
+
+_FIRST_KEYS: Final = ("timestamp", "level", "interface", "event", "ip")
+
+
+def _add_time(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
+    record["timestamp"] = datetime.now(UTC)
+    return record
+
+
+def _clean(value: object) -> object:
+    """Escape what could forge a line or move a terminal's cursor."""
+    return escape(value) if isinstance(value, str) else value
+
+
+def render_json(_: WrappedLogger, __: str, record: EventDict) -> str:
+    """Return one JSON object; the promised keys come first, `message` last."""
+    message = record.pop("event")
+    record["event"] = record.pop("event_type", None)
+    record["timestamp"] = (
+        record["timestamp"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
+    ordered = {key: record.pop(key, None) for key in _FIRST_KEYS}
+    whole = {
+        key: _clean(value)
+        for key, value in {**ordered, **record, "message": message}.items()
+        if value is not None
+    }
+    return msgspec.json.encode(whole).decode()
+
+
+class TextRenderer:
+    """Makes one line for people: time, level, interface, event, message, the rest as key=value."""
+
+    def __init__(self, *, colour: bool) -> None:
+        """colour: whether levels are coloured; the words are there in any case."""
+        self._colour = colour
+
+    def __call__(self, _: WrappedLogger, __: str, record: EventDict) -> str:
+        """Return the line of one record."""
+        stamp = record.pop("timestamp").astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        level = str(record.pop("level"))
+        message = _clean(str(record.pop("event")))
+        subject = " ".join(
+            str(_clean(str(part)))
+            for part in (record.pop("interface", None), record.pop("event_type", None))
+            if part
+        )
+        extra = "".join(f" {key}={_clean(value)}" for key, value in record.items() if value is not None)
+        word = f"{level:<5}"
+        if self._colour:
+            word = f"\x1b[{_COLOURS.get(level, '0')}m{word}\x1b[0m"
+        return f"{stamp} {word} {subject + ': ' if subject else ''}{message}{extra}"
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Tell whether a stream is a terminal that wants colour. Source: no-color.org."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _Lines:
+    """
+    Writes whole lines to a descriptor; what nobody reads is dropped, not waited for twice.
+
+    A full pipe blocks like any standard error does; a closed one must not end the daemon.
+    """
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        try:
+            os.write(2, line.encode("utf-8", "backslashreplace") + b"\n")
+        except OSError:
+            return
+
+    log = trace = debug = info = warn = warning = error = msg
+
+
+def make_log(level: str, form: str) -> FilteringBoundLogger:
+    """Return the daemon's log. level: a key of LEVELS; form: text or json."""
+    render = render_json if form == "json" else TextRenderer(colour=wants_colour(sys.stderr))
+    return structlog.wrap_logger(
+        _Lines(),
+        processors=[_add_time, render],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        cache_logger_on_first_use=False,
+    )

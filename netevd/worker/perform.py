@@ -1,0 +1,173 @@
+"""
+Actions of the engine made real: log lines, requests to the runner, requests to the helper.
+
+One arm for each kind of action and no decision in any of them. `--dry-run` is the same engine with
+`DryPerformer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, assert_never
+
+from structlog.typing import FilteringBoundLogger
+
+from netevd.model.actions import (
+    Action,
+    EndRun,
+    Note,
+    Publish,
+    Ready,
+    RequestDump,
+    SignalRun,
+    StartRun,
+)
+from netevd.model.event import Event, EventType
+from netevd.model.inputs import Input, RunFinished
+from privsep.protocol import Forget, Message, Run, Signal
+
+
+class Runner(Protocol):
+    """Where requests to the runner go; nowhere while there is none."""
+
+    def send(self, message: Message) -> None:
+        """Send a message, now or later."""
+
+
+class Performer:
+    """Performs actions by the means that the composition root hands in."""
+
+    def __init__(
+        self,
+        log: FilteringBoundLogger,
+        *,
+        request_dump: Callable[[int], None],
+        report_ready: Callable[[], None],
+    ) -> None:
+        """request_dump: starts the dump of this number; report_ready: tells the supervisor."""
+        self._log = log
+        self._request_dump = request_dump
+        self._report_ready = report_ready
+        self._events: dict[int, tuple[Event, str]] = {}
+        """Event and script path of each run that was requested and has not ended."""
+        self.runner: Runner | None = None
+
+    def perform(self, action: Action) -> Input | None:
+        """Do what an action says; return an input when the action has an immediate outcome."""
+        match action:
+            case Publish(event=event):
+                log_event(self._log, event)
+            case StartRun():
+                self._events[action.run] = (action.event, action.hook.path)
+                return self.start(action)
+            case SignalRun(run=run, which=which):
+                if self.runner is not None:
+                    self.runner.send(Signal(run, which))
+            case EndRun(run=run):
+                if self._events.pop(run, None) is not None and self.runner is not None:
+                    if action.result in {"ok", "failed", "timeout"}:
+                        self.runner.send(Forget(run))
+            case RequestDump(dump=dump):
+                self._request_dump(dump)
+            case Note(level=level, message=message, fields=fields):
+                write(self._log, level, message, dict(fields))
+            case Ready():
+                self._report_ready()
+            case _:
+                assert_never(action)
+        return None
+
+    def start(self, action: StartRun) -> Input | None:
+        """Ask the runner to start a script."""
+        if self.runner is not None:
+            self.runner.send(Run(action.run, action.hook.entry, list(action.values)))
+        return None
+
+    def log_output(self, run: int, stream: str, line: str) -> None:
+        """Log one line that a script printed."""
+        event, path = self._events.get(run, (None, None))
+        fields: dict[str, object] = {"script": path, "stream": stream}
+        if event is not None:
+            fields |= {"interface": event.after.link.name, "sequence": event.sequence}
+        self._log.info(line, **fields)
+
+
+class DryPerformer(Performer):
+    """Says what would run and runs nothing."""
+
+    def start(self, action: StartRun) -> Input | None:
+        """Log the script that would run, and have it end well at once."""
+        self._log.info(
+            f"would run {action.hook.path}",
+            interface=action.event.after.link.name,
+            event_type=action.event.type.value,
+            sequence=action.event.sequence,
+        )
+        return RunFinished(action.run, status=0, duration_s=0.0, cpu_s=0.0, leftovers=0)
+
+    def perform(self, action: Action) -> Input | None:
+        """Do what an action says; of a run that did not take place, tell no end."""
+        if isinstance(action, StartRun):
+            return self.start(action)
+        if isinstance(action, EndRun) or (isinstance(action, Note) and "run" in action.fields):
+            return None
+        return super().perform(action)
+
+
+def describe(event: Event) -> str:
+    """Return in a few words what changed."""
+    before, after = event.before, event.after
+    if event.address is not None:
+        return f"{event.address.ip}/{event.address.prefix}"
+    if event.type is EventType.LINK_ADDED:
+        return f"ifindex {after.link.ifindex}" + (f", {after.link.kind}" if after.link.kind else "")
+    if before is None or event.initial:
+        return f"is {after.state.value}"
+    if event.type is EventType.LINK_RENAMED:
+        return f"was {before.link.name}"
+    if event.type is EventType.LINK_CHANGED:
+        pairs = [
+            ("up" if after.link.up else "down", "up" if before.link.up else "down"),
+            (f"mtu {after.link.mtu}", f"{before.link.mtu}"),
+            (f"MAC {after.link.mac}", before.link.mac),
+            (f"master {after.master_name or 'none'}", before.master_name or "none"),
+        ]
+        return ", ".join(f"{now}" if now in {"up", "down"} else f"{now} (was {was})"
+                         for now, was in pairs if not now.endswith(was))  # fmt: skip
+    if event.type is EventType.LINK_REMOVED:
+        return f"was {before.state.value}"
+    return f"{before.state.value} -> {after.state.value}"
+
+
+def log_event(log: FilteringBoundLogger, event: Event) -> None:
+    """Write the record of one event."""
+    usable = [address.ip for address in event.after.addresses if address.usable]
+    address = event.address.ip if event.address is not None else next(iter(usable), None)
+    log.info(
+        describe(event),
+        interface=event.after.link.name,
+        event_type=event.type.value,
+        ip=address,
+        sequence=event.sequence,
+        initial=event.initial or None,
+    )
+
+
+def write(
+    log: FilteringBoundLogger, level: str, message: str, fields: dict[str, str | int | float | bool]
+) -> None:
+    """Write one record at a level of ours."""
+    if "event" in fields:
+        fields["event_type"] = fields.pop("event")
+    match level:
+        case "trace":
+            log.log(5, message, **fields)
+        case "debug":
+            log.debug(message, **fields)
+        case "info":
+            log.info(message, **fields)
+        case "warn":
+            log.warning(message, **fields)
+        case _:
+            log.error(message, **fields)
+

@@ -1,0 +1,141 @@
+"""The worker's side of the scripts channel of one runner: reports in, requests and output out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from netevd.model.inputs import (
+    Hook,
+    HooksListed,
+    Input,
+    RunFinished,
+    RunRefused,
+    RunStarted,
+)
+from netevd.worker.output import OutputReader
+from netevd.worker.ports import PeerGone, Port
+from privsep.protocol import (
+    SCRIPTS_REPLY,
+    Entries,
+    Entry,
+    Finished,
+    Forget,
+    Incarnation,
+    Known,
+    Message,
+    Refused,
+    Rescan,
+    Running,
+    ScriptsReply,
+    Started,
+)
+
+_BATCH = 32
+
+
+class RunnerLink:
+    """One runner, from its first packet until it is gone."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        output_limit: int,
+        submit: Callable[[Input], None],
+        tell: Callable[[int, str, str], None],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """tell: called with run, stream and line of a script's output."""
+        self._port: Port[ScriptsReply] = Port(descriptor, SCRIPTS_REPLY, descriptors=2)
+        self._output = OutputReader(output_limit, tell)
+        self._submit = submit
+        self._log = log
+        self._entries: list[Entry] = []
+        self._inherited: set[int] = set()
+        """Runs that an earlier worker began; they end as they would have, and are forgotten."""
+        self._scope = trio.CancelScope()
+
+    def send(self, message: Message) -> None:
+        """Send a request, now or later."""
+        self._port.send(message)
+
+    def close(self) -> None:
+        """Let go of this runner; `run` ends."""
+        self._scope.cancel()
+
+    async def run(self, connected: Callable[[], None]) -> None:
+        """Follow the runner until it is gone. connected: called once its state is known."""
+        self._port.send(Running())
+        self._port.send(Rescan())
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._port.flush)
+                    nursery.start_soon(self._output.read)
+                    await self._follow(connected)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._port.close()
+            self._output.close()
+
+    async def _follow(self, connected: Callable[[], None]) -> None:
+        while True:
+            try:
+                await self._port.wait()
+                for _ in range(_BATCH):
+                    received = self._port.receive_with_descriptors()
+                    if received is None:
+                        break
+                    self._handle(received[0], received[1], connected)
+            except PeerGone:
+                return
+
+    def _handle(
+        self, message: ScriptsReply, descriptors: list[int], connected: Callable[[], None]
+    ) -> None:
+        match message:
+            case Started(id=run):
+                self._output.add(run, descriptors[0], descriptors[1])
+                self._submit(RunStarted(run))
+            case Refused(id=run, reason=reason):
+                self._submit(RunRefused(run, reason))
+            case Finished():
+                self._finish(message)
+            case Known(id=run, ended=ended):
+                self._inherited.add(run)
+                self._output.add(run, descriptors[0], descriptors[1])
+                if ended is not None:
+                    self._finish(ended)
+            case Incarnation():
+                connected()
+            case Entries(entries=entries, more=more):
+                self._entries += entries
+                if not more:
+                    self._submit(HooksListed(tuple(_to_hook(entry) for entry in self._entries)))
+                    self._entries = []
+
+    def _finish(self, ended: Finished) -> None:
+        captured = self._output.finish(ended.id)
+        if captured.dropped:
+            self._log.warning(
+                f"output beyond {captured.taken} bytes was dropped ({captured.dropped} bytes)",
+                run=ended.id,
+            )
+        if ended.id in self._inherited:
+            self._inherited.discard(ended.id)
+            self._log.info(
+                f"a script of the worker before this one ended with status {ended.status}",
+                run=ended.id,
+            )
+            self._port.send(Forget(ended.id))
+            return
+        self._submit(
+            RunFinished(ended.id, ended.status, ended.duration, ended.cpu, ended.leftovers)
+        )
+
+
+def _to_hook(entry: Entry) -> Hook:
+    return Hook(entry.id, entry.event, entry.name, entry.path, entry.runnable, entry.reason)
+
