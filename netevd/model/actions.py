@@ -39,19 +39,28 @@ class SignalRun:
 
 @frozen(slots=True)
 class EndRun:
-    """A run is over: record it. Sent once for each StartRun."""
+    """
+    A run is over: record it.
+
+    Sent once for each StartRun, and once for each run that never got that far: it was refused or
+    dropped before the runner was asked.
+    """
 
     run: int
     hook: Hook
     event: Event
     result: str
-    """ok, failed (exit code not 0 or a signal), timeout, refused, lost."""
+    """
+    ok, failed (exit code not 0 or a signal), timeout, refused, lost (the runner died), dropped (too
+    many runs of the link were waiting).
+    """
     status: int | None
     """Exit code or minus signal number; None when it never started or was lost."""
     duration_s: float
     cpu_s: float
     leftovers: int
     reason: str = ""
+    """Why it was refused, lost or dropped, "" otherwise."""
 
 
 @frozen(slots=True)

@@ -1,0 +1,250 @@
+"""
+The engine: one input in, the actions that follow from it out.
+
+Composition only: each step is another module's (see the package). The engine holds all state of
+the worker that decides; it never waits, and what it wants later it says by `deadline`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, assert_never
+
+from netevd.config.links import watches
+from netevd.config.schema import Configuration
+from netevd.core.classify import classify, introduce
+from netevd.core.hooks import HookTable
+from netevd.core.observe import Change, Observer
+from netevd.core.resync import Resync
+from netevd.core.runs import Runs
+from netevd.model.actions import Action, Note, Publish, Ready, RequestDump
+from netevd.model.address import Address
+from netevd.model.event import Event, EventType
+from netevd.model.inputs import (
+    AddressGone,
+    AddressSeen,
+    DumpEnded,
+    HelperConnected,
+    HooksListed,
+    Input,
+    LinkGone,
+    LinkSeen,
+    Now,
+    Overran,
+    RunFinished,
+    RunnerConnected,
+    RunnerLost,
+    RunRefused,
+    RunStarted,
+    Stopping,
+    Tick,
+)
+from netevd.model.link import IfIndex, Link
+from netevd.model.snapshot import Snapshot
+
+_GONE_LIMIT: Final = 4096
+"""Removed links whose index is remembered, to notice that it is used again."""
+
+_FAILURES_TOLD: Final = 5
+"""Dumps in a row that ended in nothing before it is said."""
+
+
+class Engine:
+    """
+    Everything that netevd decides, for one configuration.
+
+    `first_sequence` and `first_run` are the first numbers to be used for events and runs.
+    """
+
+    def __init__(
+        self, configuration: Configuration, first_sequence: int, first_run: int = 1
+    ) -> None:
+        self._observer = Observer(partial(watches, configuration.network.links))
+        self._resync = Resync()
+        self._hooks = HookTable()
+        self._runs = Runs(configuration, self._hooks, first_run)
+        self._sequence = first_sequence
+        self._started = False
+        self._gone: dict[IfIndex, None] = {}
+        """Removed links, oldest first."""
+        self._redump = False
+        """Another dump is wanted once the one under way has ended."""
+        self._catching_up = ""
+        """Why the next dump is needed, "" for a reason that nobody has to hear of."""
+
+    def get_snapshots(self) -> tuple[Snapshot, ...]:
+        """Return every link as it is known now, watched or not, in order of ifindex."""
+        return self._observer.get_snapshots()
+
+    def deadline(self) -> float | None:
+        """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
+        due, runs = self._resync.due, self._runs.deadline()
+        if due is None or runs is None:
+            return runs if due is None else due
+        return min(due, runs)
+
+    def handle(self, given: Input, now: Now) -> list[Action]:
+        """Return what is to be done about one input, in this order."""
+        actions: list[Action] = []
+        match given:
+            case LinkSeen(link=link, dump=dump):
+                if dump:
+                    self._resync.keep_link(link, dump)
+                else:
+                    self._see_link(link, now, actions)
+            case AddressSeen(address=address, dump=dump):
+                if dump:
+                    self._resync.keep_address(address, dump)
+                else:
+                    self._resync.note_address(address)
+                    self._observer.see_address(address)
+                    self._tell_changes(now, actions)
+            case AddressGone(address=address):
+                self._resync.note_address(address)
+                self._observer.drop_address(address.ifindex, address.key)
+                self._tell_changes(now, actions)
+            case LinkGone(ifindex=ifindex):
+                self._drop_link(ifindex, now, actions)
+            case DumpEnded():
+                self._end_dump(given, now, actions)
+            case Overran(reason=reason):
+                self._lose(reason, now, actions)
+            case HelperConnected():
+                self._catching_up = "a new helper" if self._started else ""
+                self._redump = False
+                self._resync.restart(now.monotonic)
+            case HooksListed(hooks=hooks):
+                self._runs.list_hooks(hooks, actions)
+            case RunStarted() | RunRefused() | RunFinished() | RunnerLost() | RunnerConnected():
+                self._runs.handle(given, now, actions)
+            case Tick():
+                self._runs.tick(now, actions)
+            case Stopping():
+                self._runs.stop(actions)
+            case _:
+                assert_never(given)
+        if self._resync.due is not None and self._resync.due <= now.monotonic:
+            actions.append(RequestDump(self._resync.begin()))
+        self._runs.start(now, actions)
+        return actions
+
+    # --- kernel --------------------------------------------------------------------------------
+
+    def _see_link(self, link: Link, now: Now, actions: list[Action]) -> None:
+        """
+        Take in an RTM_NEWLINK.
+
+        Two links never share a name, so a link that has held this name until now is gone or
+        renamed, and that message was lost; only a dump can tell which.
+        """
+        resync, observer = self._resync, self._observer
+        resync.note_link(link.ifindex)
+        holder = observer.get_holder(link.name)
+        if holder is not None and holder != link.ifindex:
+            observer.drop_link(holder)
+            if not resync.number:
+                self._want_dump(now)
+        if link.ifindex in self._gone:
+            del self._gone[link.ifindex]
+            self._want_dump(now)
+        observer.see_link(link)
+        self._tell_changes(now, actions)
+
+    def _drop_link(self, ifindex: IfIndex, now: Now, actions: list[Action]) -> None:
+        """Take in an RTM_DELLINK."""
+        self._resync.note_removal(ifindex)
+        if ifindex in self._observer:
+            self._gone[ifindex] = None
+            if len(self._gone) > _GONE_LIMIT:
+                del self._gone[next(iter(self._gone))]
+        self._observer.drop_link(ifindex)
+        self._tell_changes(now, actions)
+
+    def _want_dump(self, now: Now) -> None:
+        """Have a dump requested: now, or after the one under way, which may be too old."""
+        if self._resync.number:
+            self._redump = True
+        elif self._resync.due is None:
+            self._resync.due = now.monotonic
+
+    def _lose(self, reason: str, now: Now, actions: list[Action]) -> None:
+        """Take in that messages were lost: a dump under way may lack what they said."""
+        self._resync.fail(now.monotonic)
+        reason = reason or "the receive buffer was full"
+        if self._catching_up != reason:
+            self._catching_up = reason
+            text = f"Kernel messages were lost: {reason}; reading all links again"
+            actions.append(Note("warn", text))
+
+    def _end_dump(self, ended: DumpEnded, now: Now, actions: list[Action]) -> None:
+        """Take in the end of a dump: the first is announced, a later one is compared."""
+        resync = self._resync
+        if ended.dump != resync.number:
+            return
+        if not ended.consistent:
+            resync.fail(now.monotonic)
+            if resync.failures == _FAILURES_TOLD:
+                text = f"The kernel's links could not be read {_FAILURES_TOLD} times in a row"
+                actions.append(Note("warn", f"{text}; still trying"))
+            return
+        resync.merge(self._observer)
+        if self._started:
+            before = self._sequence
+            self._tell(self._observer.settle(by_ifindex=True), now, actions)
+            if self._catching_up:
+                text = f"All links were read again: {self._catching_up}"
+                actions.append(Note("info", text, {"events": self._sequence - before}))
+        else:
+            self._started = True
+            self._announce(now, actions)
+        self._catching_up = ""
+        if self._redump:
+            self._redump = False
+            self._want_dump(now)
+
+    # --- events --------------------------------------------------------------------------------
+
+    def _announce(self, now: Now, actions: list[Action]) -> None:
+        """Tell of each watched link as it is, because the daemon started."""
+        for change in self._observer.introduce():
+            for kind, _ in introduce(change.after):
+                self._publish(kind, change, None, now, actions, initial=True)
+        actions.append(Ready())
+
+    def _tell_changes(self, now: Now, actions: list[Action]) -> None:
+        """Tell what one message changed; before the first dump has ended, nothing."""
+        if self._started:
+            changes = self._observer.settle()
+            if changes:
+                self._tell(changes, now, actions)
+        else:
+            self._observer.discard()
+
+    def _tell(self, changes: list[Change], now: Now, actions: list[Action]) -> None:
+        for change in changes:
+            for kind, address in classify(change):
+                self._publish(kind, change, address, now, actions)
+
+    def _publish(
+        self,
+        kind: EventType,
+        change: Change,
+        address: Address | None,
+        now: Now,
+        actions: list[Action],
+        *,
+        initial: bool = False,
+    ) -> None:
+        event = Event(
+            self._sequence,
+            kind,
+            now.wall_ns,
+            change.after,
+            change.before,
+            change.lane,
+            initial=initial,
+            address=address,
+        )
+        self._sequence += 1
+        actions.append(Publish(event))
+        self._runs.add(event, actions)

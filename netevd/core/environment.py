@@ -1,0 +1,107 @@
+"""
+The variables of a script: what an event says, as text.
+
+Names and types are those of `privsep.protocol.VARIABLES`, which the runner checks again before it
+starts anything. PATH, NETEVD_SCRIPT_PATH and the run's marker are the runner's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec.json
+
+from netevd.model.address import Address
+from netevd.model.event import Event
+from netevd.model.shape import Json, printable, shape_event, shape_interface, show_time
+
+LIMIT: Final = 96 * 1024 - 8 * 1024
+"""
+Bytes of all variables, names and separators included. A script gets 96 KiB at most, of which the
+runner's own variables may take two paths of PATH_MAX (4096).
+"""
+
+_LINK_LOCAL6: Final = ("fe8", "fe9", "fea", "feb")
+"""Beginnings of fe80::/10 in canonical text. Source: RFC 4291 section 2.5.6."""
+
+_LINK_LOCAL4: Final = "169.254."
+"""Beginning of 169.254.0.0/16. Source: RFC 3927 section 1."""
+
+
+def find_bad_name(name: str) -> str | None:
+    """Return why this interface name can't be handed to a script, None if it can."""
+    shown = printable(name)
+    if shown == name and not any(map(str.isspace, name)):
+        return None
+    fault = "control characters or white space"
+    if any("\udc80" <= each <= "\udcff" for each in name):
+        fault = "bytes that are not UTF-8"
+    return f"the interface name {shown!r} has {fault}; rename the link or leave it out by network.links"
+
+
+def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...]:
+    """
+    Return the variables of a script for this event, within `LIMIT`.
+
+    What does not fit is left out: of JSON first `before`, then addresses, which it then says by
+    `"truncated": true`; then as many of ADDRESSES as have to.
+    """
+    link = event.after.link
+    values = {
+        "LINK": link.name,
+        "LINKINDEX": str(link.ifindex),
+        "STATE": event.type.value,
+        "BACKEND": event.backend,
+        "EVENT": event.type.value,
+        "NETEVD_SEQUENCE": str(event.sequence),
+        "NETEVD_EVENT": event.type.value,
+        "NETEVD_TIME": show_time(event.time_ns),
+        "ADDRESSES": _list_addresses(event.after.addresses),
+    }
+    if event.initial:
+        values["NETEVD_INITIAL"] = "1"
+    if event.before is not None:
+        values["NETEVD_PREVIOUS_STATE"] = event.before.state.value
+    if event.address is not None:
+        values["NETEVD_ADDRESS"] = event.address.ip
+        values["NETEVD_FAMILY"] = f"ipv{event.address.family}"
+    if emit_json:
+        values["JSON"] = _fit_json(event, LIMIT - _measure(values) - len("JSON") - 2)
+    excess = _measure(values) - LIMIT
+    if excess > 0:
+        kept = values["ADDRESSES"][: max(len(values["ADDRESSES"]) - excess + 1, 0)]
+        values["ADDRESSES"] = kept.rpartition(" ")[0]
+    return tuple(values.items())
+
+
+def _list_addresses(addresses: tuple[Address, ...]) -> str:
+    return " ".join(each.ip for each in addresses if not _is_link_local(each))
+
+
+def _is_link_local(address: Address) -> bool:
+    if address.family == 4:
+        return address.ip.startswith(_LINK_LOCAL4)
+    return address.ip.startswith(_LINK_LOCAL6)
+
+
+def _measure(values: dict[str, str]) -> int:
+    return sum(len(name) + len(value.encode()) + 2 for name, value in values.items())
+
+
+def _fit_json(event: Event, room: int) -> str:
+    """Return the event and its link as one line of JSON, of at most `room` bytes if possible."""
+    interface = shape_interface(event.after)
+    shape: dict[str, Json] = {
+        "event": shape_event(event),
+        "interface": interface,
+        "before": None if event.before is None else shape_interface(event.before),
+    }
+    text = msgspec.json.encode(shape)
+    if len(text) > room:
+        del shape["before"]
+        shape["truncated"] = True
+        text = msgspec.json.encode(shape)
+    if len(text) > room:
+        interface["addresses"] = []
+        text = msgspec.json.encode(shape)
+    return text.decode()

@@ -1,0 +1,51 @@
+"""
+Which scripts an event has: the runner's table, looked up by event type.
+
+The runner alone reads directories and checks files; what it says of them is kept here.
+"""
+
+from __future__ import annotations
+
+from netevd.model.actions import Note
+from netevd.model.inputs import Hook
+
+
+class HookTable:
+    """The script table as the runner listed it last."""
+
+    def __init__(self) -> None:
+        self._by_event: dict[str, tuple[Hook, ...]] = {}
+        self._by_place: dict[tuple[str, str], Hook] = {}
+        self._told: set[tuple[str, str]] = set()
+        """Path and reason of each skipped file that was told of."""
+
+    def replace(self, hooks: tuple[Hook, ...]) -> list[Note]:
+        """Take the runner's table and return a note for each file that is newly skipped."""
+        by_event: dict[str, list[Hook]] = {}
+        told: set[tuple[str, str]] = set()
+        notes: list[Note] = []
+        for hook in hooks:
+            if hook.runnable:
+                by_event.setdefault(hook.event, []).append(hook)
+                continue
+            skipped = (hook.path, hook.reason)
+            if skipped not in self._told and skipped not in told:
+                text = f"Script {hook.path} is skipped: {hook.reason}"
+                notes.append(Note("warn", text, {"event": hook.event}))
+            told.add(skipped)
+        self._by_event = {event: tuple(found) for event, found in by_event.items()}
+        self._by_place = {(hook.event, hook.path): hook for hook in hooks}
+        self._told = told
+        return notes
+
+    def find(self, event: str) -> tuple[Hook, ...]:
+        """Return the runnable scripts of an event type, in running order."""
+        return self._by_event.get(event, ())
+
+    def renew(self, hook: Hook) -> Hook | None:
+        """
+        Return what the table now says of a script of an earlier table, None if it is not in it.
+
+        A changed file has a new entry number, and a new runner numbers all of them anew.
+        """
+        return self._by_place.get((hook.event, hook.path))

@@ -1,0 +1,100 @@
+"""
+In which order runs may start: strictly per lane, and per name across lanes.
+
+A lane is one incarnation of an ifindex. A run may start when it is the oldest of its lane and the
+oldest of its LINK name: a link that was removed and made again under its name has its scripts in
+order although they are in two lanes. Both queues have the order of run numbers, so the oldest run
+of all may always start, and nothing can wait for itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import Final
+
+from attrs import frozen
+
+from netevd.model.event import Event
+from netevd.model.inputs import Hook
+
+LIMIT: Final = 10_000
+"""Runs that a lane holds at most, the one that is running included."""
+
+
+@frozen(slots=True, eq=False)
+class Run:
+    """One script for one event."""
+
+    number: int
+    hook: Hook
+    """As it was when the event happened."""
+    event: Event
+
+    @property
+    def name(self) -> str:
+        """LINK of the script."""
+        return self.event.after.link.name
+
+
+class Lanes:
+    """All runs that have not ended."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[int, deque[Run]] = {}
+        self._names: dict[str, deque[Run]] = {}
+        self._ready: list[tuple[int, Run]] = []
+        """Heap of the runs that may start."""
+        self.size = 0
+        """Runs that have not ended, started ones included."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run may start."""
+        return bool(self._ready)
+
+    def is_full(self, lane: int) -> bool:
+        """Return whether this lane takes no more runs."""
+        queue = self._lanes.get(lane)
+        return queue is not None and len(queue) >= LIMIT
+
+    def add(self, run: Run) -> None:
+        """Append a run; its number is higher than that of every run before."""
+        lane = self._lanes.setdefault(run.event.lane, deque())
+        name = self._names.setdefault(run.name, deque())
+        lane.append(run)
+        name.append(run)
+        self.size += 1
+        self._offer(run)
+
+    def take(self) -> Run:
+        """Return the oldest run that may start. What comes after it waits until `release`."""
+        return heappop(self._ready)[1]
+
+    def release(self, run: Run) -> None:
+        """Take out a run that was taken and has ended; its successors may start."""
+        lane = self._lanes.get(run.event.lane)
+        name = self._names.get(run.name)
+        if lane is None or name is None:
+            return  # closed meanwhile
+        lane.popleft()
+        name.popleft()
+        self.size -= 1
+        if not lane:
+            del self._lanes[run.event.lane]
+        if not name:
+            del self._names[run.name]
+        for follower in {id(queue[0]): queue[0] for queue in (lane, name) if queue}.values():
+            self._offer(follower)
+
+    def _offer(self, run: Run) -> None:
+        """Let a run start if it is the oldest of its lane and of its name."""
+        if self._lanes[run.event.lane][0] is run and self._names[run.name][0] is run:
+            heappush(self._ready, (run.number, run))
+
+    def close(self) -> None:
+        """Forget every run: nothing starts any more."""
+        self._lanes = {}
+        self._names = {}
+        self._ready = []
+        self.size = 0

@@ -1,0 +1,308 @@
+"""
+What is known of the kernel: tables of links and addresses, and the changes that inputs make.
+
+Facts go in one by one (`see_link`, `drop_address`, ...); `settle` then returns what is different
+for the links that are watched, as one change each, so that what came together is told together.
+Nothing is rebuilt for a link that did not change. What a change means is core.classify's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, evolve, field, frozen
+
+from netevd.core.operational import has_carrier, is_reachable, is_routable, judge
+from netevd.model.address import Address, AddressKey
+from netevd.model.link import IfIndex, Link
+from netevd.model.snapshot import Snapshot
+
+_NONE = IfIndex(0)
+
+
+@frozen(slots=True)
+class Change:
+    """The difference between what users were told of a link and what is so now."""
+
+    lane: int
+    """Number of the link's incarnation."""
+    before: Snapshot | None
+    """What users know; None for a link that is new to them."""
+    after: Snapshot
+    """What is so now; for a link that is gone, the last that was known, without addresses."""
+    addresses: tuple[tuple[Address | None, Address | None], ...]
+    """Old and new value of each address that differs, None where there is none."""
+    gone: bool = False
+    """The link does not exist any more, or its new name is not watched."""
+
+
+@define(slots=True, eq=False)
+class _Known:
+    """One link and what belongs to it. The only mutable record of it."""
+
+    link: Link
+    lane: int
+    watched: bool
+    told: Snapshot | None = None
+    """What users know of the link."""
+    addresses4: dict[AddressKey, Address] = field(factory=dict)
+    addresses6: dict[AddressKey, Address] = field(factory=dict)
+    routable: int = 0
+    """Number of addresses that make the link routable."""
+    reachable: int = 0
+    """Number of addresses that make it at least degraded."""
+    weak_at: IfIndex = _NONE
+    """The master at which this link counts as a slave without carrier, 0 for none."""
+
+    def put(self, address: Address) -> Address | None:
+        """Keep an address and return the one it replaces; an equal one is kept instead."""
+        table = self.addresses4 if address.family == 4 else self.addresses6
+        old = table.get(address.key)
+        if old == address:
+            return old
+        if old is not None:
+            self._count(old, -1)
+        self._count(address, 1)
+        table[address.key] = address
+        return old
+
+    def pop(self, key: AddressKey) -> Address | None:
+        """Forget an address and return it."""
+        old = (self.addresses4 if key[0] == 4 else self.addresses6).pop(key, None)
+        if old is not None:
+            self._count(old, -1)
+        return old
+
+    def _count(self, address: Address, step: int) -> None:
+        self.routable += step * is_routable(address)
+        self.reachable += step * is_reachable(address)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """All addresses in the order of a snapshot."""
+        return (*self.addresses4.values(), *self.addresses6.values())
+
+
+class Observer:
+    """Tables of one network namespace. `watches` tells by name whether users want to hear of it."""
+
+    def __init__(self, watches: Callable[[str], bool]) -> None:
+        self._watches = watches
+        self._known: dict[IfIndex, _Known] = {}
+        self._names: dict[str, IfIndex] = {}
+        self._slaves: dict[IfIndex, set[IfIndex]] = {}
+        self._weak: dict[IfIndex, int] = {}
+        """Master to the number of its slaves that have less than a carrier."""
+        self._parked: dict[IfIndex, dict[AddressKey, Address]] = {}
+        """Addresses of links that were not seen yet."""
+        self._dirty: dict[IfIndex, list[tuple[Address | None, Address | None]]] = {}
+        self._gone: list[Change] = []
+        self._lane = 0
+
+    def __contains__(self, ifindex: IfIndex) -> bool:
+        return ifindex in self._known
+
+    def get_ifindexes(self) -> list[IfIndex]:
+        """Return the ifindex of every known link."""
+        return list(self._known)
+
+    def get_holder(self, name: str) -> IfIndex | None:
+        """Return the link that has this name as far as is known."""
+        return self._names.get(name)
+
+    def get_addresses(self) -> list[tuple[IfIndex, AddressKey]]:
+        """Return what identifies every known address, parked ones included."""
+        found = [
+            (ifindex, address.key)
+            for ifindex, known in self._known.items()
+            for address in known.addresses
+        ]
+        found += [(ifindex, key) for ifindex, parked in self._parked.items() for key in parked]
+        return found
+
+    def get_snapshots(self) -> tuple[Snapshot, ...]:
+        """Return every link, watched or not, in order of ifindex."""
+        return tuple(self._build(known) for _, known in sorted(self._known.items()))
+
+    # --- facts -----------------------------------------------------------------------------
+
+    def see_link(self, link: Link) -> None:
+        """Take in what the kernel says of a link."""
+        known = self._known.get(link.ifindex)
+        if known is None:
+            self._add(link)
+            return
+        old = known.link
+        if old == link:
+            return
+        known.link = link
+        self._dirty.setdefault(link.ifindex, [])
+        if old.name != link.name:
+            if self._names.get(old.name) == link.ifindex:
+                del self._names[old.name]
+            self._names[link.name] = link.ifindex
+            known.watched = self._watches(link.name)
+            self._mark_slaves(link.ifindex)
+        if old.master != link.master:
+            self._release(link.ifindex, old.master)
+            self._enslave(link)
+        self._weigh(known)
+
+    def drop_link(self, ifindex: IfIndex) -> None:
+        """Take in that a link does not exist any more, nor its addresses."""
+        self._parked.pop(ifindex, None)
+        self._dirty.pop(ifindex, None)
+        known = self._known.pop(ifindex, None)
+        if known is None:
+            return
+        if self._names.get(known.link.name) == ifindex:
+            del self._names[known.link.name]
+        if known.told is not None:
+            self._gone.append(_vanish(known.lane, known.told))
+        self._release(ifindex, known.link.master)
+        self._count_weak(known, _NONE)
+        self._mark_slaves(ifindex)
+
+    def see_address(self, address: Address) -> None:
+        """Take in what the kernel says of an address; it waits if its link was not seen yet."""
+        known = self._known.get(address.ifindex)
+        if known is None:
+            self._parked.setdefault(address.ifindex, {})[address.key] = address
+            return
+        old = known.put(address)
+        if old != address:
+            self._dirty.setdefault(address.ifindex, []).append((old, address))
+
+    def drop_address(self, ifindex: IfIndex, key: AddressKey) -> None:
+        """Take in that an address does not exist any more."""
+        known = self._known.get(ifindex)
+        if known is None:
+            parked = self._parked.get(ifindex)
+            if parked is not None and parked.pop(key, None) is not None and not parked:
+                del self._parked[ifindex]
+            return
+        old = known.pop(key)
+        if old is not None:
+            self._dirty.setdefault(ifindex, []).append((old, None))
+
+    # --- changes -----------------------------------------------------------------------------
+
+    def settle(self, *, by_ifindex: bool = False) -> list[Change]:
+        """
+        Return what users have to be told since the last call, and count it as told.
+
+        Order: the link that a message spoke of, then its masters. With `by_ifindex`, for the end
+        of a dump: links that are gone, links that changed, links that are new.
+        """
+        changes, self._gone = self._gone, []
+        dirty, self._dirty = self._dirty, {}
+        for ifindex, differences in dirty.items():
+            change = self._settle(self._known[ifindex], differences)
+            if change is not None:
+                changes.append(change)
+        if by_ifindex:
+            changes.sort(key=lambda c: (not c.gone, c.before is None, c.after.link.ifindex))
+        return changes
+
+    def introduce(self) -> list[Change]:
+        """
+        Return every watched link as it is, in order of ifindex, and count it as told.
+
+        What happened before is not a change: nobody was told anything yet.
+        """
+        self.discard()
+        changes = []
+        for _, known in sorted(self._known.items()):
+            if known.watched:
+                known.told = self._build(known)
+                changes.append(Change(known.lane, None, known.told, ()))
+        return changes
+
+    def discard(self) -> None:
+        """Forget that there is anything to tell; for the time before `introduce`."""
+        self._dirty.clear()
+        self._gone.clear()
+
+    def _settle(
+        self, known: _Known, differences: list[tuple[Address | None, Address | None]]
+    ) -> Change | None:
+        before = known.told
+        if not known.watched:
+            known.told = None
+            return None if before is None else _vanish(known.lane, before)
+        after = known.told = self._build(known)
+        if before is None:
+            return Change(known.lane, None, after, tuple((None, each) for each in after.addresses))
+        return Change(known.lane, before, after, tuple(differences))
+
+    def _build(self, known: _Known) -> Snapshot:
+        link = known.link
+        master = self._known.get(link.master) if link.master else None
+        state = judge(
+            link,
+            weak_slaves=link.ifindex in self._weak,
+            routable=known.routable > 0,
+            reachable=known.reachable > 0,
+        )
+        addresses = known.addresses
+        if known.told is not None and known.told.addresses == addresses:
+            addresses = known.told.addresses
+        return Snapshot(link, addresses, state, "" if master is None else master.link.name)
+
+    # --- masters and slaves --------------------------------------------------------------------
+
+    def _add(self, link: Link) -> None:
+        self._lane += 1
+        known = _Known(link, self._lane, self._watches(link.name))
+        self._known[link.ifindex] = known
+        self._names[link.name] = link.ifindex
+        for address in self._parked.pop(link.ifindex, {}).values():
+            known.put(address)
+        self._dirty[link.ifindex] = []
+        self._mark_slaves(link.ifindex)
+        self._enslave(link)
+        self._weigh(known)
+
+    def _enslave(self, link: Link) -> None:
+        if link.master:
+            self._slaves.setdefault(link.master, set()).add(link.ifindex)
+
+    def _release(self, ifindex: IfIndex, master: IfIndex) -> None:
+        slaves = self._slaves.get(master)
+        if slaves is not None:
+            slaves.discard(ifindex)
+            if not slaves:
+                del self._slaves[master]
+
+    def _mark_slaves(self, master: IfIndex) -> None:
+        """Have snapshots of slaves rebuilt, because the name of their master is in them."""
+        for slave in self._slaves.get(master, ()):
+            if slave in self._known:
+                self._dirty.setdefault(slave, [])
+
+    def _weigh(self, known: _Known) -> None:
+        """Count a link at its master, and that at its own, if it has less than a carrier."""
+        weak = not has_carrier(known.link) or known.link.ifindex in self._weak
+        self._count_weak(known, known.link.master if weak else _NONE)
+
+    def _count_weak(self, known: _Known, master: IfIndex) -> None:
+        old, known.weak_at = known.weak_at, master
+        if old == master:
+            return
+        for place, step in ((old, -1), (master, 1)):
+            if not place:
+                continue
+            count = self._weak.get(place, 0) + step
+            if count:
+                self._weak[place] = count
+            else:
+                del self._weak[place]
+            above = self._known.get(place)
+            if above is not None and count == max(step, 0):  # it got its first or lost its last
+                self._dirty.setdefault(place, [])
+                self._weigh(above)
+
+
+def _vanish(lane: int, told: Snapshot) -> Change:
+    addresses = tuple((each, None) for each in told.addresses)
+    return Change(lane, told, evolve(told, addresses=()), addresses, gone=True)

@@ -1,0 +1,117 @@
+"""
+Links and events as plain dictionaries: the one schema that API, log, stream and scripts share.
+
+Only what JSON knows comes out, and only text that can be encoded: bytes of a name that are not
+UTF-8 are escaped, and the object says so. What is absent is null or an empty list, never missing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final, TypeAlias
+
+from netevd.model.address import IFA_F_DADFAILED, RT_SCOPE_HOST, RT_SCOPE_LINK, Address
+from netevd.model.event import Event
+from netevd.model.link import OPERSTATES, Link
+from netevd.model.snapshot import Snapshot
+
+Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+_FLAG_WORDS: Final = (
+    "UP", "BROADCAST", "DEBUG", "LOOPBACK", "POINTOPOINT", "NOTRAILERS", "RUNNING", "NOARP",
+    "PROMISC", "ALLMULTI", "MASTER", "SLAVE", "MULTICAST", "PORTSEL", "AUTOMEDIA", "DYNAMIC",
+    "LOWER_UP", "DORMANT", "ECHO",
+)  # fmt: skip
+"""Words of the IFF_* bits, lowest first. Source: enum net_device_flags, linux/if.h."""
+
+_SCOPE_WORDS: Final = {0: "global", 200: "site", RT_SCOPE_LINK: "link", RT_SCOPE_HOST: "host"}
+"""Source: ip-address(8)."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def printable(text: str) -> str:
+    """Return text that can be shown and encoded: control and undecodable bytes are escaped."""
+    if text.isascii() and text.isprintable():
+        return text
+    raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", raw)
+
+
+def show_time(time_ns: int) -> str:
+    """Return nanoseconds since 1970 as RFC 3339 time in UTC with milliseconds."""
+    moment = _EPOCH + timedelta(milliseconds=time_ns // 1_000_000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def show_flags(flags: int) -> list[Json]:
+    """Return the words of IFF_* bits as ip-link(8) writes them."""
+    return [word for bit, word in enumerate(_FLAG_WORDS) if flags & 1 << bit]
+
+
+def show_address_state(address: Address) -> str:
+    """Return the one word that says most about an address's use."""
+    if address.flags & IFA_F_DADFAILED:
+        return "duplicate"
+    if not address.usable:
+        return "tentative"
+    return "deprecated" if address.deprecated else "usable"
+
+
+def shape_address(address: Address) -> dict[str, Json]:
+    """Return the object of an address."""
+    return {
+        "ip": address.ip,
+        "prefix": address.prefix,
+        "family": f"ipv{address.family}",
+        "scope": _SCOPE_WORDS.get(address.scope, str(address.scope)),
+        "state": show_address_state(address),
+        "peer": address.peer or None,
+    }
+
+
+def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
+    """Return the object of a link with its addresses."""
+    link = snapshot.link
+    shape: dict[str, Json] = {
+        "name": printable(link.name),
+        "index": link.ifindex,
+        "state": snapshot.state.value,
+        "kind": link.kind or None,
+        "mac_address": link.mac or None,
+        "permanent_mac_address": link.permanent_mac or None,
+        "mtu": link.mtu,
+        "flags": show_flags(link.flags),
+        "operstate": _show_operstate(link),
+        "carrier": link.carrier,
+        "master": printable(snapshot.master_name) or None,
+        "altnames": [printable(name) for name in link.altnames],
+        "addresses": [shape_address(address) for address in snapshot.addresses],
+    }
+    if shape["name"] != link.name:
+        shape["name_is_escaped"] = True
+    return shape
+
+
+def shape_event(event: Event) -> dict[str, Json]:
+    """Return the object of an event, without the link's snapshots."""
+    return {
+        "sequence": event.sequence,
+        "type": event.type.value,
+        "time": show_time(event.time_ns),
+        "interface": printable(event.after.link.name),
+        "index": event.after.link.ifindex,
+        "backend": event.backend,
+        "initial": event.initial,
+        "state": event.after.state.value,
+        "previous_state": None if event.before is None else event.before.state.value,
+        "address": None if event.address is None else shape_address(event.address),
+    }
+
+
+def _show_operstate(link: Link) -> str:
+    number = link.operstate
+    return OPERSTATES[number] if number < len(OPERSTATES) else str(number)
