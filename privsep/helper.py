@@ -134,10 +134,9 @@ class Helper:
         if not isinstance(message, Peer) or len(descriptors) != 2:
             raise ProtocolViolation("peer without its two sockets")
         self._lose_worker()
+        # neither end blocks: that is a property of the pair, and came with it
         self._feed = socket.socket(fileno=descriptors[0])
         self._rpc = Channel(socket.socket(fileno=descriptors[1]), REQUEST, limit=4096)
-        for sock in (self._feed, self._rpc.sock):
-            sock.setblocking(False)
         return True
 
     def _lose_worker(self) -> None:

@@ -164,7 +164,7 @@ _MEMORY_AND_SIGNALS: Final = """
 """.split()
 
 _HELPER: Final = [*_MEMORY_AND_SIGNALS, *"""
-    read write close poll ppoll recvmsg sendmsg sendto recvfrom getsockopt fcntl
+    read write close poll ppoll recvmsg sendmsg sendto recvfrom getsockopt getsockname
     epoll_wait epoll_pwait epoll_ctl
 """.split()]  # fmt: skip
 

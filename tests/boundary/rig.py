@@ -1,0 +1,199 @@
+"""A runner or helper as a real process, and the test in the place of supervisor and worker."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from privsep import rtnetlink, spawn
+from privsep.channel import Channel, make_pair
+from privsep.mode import Mode
+from privsep.protocol import (
+    FEED,
+    LEAD_REPLY,
+    REPLY,
+    SCRIPTS_REPLY,
+    Entries,
+    Entry,
+    FeedMessage,
+    Finished,
+    Identity,
+    Launch,
+    LeadReply,
+    Peer,
+    Ready,
+    Refused,
+    Reply,
+    Rescan,
+    Run,
+    ScriptsReply,
+    Started,
+)
+
+M = TypeVar("M")
+DEADLINE = 20.0
+"""Seconds after which something that must come is missing; never a measure of speed."""
+
+NOBODY = Identity("nobody", 65534, 65534, [65534])
+CALLER = Identity("caller", os.getuid(), os.getgid(), [])
+
+
+def script_identity() -> Identity:
+    """Return an unprivileged identity where the caller can take one, else the caller's."""
+    return NOBODY if os.geteuid() == 0 else CALLER
+
+
+def mode() -> Mode:
+    """Return privileged mode with nobody in every role for root, else observe mode."""
+    identity = script_identity()
+    return Mode(os.geteuid() != 0, identity, identity, identity, "")
+
+
+def wait_for(condition: Callable[[], M | None], what: str) -> M:
+    """Return the first true value of a condition that must come true."""
+    until = time.monotonic() + DEADLINE
+    while time.monotonic() < until:
+        if value := condition():
+            return value
+        select.select([], [], [], 0.01)
+    raise AssertionError(f"{what} did not come within {DEADLINE:.0f} s")
+
+
+def receive(channel: Channel[M]) -> tuple[M, list[int]]:
+    """Return the next message, waiting for it."""
+    assert select.select([channel], [], [], DEADLINE)[0], "no message"
+    return channel.receive()
+
+
+class RunnerRig:
+    """A runner process; the test is its supervisor and its worker."""
+
+    def __init__(self, roots: list[str], events: list[str]) -> None:
+        launch = Launch([script_identity()], roots, events, "info", "text", 30.0, 65536)
+        self.pid, lead = spawn.start_runner(mode(), launch, 0)
+        self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
+        assert isinstance(receive(self.lead)[0], Ready)
+        self.connect()
+
+    def connect(self) -> None:
+        """Take the place of a new worker."""
+        near, far = make_pair()
+        self.lead.send(Peer(), (far.fileno(),))
+        far.close()
+        self.scripts: Channel[ScriptsReply] = Channel(near, SCRIPTS_REPLY, descriptors=2)
+        self.pipes: dict[int, list[int]] = {}
+
+    def expect(self, kind: type[M]) -> M:
+        """Return the next message, which must be of this kind."""
+        message, descriptors = receive(self.scripts)
+        while isinstance(message, Entries) and kind is not Entries:  # told without being asked
+            message, descriptors = receive(self.scripts)
+        assert isinstance(message, kind), message
+        if descriptors:
+            self.pipes[message.id] = descriptors  # type: ignore[attr-defined]
+        return message
+
+    def entries(self) -> list[Entry]:
+        """Return the script table."""
+        self.scripts.send(Rescan())
+        found: list[Entry] = []
+        while True:
+            part = self.expect(Entries)
+            found += part.entries
+            if not part.more:
+                return found
+
+    def entry(self, name: str) -> Entry:
+        """Return the entry of this file name."""
+        return next(entry for entry in self.entries() if entry.name == name)
+
+    def start(self, id_: int, name: str, values: list[tuple[str, str]] | None = None) -> Started:
+        """Start a script that must be accepted."""
+        self.scripts.send(Run(id_, self.entry(name).id, values or [("STATE", "routable")]))
+        return self.expect(Started)
+
+    def refuse(self, id_: int, entry: int, values: list[tuple[str, str]] | None = None) -> str:
+        """Ask for a run that must be refused; return the reason."""
+        self.scripts.send(Run(id_, entry, values or []))
+        return self.expect(Refused).reason
+
+    def finish(self) -> Finished:
+        """Return the end of the run that ends next."""
+        return self.expect(Finished)
+
+    def output(self, id_: int, stream: int = 0) -> str:
+        """Return what a run has written to its stdout (0) or stderr (1) by now."""
+        descriptor = self.pipes[id_][stream]
+        os.set_blocking(descriptor, False)
+        pieces = []
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(descriptor, 65536):
+                pieces.append(piece)
+        return b"".join(pieces).decode()
+
+    def close(self) -> None:
+        """Kill the runner and what it started, and reap."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+class HelperRig:
+    """A helper process; the test is its supervisor and its worker."""
+
+    def __init__(self) -> None:
+        self.events = tuple(rtnetlink.open_event_socket(source)[0] for source in (0, 1))
+        self.pid, lead = spawn.start_helper(mode(), self.events)
+        self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
+        assert isinstance(receive(self.lead)[0], Ready)
+        self.connect()
+
+    def connect(self) -> None:
+        """Take the place of a new worker."""
+        feed, far_feed = make_pair()
+        rpc, far_rpc = make_pair()
+        self.lead.send(Peer(), (far_feed.fileno(), far_rpc.fileno()))
+        far_feed.close()
+        far_rpc.close()
+        self.feed: Channel[FeedMessage] = Channel(feed, FEED)
+        self.rpc: Channel[Reply] = Channel(rpc, REPLY)
+
+    def ask(self, request: object) -> Reply:
+        """Send one request and return its reply."""
+        self.rpc.send(request)  # type: ignore[arg-type]
+        return receive(self.rpc)[0]
+
+    def close(self) -> None:
+        """Kill the helper and reap it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        for sock in self.events:
+            sock.close()
+
+
+@contextlib.contextmanager
+def closing(rig: RunnerRig | HelperRig) -> Iterator[RunnerRig | HelperRig]:
+    """End a rig whatever happens."""
+    try:
+        yield rig
+    finally:
+        rig.close()
+
+
+def write_script(directory: Path, name: str, text: str, mode_bits: int = 0o755) -> Path:
+    """Write a script whatever the umask."""
+    path = directory / name
+    path.write_text(text)
+    path.chmod(mode_bits)
+    return path
+
+
