@@ -36,7 +36,8 @@ def find_bad_name(name: str) -> str | None:
     fault = "control characters or white space"
     if any("\udc80" <= each <= "\udcff" for each in name):
         fault = "bytes that are not UTF-8"
-    return f"the interface name {shown!r} has {fault}; rename the link or leave it out by network.links"
+    name_it = f'the interface name "{shown}" has {fault}'
+    return f"{name_it}; rename the link or leave it out by network.links"
 
 
 def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...]:

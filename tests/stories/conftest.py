@@ -1,0 +1,22 @@
+"""Playbooks whose last actions are checked too."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from netevd.config.schema import Configuration
+from tests.stories.playbook import Play, Playbook
+
+
+@pytest.fixture
+def play() -> Iterator[Play]:
+    """Return a maker of playbooks; at the end of the test none may have an unread action."""
+    made: list[Playbook] = []
+
+    def make(configuration: Configuration | None = None) -> Playbook:
+        made.append(Playbook(configuration))
+        return made[-1]
+
+    yield make
+    for story in made:
+        story.check_read()
