@@ -1,9 +1,9 @@
 /*
  * The script of the benchmarks that is no shell script: says at once when it began, and for what.
  *
- * Its path is DIRECTORY/EVENT.d/run. A script gets no argument and no variable of ours, so it finds
- * the FIFO that it writes to, DIRECTORY/stamps, by its own name. One line is below PIPE_BUF and so
- * written whole.
+ * Its path is DIRECTORY/scripts/EVENT.d/run. A script gets no argument and no variable of ours, so
+ * it finds the FIFO that it writes to, DIRECTORY/stamps, by its own name. The FIFO is outside the
+ * tree of scripts, which netevd watches for changes. One line is below PIPE_BUF and so written whole.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ int main(int count, char **arguments) {
     int fifo, length;
     clock_gettime(CLOCK_MONOTONIC, &now);
     snprintf(path, sizeof path - 8, "%s", count > 0 ? arguments[0] : "");
-    for (int step = 0; step < 2; step++) {
+    for (int step = 0; step < 3; step++) {
         if (!(end = strrchr(path, '/'))) return 2;
         *end = 0;
     }

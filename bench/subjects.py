@@ -91,7 +91,7 @@ class Subject:
         self.scripts.mkdir()
         self.near = Namespace()
         self.far = Namespace()
-        self.stamps = Stamps(self.scripts / "stamps")
+        self.stamps = Stamps(self.work / "stamps")
         self.process: subprocess.Popen[bytes] | None = None
 
     def add_links(self, names: list[str]) -> None:
@@ -105,7 +105,7 @@ class Subject:
             directory.mkdir()
             script = directory / "run"
             if stamp is None:
-                line = f'echo 0 "$LINK" "$STATE" "$NETEVD_SEQUENCE" >{self.scripts}/stamps'
+                line = f'echo 0 "$LINK" "$STATE" "$NETEVD_SEQUENCE" >{self.work}/stamps'
                 script.write_text(f"#!/bin/sh\n{line}\n")
             else:
                 shutil.copyfile(stamp, script)
