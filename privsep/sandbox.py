@@ -198,11 +198,21 @@ def deny_dangerous_calls() -> None:
     program.load()
 
 
-def allow_only(role: str) -> None:
-    """Load the default-EPERM filter of a role. Call it after every import."""
+def prepare_filter(role: str) -> None:
+    """Build the filter of a role now, so that a fork need not spend private memory on it."""
     program = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     _add(program, pyseccomp.ALLOW, ALLOWED[role])
-    program.load()
+    _prepared[role] = program
+
+
+def allow_only(role: str) -> None:
+    """Load the default-EPERM filter of a role. Call it after every import."""
+    if role not in _prepared:
+        prepare_filter(role)
+    _prepared[role].load()
+
+
+_prepared: dict[str, pyseccomp.SyscallFilter] = {}
 
 
 def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> None:

@@ -143,7 +143,9 @@ class Supervisor:
             self._log.write("info", self.mode.notice)
         self._start_reader()
         self._control = Channel(self._worker.start(), CONTROL_REPLY)
-        gc.freeze()
+        sandbox.prepare_filter("helper")
+        gc.collect()
+        gc.freeze()  # forks share what the collector will not touch again
         while not self._is_over():
             self._step()
         return self._status

@@ -26,8 +26,9 @@ _COLOURS: Final = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "erro
 _FIRST_KEYS: Final = ("timestamp", "level", "interface", "event", "ip")
 
 
-def _add_time(_: WrappedLogger, __: str, record: EventDict) -> EventDict:
+def _add_time_and_level(_: WrappedLogger, method: str, record: EventDict) -> EventDict:
     record["timestamp"] = datetime.now(UTC)
+    record["level"] = "warn" if method == "warning" else method
     return record
 
 
@@ -105,9 +106,10 @@ class _Lines:
 def make_log(level: str, form: str) -> FilteringBoundLogger:
     """Return the daemon's log. level: a key of LEVELS; form: text or json."""
     render = render_json if form == "json" else TextRenderer(colour=wants_colour(sys.stderr))
-    return structlog.wrap_logger(
+    log: FilteringBoundLogger = structlog.wrap_logger(
         _Lines(),
-        processors=[_add_time, render],
+        processors=[_add_time_and_level, render],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=False,
     )
+    return log

@@ -79,6 +79,7 @@ class _Worker:
         self._configuration = _read_configuration(descriptor)
         system = self._configuration.system
         self._log = make_log(system.log_level, system.log_format)
+        self._tracing = system.log_level == "trace"
         wall = time.time_ns()
         first = 1 if configure.dry_run else wall // 1000
         self._engine = Engine(self._configuration, first_sequence=first)
@@ -112,6 +113,8 @@ class _Worker:
 
     def submit(self, input_: Input) -> None:
         """Hand one input to the engine and perform what comes of it, in order."""
+        if self._tracing:
+            self._log.debug(f"input {input_}")
         self._inputs.append(input_)
         if self._handling:
             return  # an action had an immediate outcome: the loop below takes it

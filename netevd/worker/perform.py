@@ -117,6 +117,10 @@ class DryPerformer(Performer):
 def describe(event: Event) -> str:
     """Return in a few words what changed."""
     before, after = event.before, event.after
+    if event.type is EventType.CARRIER:
+        return "has carrier" if event.initial else "got carrier"
+    if event.type is EventType.NO_CARRIER:
+        return "has no carrier" if event.initial or before is None else "lost carrier"
     if event.address is not None:
         return f"{event.address.ip}/{event.address.prefix}"
     if event.type is EventType.LINK_ADDED:
@@ -160,9 +164,7 @@ def write(
     if "event" in fields:
         fields["event_type"] = fields.pop("event")
     match level:
-        case "trace":
-            log.log(5, message, **fields)
-        case "debug":
+        case "trace" | "debug":
             log.debug(message, **fields)
         case "info":
             log.info(message, **fields)
@@ -170,4 +172,3 @@ def write(
             log.warning(message, **fields)
         case _:
             log.error(message, **fields)
-

@@ -1,0 +1,90 @@
+"""Includes: which files belong to a configuration, and how their trees become one."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from netevd.config.expand import expand
+from netevd.config.tree import Place, Problem, Tree, Unreadable, parse, read_file
+
+FILE_LIMIT: Final = 256
+"""Files of one configuration at most."""
+
+
+def read_all(path: str, environment: Mapping[str, str], problems: list[Problem]) -> Tree:
+    """Return one tree of a file and all it includes; problems are added to the list."""
+    return _Reader(environment, problems).read(os.path.abspath(path), ())
+
+
+class _Reader:
+    def __init__(self, environment: Mapping[str, str], problems: list[Problem]) -> None:
+        self._environment = environment
+        self._problems = problems
+        self._count = 0
+
+    def read(self, path: str, chain: tuple[str, ...]) -> Tree:
+        """Return the tree of a file; `chain` are the files that include it."""
+        empty = Tree(Place(path), {})
+        self._count += 1
+        if self._count > FILE_LIMIT:
+            self._problems.append(Problem(Place(path), f"more than {FILE_LIMIT} files"))
+            return empty
+        try:
+            tree = parse(read_file(path), path)
+        except Unreadable as unreadable:
+            self._problems.extend(unreadable.problems)
+            return empty
+        if tree is None or tree.value is None:
+            return empty
+        if not isinstance(tree.value, dict):
+            self._problems.append(
+                Problem(tree.place, f"expected keys such as 'network:', found {tree.kind}")
+            )
+            return empty
+        tree = expand(tree, self._environment, self._problems)
+        assert isinstance(tree.value, dict)
+        _, include = tree.value.pop("include", (None, None))
+        if include is None:
+            return tree
+        for place, included in self._find(include, path):
+            if included in (*chain, path):
+                cycle = " -> ".join((*chain, path, included))
+                self._problems.append(Problem(place, f"a cycle of includes: {cycle}"))
+            else:
+                tree = merge(tree, self.read(included, (*chain, path)))
+        return tree
+
+    def _find(self, include: Tree, path: str) -> list[tuple[Place, str]]:
+        """Return the files that an include names, in order, each with its place."""
+        if include.value is None:
+            return []
+        wanted = include.value if isinstance(include.value, list) else [include]
+        found: list[tuple[Place, str]] = []
+        for entry in wanted:
+            if not isinstance(entry, Tree) or not isinstance(entry.value, str) or not entry.value:
+                place = entry.place if isinstance(entry, Tree) else include.place
+                self._problems.append(Problem(place, "expected a path or a list of paths"))
+                continue
+            pattern = os.path.join(os.path.dirname(path), entry.value)
+            if glob.has_magic(entry.value):
+                found += [(entry.place, name) for name in sorted(glob.glob(pattern))]
+            elif os.path.lexists(pattern):
+                found.append((entry.place, os.path.normpath(pattern)))
+            else:
+                self._problems.append(Problem(entry.place, f"included file {pattern} does not exist"))
+        return found
+
+
+def merge(first: Tree, second: Tree) -> Tree:
+    """Return one tree of two: mappings merge, of anything else the second wins."""
+    if isinstance(second.value, dict) and second.value == {} and isinstance(first.value, dict):
+        return first
+    if not (isinstance(first.value, dict) and isinstance(second.value, dict)):
+        return second if second.value is not None else first
+    merged = dict(first.value)
+    for name, (place, child) in second.value.items():
+        merged[name] = (place, merge(merged[name][1], child)) if name in merged else (place, child)
+    return Tree(first.place, merged)
