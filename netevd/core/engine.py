@@ -7,7 +7,6 @@ the worker that decides; it never waits, and what it wants later it says by `dea
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final, assert_never
 
 from netevd.config.links import watches
@@ -59,7 +58,10 @@ class Engine:
     def __init__(
         self, configuration: Configuration, first_sequence: int, first_run: int = 1
     ) -> None:
-        self._observer = Observer(partial(watches, configuration.network.links))
+        patterns = configuration.network.links
+        self._observer = Observer(
+            lambda link: watches(patterns, link.name, link.altnames, loopback=link.loopback)
+        )
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run)
@@ -141,7 +143,7 @@ class Engine:
         resync.note_link(link.ifindex)
         holder = observer.get_holder(link.name)
         if holder is not None and holder != link.ifindex:
-            observer.drop_link(holder)
+            observer.displace_link(holder)
             if not resync.number:
                 self._want_dump(now)
         if link.ifindex in self._gone:

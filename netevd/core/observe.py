@@ -84,9 +84,9 @@ class _Known:
 
 
 class Observer:
-    """Tables of one network namespace. `watches` tells by name whether users want to hear of it."""
+    """Tables of one network namespace. `watches` tells whether users want to hear of a link."""
 
-    def __init__(self, watches: Callable[[str], bool]) -> None:
+    def __init__(self, watches: Callable[[Link], bool]) -> None:
         self._watches = watches
         self._known: dict[IfIndex, _Known] = {}
         self._names: dict[str, IfIndex] = {}
@@ -107,7 +107,7 @@ class Observer:
         return list(self._known)
 
     def get_holder(self, name: str) -> IfIndex | None:
-        """Return the link that has this name as far as is known."""
+        """Return which link has this name, as far as is known."""
         return self._names.get(name)
 
     def get_addresses(self) -> list[tuple[IfIndex, AddressKey]]:
@@ -141,8 +141,9 @@ class Observer:
             if self._names.get(old.name) == link.ifindex:
                 del self._names[old.name]
             self._names[link.name] = link.ifindex
-            known.watched = self._watches(link.name)
             self._mark_slaves(link.ifindex)
+        if old.name != link.name or old.altnames != link.altnames:
+            known.watched = self._watches(link)
         if old.master != link.master:
             self._release(link.ifindex, old.master)
             self._enslave(link)
@@ -162,6 +163,17 @@ class Observer:
         self._release(ifindex, known.link.master)
         self._count_weak(known, _NONE)
         self._mark_slaves(ifindex)
+
+    def displace_link(self, ifindex: IfIndex) -> None:
+        """
+        Take in that a link is not what it was: it is gone, or has another name, or is another one.
+
+        Its addresses wait, in case that it comes again: they may be newer than the doubt.
+        """
+        known = self._known.get(ifindex)
+        self.drop_link(ifindex)
+        for address in () if known is None else known.addresses:
+            self._parked.setdefault(ifindex, {})[address.key] = address
 
     def see_address(self, address: Address) -> None:
         """Take in what the kernel says of an address; it waits if its link was not seen yet."""
@@ -253,7 +265,7 @@ class Observer:
 
     def _add(self, link: Link) -> None:
         self._lane += 1
-        known = _Known(link, self._lane, self._watches(link.name))
+        known = _Known(link, self._lane, self._watches(link))
         self._known[link.ifindex] = known
         self._names[link.name] = link.ifindex
         for address in self._parked.pop(link.ifindex, {}).values():

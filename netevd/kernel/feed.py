@@ -78,7 +78,8 @@ class FeedTranslator:
         sound = self._complete.pop(message.dump, True)
         whole = sound and message.errno == 0 and not message.interrupted
         if part == _LINKS_PART:
-            self._complete = {message.dump: whole}
+            later = {half: sound for half, sound in self._complete.items() if half > message.dump}
+            self._complete = {message.dump: whole, **later}
             return []
         links = self._complete.pop(dump_id(number, "links"), False)
         return [DumpEnded(number, consistent=whole and links)]

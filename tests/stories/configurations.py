@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Configuration
+from netevd.config.schema import Configuration, Count, Duration, Patterns
 
 
 def configure(
@@ -19,7 +19,7 @@ def configure(
     default = Configuration()
     return evolve(
         default,
-        network=evolve(default.network, links=links, emit_json=emit_json),
-        scripts=evolve(default.scripts, initial=initial, concurrency=concurrency),
-        script_timeout=script_timeout,
+        network=evolve(default.network, links=Patterns(links), emit_json=emit_json),
+        scripts=evolve(default.scripts, initial=initial, concurrency=Count(concurrency)),
+        script_timeout=Duration(script_timeout),
     )

@@ -46,6 +46,11 @@ def test_a_port_changes_its_master(play: Play) -> None:
         "carrier",
         "degraded-carrier",
     ]
+    story >> seen("bridge1", 6, kind="bridge") << "7 bridge1 link-renamed"
+    story >> seen("eth0", 2, master=6) << ("8 eth0 carrier\n9 eth0 enslaved")
+    before = story.events[-1].before
+    assert before is not None
+    assert before.master_name == "bridge1"
 
 
 def test_a_port_with_an_address_is_routable(play: Play) -> None:

@@ -108,7 +108,8 @@ def test_a_second_overrun_voids_the_dump(play: Play) -> None:
     story >> Overran() << NOTHING
     story >> DumpEnded(2, consistent=True) << NOTHING
     story >> 0.1 << "dump 3"
-    story >> seen("eth0", 2, dump=2) << NOTHING
+    story >> seen("eth1", 3, dump=2) << NOTHING
+    story >> has("192.0.2.1/24", 2, dump=2) << NOTHING
     story >> seen("eth0", 2, dump=3) << NOTHING
     story >> DumpEnded(3, consistent=True) << READ
 
