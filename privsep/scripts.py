@@ -96,7 +96,7 @@ def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) 
     if status.st_uid not in owners:
         return f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
     shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if shared and not (status.st_mode & stat.S_ISVTX and status.st_uid == 0):
+    if shared and not status.st_mode & stat.S_ISVTX:  # sticky: only owners can exchange elements
         return (
             f"its directory {escape(path)} is writable by {_writers(status.st_mode)};"
             f" mend it with: chmod go-w {escape(path)}"
