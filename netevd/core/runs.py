@@ -256,7 +256,7 @@ class Runs:
                     text = f"has not ended within {KILL_DELAY_S:g} s after TERM and gets KILL"
                     actions.append(_note(active.run, "warn", text))
                 case _Stage.KILLED:
-                    active.due = None
+                    pass  # nothing more can be done about it, so nothing is due
                 case _:
                     assert_never(active.stage)
 
