@@ -25,7 +25,9 @@ class Log:
             return
         now = time.time()
         if self.form == "json":
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
+            stamp = (
+                time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
+            )
             line = msgspec.json.encode(
                 {"timestamp": stamp, "level": level, **fields, "message": message}
             )

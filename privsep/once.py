@@ -182,5 +182,9 @@ def _pass_on(descriptor: int, pipes: dict[int, str], left: int) -> int:
         os.close(descriptor)
         del pipes[descriptor]
     elif left > 0:
-        _tell("output", stream=pipes[descriptor], text=piece[:left].decode("utf-8", "backslashreplace"))
+        _tell(
+            "output",
+            stream=pipes[descriptor],
+            text=piece[:left].decode("utf-8", "backslashreplace"),
+        )
     return max(0, left - len(piece))

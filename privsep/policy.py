@@ -39,7 +39,9 @@ def judge(request: Request, state: State) -> Grant | Denial:
     """Return what to do with a request. Raises: ProtocolViolation."""
     if isinstance(request, Hello):
         if state.greeted or request.version != VERSION:
-            raise ProtocolViolation(f"hello of version {request.version}, expected one of {VERSION}")
+            raise ProtocolViolation(
+                f"hello of version {request.version}, expected one of {VERSION}"
+            )
         return Grant(state._replace(greeted=True))
     if not state.greeted:
         raise ProtocolViolation("request before hello")
@@ -55,5 +57,3 @@ def judge(request: Request, state: State) -> Grant | Denial:
 def end_dump(state: State) -> State:
     """Return the state after the dump under way has ended."""
     return state._replace(dump=0)
-
-

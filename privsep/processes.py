@@ -81,4 +81,3 @@ def send_signal(pids: Iterable[int], which: int) -> int:
         except (ProcessLookupError, PermissionError):
             continue
     return reached
-

@@ -143,9 +143,7 @@ class Runner:
         if self._stop_at is None:
             poll.register(self._lead.fileno(), select.POLLIN)
         if self._worker is not None:
-            poll.register(
-                self._worker.fileno(), select.POLLOUT if self._outbox else select.POLLIN
-            )
+            poll.register(self._worker.fileno(), select.POLLOUT if self._outbox else select.POLLIN)
         timeout = None if self._stop_at is None else 100
         return {descriptor for descriptor, _ in poll.poll(timeout)}
 

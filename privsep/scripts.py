@@ -94,7 +94,9 @@ def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) 
     if not stat.S_ISDIR(status.st_mode):
         return f"{escape(path)} is not a directory"
     if status.st_uid not in owners:
-        return f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
+        return (
+            f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
+        )
     shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if shared and not status.st_mode & stat.S_ISVTX:  # sticky: only owners can exchange elements
         return (
@@ -115,7 +117,9 @@ def _file_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> st
     if not status.st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
         return f"it is not executable; mend it with: chmod +x {name}"
     if not os.access(path, os.X_OK, effective_ids=True):
-        return f"the script user (uid {os.geteuid()}) may not execute it, or not enter its directory"
+        return (
+            f"the script user (uid {os.geteuid()}) may not execute it, or not enter its directory"
+        )
     return ""
 
 
@@ -156,7 +160,9 @@ class Table:
 
     def directories(self) -> list[str]:
         """Return every directory that scripts may stand in, existing or not."""
-        return [*self._roots] + [f"{root}/{event}.d" for root in self._roots for event in self._events]
+        return [*self._roots] + [
+            f"{root}/{event}.d" for root in self._roots for event in self._events
+        ]
 
     def scan(self) -> bool:
         """Read all directories again; tell whether the table is another one now."""

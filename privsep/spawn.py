@@ -13,7 +13,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from privsep import sandbox
 from privsep.channel import Channel, Closed, make_pair
@@ -140,11 +140,9 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
 def start_worker(mode: Mode) -> tuple[int, socket.socket]:
     """Return pid and control socket of a new worker."""
     control, control_end = make_pair()
-    pid = fork(
-        "worker",
-        lambda: _execute(mode, mode.worker, "worker", (control_end.fileno(),), [], _environment()),
-        keep=(control_end.fileno(),),
-    )
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    program = _Program("worker", (), (control_end.fileno(),), kept)
+    pid = fork("worker", lambda: _execute(mode, mode.worker, program), keep=program.descriptors)
     control_end.close()
     return pid, control
 
@@ -153,39 +151,34 @@ def start_reader(mode: Mode, path: str) -> tuple[int, socket.socket, int]:
     """Return pid, reply socket and the memfd that will hold the checked configuration."""
     memory = os.memfd_create("netevd-configuration", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     reply, reply_end = make_pair()
-    arguments = ["observe" if mode.observe else "privileged", path]
-    descriptors = (reply_end.fileno(), memory)
-    pid = fork(
-        "reader",
-        lambda: _execute(mode, mode.reader, "reader", descriptors, arguments, dict(os.environ)),
-        keep=descriptors,
-    )
+    arguments = ("observe" if mode.observe else "privileged", path)
+    program = _Program("reader", arguments, (reply_end.fileno(), memory), dict(os.environ))
+    pid = fork("reader", lambda: _execute(mode, mode.reader, program), keep=program.descriptors)
     reply_end.close()
     return pid, reply, memory
 
 
-def _environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+class _Program(NamedTuple):
+    """What is executed: a role with arguments, then the numbers of descriptors it inherits."""
+
+    role: str
+    arguments: tuple[str, ...]
+    descriptors: tuple[int, ...]
+    environment: dict[str, str]
 
 
-def _execute(
-    mode: Mode,
-    identity: Identity,
-    role: str,
-    descriptors: tuple[int, ...],
-    arguments: list[str],
-    environment: dict[str, str],
-) -> NoReturn:
+def _execute(mode: Mode, identity: Identity, program: _Program) -> NoReturn:
     """Become the identity and execute Python anew with this role's program."""
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(null, 0)
     sandbox.become(identity, change_user=not mode.observe)
-    for descriptor in descriptors:
+    for descriptor in program.descriptors:
         os.set_inheritable(descriptor, True)
-    numbers = [str(descriptor) for descriptor in descriptors]
-    command = [sys.executable, "-I", "-m", "privsep", "confined", role, *arguments, *numbers]
+    numbers = [str(descriptor) for descriptor in program.descriptors]
+    words = [program.role, *program.arguments, *numbers]
+    command = [sys.executable, "-I", "-m", "privsep", "confined", *words]
     try:
-        os.execve(sys.executable, command, environment)
+        os.execve(sys.executable, command, program.environment)
     except OSError as error:
         os.write(
             2,
@@ -193,4 +186,3 @@ def _execute(
             " netevd must be installed where every user can read it\n".encode(),
         )
         os._exit(CANT_EXECUTE)
-

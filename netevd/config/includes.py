@@ -74,7 +74,9 @@ class _Reader:
             elif os.path.lexists(pattern):
                 found.append((entry.place, os.path.normpath(pattern)))
             else:
-                self._problems.append(Problem(entry.place, f"included file {pattern} does not exist"))
+                self._problems.append(
+                    Problem(entry.place, f"included file {pattern} does not exist")
+                )
         return found
 
 

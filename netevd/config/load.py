@@ -60,7 +60,9 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
         configuration = _converter.structure(_to_plain(tree), Configuration)
     except ClassValidationError as error:
         problems.extend(_find_problems(error, tree))
-    return sorted(set(problems)) if problems else Loaded(configuration, dict(_find_places(tree, ())))
+    return (
+        sorted(set(problems)) if problems else Loaded(configuration, dict(_find_places(tree, ())))
+    )
 
 
 def _to_plain(tree: Tree) -> object:

@@ -120,7 +120,9 @@ def parse(content: bytes, path: str) -> Tree | None:
         column = error.start - (before.rfind(b"\n") + 1) + 1
         byte = content[error.start]
         raise Unreadable(
-            Problem(Place(path, line, column), f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8")
+            Problem(
+                Place(path, line, column), f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"
+            )
         ) from None
     yaml = YAML(typ="safe", pure=True)
     try:
@@ -159,9 +161,11 @@ class _Converter:
             message = f"more than {NODE_LIMIT} values once aliases are followed"
             raise Unreadable(Problem(place, message))
         if depth > DEPTH_LIMIT:
-            raise Unreadable(Problem(place, f"nested deeper than {DEPTH_LIMIT} levels, or an alias of itself"))
+            raise Unreadable(
+                Problem(place, f"nested deeper than {DEPTH_LIMIT} levels, or an alias of itself")
+            )
         tag = str(node.tag)
-        if tag.startswith("!") or tag.startswith("tag:yaml.org,2002:python"):
+        if tag.startswith(("!", "tag:yaml.org,2002:python")):
             raise Unreadable(Problem(place, f"tag {tag} is not understood; write plain values"))
         if isinstance(node, SequenceNode):
             return Tree(place, [self.convert(child, depth + 1) for child in node.value])
@@ -179,9 +183,13 @@ class _Converter:
                 raise Unreadable(Problem(place, "a key must be a word"))
             name = str(key.value)
             if name == "<<":
-                raise Unreadable(Problem(place, "merge keys (<<) are not understood; repeat the keys"))
+                raise Unreadable(
+                    Problem(place, "merge keys (<<) are not understood; repeat the keys")
+                )
             if name in found:
                 first = found[name][0].line
-                raise Unreadable(Problem(place, f"key {name!r} is given twice, first in line {first}"))
+                raise Unreadable(
+                    Problem(place, f"key {name!r} is given twice, first in line {first}")
+                )
             found[name] = (place, self.convert(value, depth + 1))
         return found

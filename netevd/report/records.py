@@ -70,7 +70,9 @@ class TextRenderer:
             for part in (record.pop("interface", None), record.pop("event_type", None))
             if part
         )
-        extra = "".join(f" {key}={_clean(value)}" for key, value in record.items() if value is not None)
+        extra = "".join(
+            f" {key}={_clean(value)}" for key, value in record.items() if value is not None
+        )
         word = f"{level:<5}"
         if self._colour:
             word = f"\x1b[{_COLOURS.get(level, '0')}m{word}\x1b[0m"

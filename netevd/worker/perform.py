@@ -64,9 +64,9 @@ class Performer:
                 if self.runner is not None:
                     self.runner.send(Signal(run, which))
             case EndRun(run=run):
-                if self._events.pop(run, None) is not None and self.runner is not None:
-                    if action.result in {"ok", "failed", "timeout"}:
-                        self.runner.send(Forget(run))
+                known = self._events.pop(run, None) is not None
+                if known and self.runner and action.result in {"ok", "failed", "timeout"}:
+                    self.runner.send(Forget(run))
             case RequestDump(dump=dump):
                 self._request_dump(dump)
             case Note(level=level, message=message, fields=fields):

@@ -138,4 +138,3 @@ class RunnerLink:
 
 def _to_hook(entry: Entry) -> Hook:
     return Hook(entry.id, entry.event, entry.name, entry.path, entry.runnable, entry.reason)
-

@@ -17,7 +17,7 @@ from tests.boundary.rig import HelperRig, RunnerRig
 @pytest.fixture
 def root() -> Iterator[Path]:
     """Return a directory that every user can reach and only the caller can write."""
-    path = Path(tempfile.mkdtemp(prefix="netevd-", dir="/var/tmp"))  # noqa: S108
+    path = Path(tempfile.mkdtemp(prefix="netevd-", dir="/var/tmp"))
     path.chmod(0o755)
     (path / "routable.d").mkdir(mode=0o755)
     yield path

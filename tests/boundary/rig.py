@@ -195,5 +195,3 @@ def write_script(directory: Path, name: str, text: str, mode_bits: int = 0o755) 
     path.write_text(text)
     path.chmod(mode_bits)
     return path
-
-

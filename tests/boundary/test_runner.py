@@ -202,11 +202,11 @@ def test_escapees_die_with_their_run(directory: Path, start_runner: Start) -> No
     assert not any(_alive(pid) for pid in pids)
 
 
-def test_run_without_a_marker_is_charged_to_live_runs(
-    directory: Path, start_runner: Start
-) -> None:
+def test_run_without_a_marker_is_charged_to_live_runs(directory: Path, start_runner: Start) -> None:
     """An orphan without any sign of its run dies when the last run that may own it has ended."""
-    write_script(directory, "hide", "#!/bin/sh\nenv -i setsid sh -c 'setsid sleep 1000 & echo $!'\n")
+    write_script(
+        directory, "hide", "#!/bin/sh\nenv -i setsid sh -c 'setsid sleep 1000 & echo $!'\n"
+    )
     write_script(directory, "long", "#!/bin/sh\nread line < gate\n")
     write_script(directory, "long", f"#!/bin/sh\nread line < {directory.parent}/gate\n")
     os.mkfifo(directory.parent / "gate")

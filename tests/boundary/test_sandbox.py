@@ -153,4 +153,3 @@ os.execv("/bin/grep", ["grep", "CapEff", "/proc/self/status"])
     ]  # fmt: skip
 
     assert seen == ["0000000000001000", "0000000000000000"]
-

@@ -53,7 +53,7 @@ class Daemon:
     """One daemon with its own directories. Its log is collected from the start."""
 
     def __init__(self, configuration: str = "", **script_settings: object) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="netevd-", dir="/var/tmp"))  # noqa: S108
+        self.root = Path(tempfile.mkdtemp(prefix="netevd-", dir="/var/tmp"))
         self.root.chmod(0o755)
         self.scripts = self.root / "scripts"
         self.scripts.mkdir(mode=0o755)

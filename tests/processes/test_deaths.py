@@ -62,12 +62,12 @@ def test_change_during_the_helpers_death_is_told_once(daemon: Daemon) -> None:
 
 def test_dead_runner_takes_its_scripts_with_it(daemon: Daemon) -> None:
     """Scripts of a killed runner are killed and reported lost; the queue goes on."""
-    daemon.script("address-added", '#!/bin/sh\necho $$ >> DIRECTORY/pids\nexec sleep 1000\n')
+    daemon.script("address-added", "#!/bin/sh\necho $$ >> DIRECTORY/pids\nexec sleep 1000\n")
     _pair("eth0", 101)
     daemon.start()
     ip("addr add 10.1.1.1/24 dev eth0")
     pids = daemon.scripts / "data" / "pids"
-    wait_for(lambda: pids.exists() and pids.read_text().endswith("\n") or None, "script")
+    wait_for(lambda: (pids.exists() and pids.read_text().endswith("\n")) or None, "script")
     script = int(pids.read_text().split()[-1])
 
     daemon.kill("runner")
@@ -91,7 +91,7 @@ def test_script_outlives_the_worker_that_started_it(daemon: Daemon) -> None:
     _pair("eth0", 101)
     daemon.start()
     ip("addr add 10.1.1.1/24 dev eth0")
-    wait_for(lambda: steps.exists() and steps.read_text() or None, "begin")
+    wait_for(lambda: (steps.exists() and steps.read_text()) or None, "begin")
 
     daemon.kill("worker")
     daemon.expect_serving(2)
@@ -105,12 +105,12 @@ def test_script_outlives_the_worker_that_started_it(daemon: Daemon) -> None:
 
 def test_roles_end_when_the_supervisor_is_killed(daemon: Daemon) -> None:
     """A role that loses its supervisor ends; scripts end with their runner."""
-    daemon.script("address-added", '#!/bin/sh\necho $$ >> DIRECTORY/pids\nexec sleep 1000\n')
+    daemon.script("address-added", "#!/bin/sh\necho $$ >> DIRECTORY/pids\nexec sleep 1000\n")
     _pair("eth0", 101)
     daemon.start()
     ip("addr add 10.1.1.1/24 dev eth0")
     pids = daemon.scripts / "data" / "pids"
-    wait_for(lambda: pids.exists() and pids.read_text().endswith("\n") or None, "script")
+    wait_for(lambda: (pids.exists() and pids.read_text().endswith("\n")) or None, "script")
     everyone = [*children(daemon.pid), int(pids.read_text().split()[-1])]
 
     os.kill(daemon.pid, signal.SIGKILL)

@@ -59,7 +59,15 @@ def test_second_daemon_says_who_holds_the_lock(daemon: Daemon) -> None:
     """A second daemon in one runtime directory ends at once and names the first one's pid."""
     daemon.start()
 
-    command = [sys.executable, "-I", "-m", "privsep", "run", "--runtime-dir", str(daemon.root / "run")]
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "privsep",
+        "run",
+        "--runtime-dir",
+        str(daemon.root / "run"),
+    ]
     second = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert second.returncode == 1
@@ -110,7 +118,7 @@ def test_stop_ends_a_stubborn_script_and_all_roles(daemon: Daemon) -> None:
     daemon.start()
     ip("addr add 10.1.1.1/24 dev eth0")
     pids = daemon.scripts / "data" / "pids"
-    wait_for(lambda: pids.exists() and pids.read_text().endswith("\n") or None, "script")
+    wait_for(lambda: (pids.exists() and pids.read_text().endswith("\n")) or None, "script")
     everyone = [*children(daemon.pid), int(pids.read_text())]
 
     began = time.monotonic()

@@ -24,7 +24,9 @@ def test_odd_name_reaches_a_script_unchanged(daemon: Daemon, name: str) -> None:
     )
 
     names = daemon.scripts / "data" / "names"
-    wait_for(lambda: names.exists() and name in names.read_text().splitlines() or None, "the name")
+    wait_for(
+        lambda: (names.exists() and name in names.read_text().splitlines()) or None, "the name"
+    )
     daemon.expect(lambda entry: entry.get("interface") == name)
 
 

@@ -29,7 +29,9 @@ def nobodys(daemon: Daemon) -> Iterator[Daemon]:
     """Return a daemon all of whose files belong to nobody."""
     daemon.script("address-added", RECORD)
     daemon.script("routable", "#!/bin/sh\nid -u >> DIRECTORY/uid\n")
-    subprocess.run(["chown", "-R", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", str(daemon.root)], check=True)
+    subprocess.run(
+        ["chown", "-R", f"{NOBODY.pw_uid}:{NOBODY.pw_gid}", str(daemon.root)], check=True
+    )
     yield daemon
 
 
@@ -40,7 +42,7 @@ def test_caller_without_root_gets_events_and_scripts(nobodys: Daemon) -> None:
     ip("addr add 10.1.1.1/24 dev eth0")
 
     uid = nobodys.scripts / "data" / "uid"
-    wait_for(lambda: uid.exists() and uid.read_text().endswith("\n") or None, "script")
+    wait_for(lambda: (uid.exists() and uid.read_text().endswith("\n")) or None, "script")
 
     assert set(uid.read_text().split()) == {str(NOBODY.pw_uid)}
     nobodys.expect(lambda entry: "observe mode: everything runs as nobody" in entry["message"])
@@ -82,7 +84,9 @@ def test_user_namespace_is_observe_mode_by_the_same_path(nobodys: Daemon) -> Non
     if "unshare failed" in result.stderr:
         pytest.skip("this system gives no user namespace to ordinary users")
 
-    assert result.stdout.split() == ["NoNewPrivs:", "1", "Seccomp:", "2", "status", "0"], result.stderr
+    assert result.stdout.split() == ["NoNewPrivs:", "1", "Seccomp:", "2", "status", "0"], (
+        result.stderr
+    )
     assert "observe mode" in result.stderr
     assert nobodys.record(), result.stderr
 
@@ -125,5 +129,3 @@ def test_root_without_needed_capabilities_is_refused(daemon: Daemon) -> None:
     assert result.returncode == 1
     assert "CAP_SETUID, CAP_SETPCAP" in result.stderr
     assert "--observe" in result.stderr
-
-

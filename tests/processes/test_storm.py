@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -90,8 +91,10 @@ def test_slow_script_holds_only_its_own_link(make_daemon: Callable[..., Daemon])
     _flap([f"p{name}" for name in names], 10)
 
     wait_for(
-        lambda: all(len(_told(daemon, name, "carrier", "no-carrier")) == 20 for name in names[1:])
-        or None,
+        lambda: (
+            all(len(_told(daemon, name, "carrier", "no-carrier")) == 20 for name in names[1:])
+            or None
+        ),
         "runs of the other links",
     )
     assert [words[2] for words in _told(daemon, "eth0", "carrier", "no-carrier")] == ["no-carrier"]
@@ -159,4 +162,4 @@ def test_overrun_ends_in_the_kernels_state(make_daemon: Callable[..., Daemon]) -
     wait_for(lambda: daemon.events("eth1").count("address-added") == 1 or None, "the address")
     states = [event for event in daemon.events("eth0") if event in {"carrier", "no-carrier"}]
     assert states[-1] == "no-carrier"
-    assert all(first != second for first, second in zip(states, states[1:], strict=False))
+    assert all(first != second for first, second in itertools.pairwise(states))
