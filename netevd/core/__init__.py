@@ -4,7 +4,7 @@ What netevd decides: which change is which event, which script runs for it, when
 Sans-I/O: inputs (`netevd.model.inputs`) in, actions (`netevd.model.actions`) out. Nothing here
 opens, waits, logs, reads a clock or draws a random number; whoever holds the engine does. Modules,
 in the order in which an input passes them: resync (dump and difference), observe (tables,
-snapshots, changes), operational (networkctl's scale), classify (changes to event types), hooks
-(which scripts), lanes (in which order), runs (a script's life), environment (its variables).
-`engine` composes them.
+snapshots, changes), record (one link's facts and counts), operational (networkctl's scale),
+classify (changes to event types), hooks (which scripts), lanes (in which order), runs (a script's
+life), environment (its variables). `engine` composes them.
 """

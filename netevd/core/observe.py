@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 
-from netevd.core.operational import has_carrier, is_reachable, is_routable, judge
+from netevd.core.operational import has_carrier, judge
+from netevd.core.record import NONE, LinkRecord
 from netevd.model.address import Address, AddressKey
 from netevd.model.link import IfIndex, Link
 from netevd.model.snapshot import Snapshot
-
-_NONE = IfIndex(0)
 
 
 @frozen(slots=True)
@@ -36,59 +35,12 @@ class Change:
     """The link does not exist any more, or its new name is not watched."""
 
 
-@define(slots=True, eq=False)
-class _Known:
-    """One link and what belongs to it. The only mutable record of it."""
-
-    link: Link
-    lane: int
-    watched: bool
-    told: Snapshot | None = None
-    """What users know of the link."""
-    addresses4: dict[AddressKey, Address] = field(factory=dict)
-    addresses6: dict[AddressKey, Address] = field(factory=dict)
-    routable: int = 0
-    """Number of addresses that make the link routable."""
-    reachable: int = 0
-    """Number of addresses that make it at least degraded."""
-    weak_at: IfIndex = _NONE
-    """The master at which this link counts as a slave without carrier, 0 for none."""
-
-    def put(self, address: Address) -> Address | None:
-        """Keep an address and return the one it replaces; an equal one is kept instead."""
-        table = self.addresses4 if address.family == 4 else self.addresses6
-        old = table.get(address.key)
-        if old == address:
-            return old
-        if old is not None:
-            self._count(old, -1)
-        self._count(address, 1)
-        table[address.key] = address
-        return old
-
-    def pop(self, key: AddressKey) -> Address | None:
-        """Forget an address and return it."""
-        old = (self.addresses4 if key[0] == 4 else self.addresses6).pop(key, None)
-        if old is not None:
-            self._count(old, -1)
-        return old
-
-    def _count(self, address: Address, step: int) -> None:
-        self.routable += step * is_routable(address)
-        self.reachable += step * is_reachable(address)
-
-    @property
-    def addresses(self) -> tuple[Address, ...]:
-        """All addresses in the order of a snapshot."""
-        return (*self.addresses4.values(), *self.addresses6.values())
-
-
 class Observer:
     """Tables of one network namespace. `watches` tells whether users want to hear of a link."""
 
     def __init__(self, watches: Callable[[Link], bool]) -> None:
         self._watches = watches
-        self._known: dict[IfIndex, _Known] = {}
+        self._known: dict[IfIndex, LinkRecord] = {}
         self._names: dict[str, IfIndex] = {}
         self._slaves: dict[IfIndex, set[IfIndex]] = {}
         self._weak: dict[IfIndex, int] = {}
@@ -161,7 +113,7 @@ class Observer:
         if known.told is not None:
             self._gone.append(_vanish(known.lane, known.told))
         self._release(ifindex, known.link.master)
-        self._count_weak(known, _NONE)
+        self._count_weak(known, NONE)
         self._mark_slaves(ifindex)
 
     def displace_link(self, ifindex: IfIndex) -> None:
@@ -236,7 +188,7 @@ class Observer:
         self._gone.clear()
 
     def _settle(
-        self, known: _Known, differences: list[tuple[Address | None, Address | None]]
+        self, known: LinkRecord, differences: list[tuple[Address | None, Address | None]]
     ) -> Change | None:
         before = known.told
         if not known.watched:
@@ -247,7 +199,7 @@ class Observer:
             return Change(known.lane, None, after, tuple((None, each) for each in after.addresses))
         return Change(known.lane, before, after, tuple(differences))
 
-    def _build(self, known: _Known) -> Snapshot:
+    def _build(self, known: LinkRecord) -> Snapshot:
         link = known.link
         master = self._known.get(link.master) if link.master else None
         state = judge(
@@ -265,7 +217,7 @@ class Observer:
 
     def _add(self, link: Link) -> None:
         self._lane += 1
-        known = _Known(link, self._lane, self._watches(link))
+        known = LinkRecord(link, self._lane, self._watches(link))
         self._known[link.ifindex] = known
         self._names[link.name] = link.ifindex
         for address in self._parked.pop(link.ifindex, {}).values():
@@ -292,12 +244,12 @@ class Observer:
             if slave in self._known:
                 self._dirty.setdefault(slave, [])
 
-    def _weigh(self, known: _Known) -> None:
+    def _weigh(self, known: LinkRecord) -> None:
         """Count a link at its master, and that at its own, if it has less than a carrier."""
         weak = not has_carrier(known.link) or known.link.ifindex in self._weak
-        self._count_weak(known, known.link.master if weak else _NONE)
+        self._count_weak(known, known.link.master if weak else NONE)
 
-    def _count_weak(self, known: _Known, master: IfIndex) -> None:
+    def _count_weak(self, known: LinkRecord, master: IfIndex) -> None:
         old, known.weak_at = known.weak_at, master
         if old == master:
             return
