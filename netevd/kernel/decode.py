@@ -96,15 +96,11 @@ def decode(datagram: bytes, dump: int = 0) -> list[Input]:
     start, end = 0, len(datagram)
     while start < end:
         if end - start < 16:
-            raise DecodeError(
-                f"{end - start} bytes left, a message header needs 16", start
-            )
+            raise DecodeError(f"{end - start} bytes left, a message header needs 16", start)
         length, kind, _, _, _ = _HEADER.unpack_from(datagram, start)
         limit = start + length
         if length < 16 or limit > end:
-            raise DecodeError(
-                f"message of {length} bytes, {end - start} are there", start
-            )
+            raise DecodeError(f"message of {length} bytes, {end - start} are there", start)
         found: Input | None = None
         if kind == RTM_NEWLINK or kind == RTM_DELLINK:
             found = _decode_link(datagram, start, limit, kind, dump)
@@ -126,16 +122,12 @@ def _decode_link(
     RTM_DELLINK of family AF_BRIDGE, and IPv6 settings as RTM_NEWLINK of family AF_INET6.
     """
     if limit - start < 32:
-        raise DecodeError(
-            f"link message of {limit - start} bytes, expected 32 or more", start
-        )
+        raise DecodeError(f"link message of {limit - start} bytes, expected 32 or more", start)
     family, _, number, flags, _ = _IFINFO.unpack_from(datagram, start + 16)
     if family != AF_UNSPEC:
         return None
     if number <= 0:
-        raise DecodeError(
-            f"link message for ifindex {number}, expected 1 or more", start
-        )
+        raise DecodeError(f"link message for ifindex {number}, expected 1 or more", start)
     ifindex = IfIndex(number)
     if kind == RTM_DELLINK:
         return LinkGone(ifindex)
@@ -171,9 +163,7 @@ def _decode_address(
     only IFA_ADDRESS, and IPv4 sends neither for 0.0.0.0.
     """
     if limit - start < 24:
-        raise DecodeError(
-            f"address message of {limit - start} bytes, expected 24 or more", start
-        )
+        raise DecodeError(f"address message of {limit - start} bytes, expected 24 or more", start)
     family, prefix, flags, scope, number = _IFADDR.unpack_from(datagram, start + 16)
     known = _FAMILIES.get(family)
     if known is None:
@@ -226,9 +216,7 @@ def _read_attributes(
                 found[kind] = data[start + 4 : end]
             start = (end + 3) & ~3
     except struct.error:
-        raise DecodeError(
-            f"{limit - start} bytes left, an attribute needs 4", start
-        ) from None
+        raise DecodeError(f"{limit - start} bytes left, an attribute needs 4", start) from None
     return found
 
 
@@ -237,9 +225,7 @@ def _walk_attributes(data: bytes, where: int) -> Iterator[tuple[int, bytes]]:
     start, limit = 0, len(data)
     while start < limit:
         if limit - start < 4:
-            raise DecodeError(
-                f"{limit - start} bytes left, a nested attribute needs 4", where
-            )
+            raise DecodeError(f"{limit - start} bytes left, a nested attribute needs 4", where)
         length, kind = _ATTRIBUTE.unpack_from(data, start)
         end = start + length
         if length < 4 or end > limit:

@@ -68,9 +68,7 @@ def snapshot_links() -> list[Input]:
     raise DumpError(f"links changed during each of {_ATTEMPTS} readings; try again")
 
 
-def _dump(
-    kernel: socket.socket, kind: int, body: bytes, sequence: int
-) -> list[Input] | None:
+def _dump(kernel: socket.socket, kind: int, body: bytes, sequence: int) -> list[Input] | None:
     """Return one dump as inputs, None if it was interrupted. Raises: OSError, DumpError."""
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     kernel.sendto(_HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body, (0, 0))
