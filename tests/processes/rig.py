@@ -82,7 +82,10 @@ class Daemon:
         prefix: tuple[str, ...] = (),
         ready: bool = True,
     ) -> Daemon:
-        """Start the daemon and wait until it serves."""
+        """Start the daemon, again if it has ended, and wait until it serves."""
+        if self.process is not None and self.process.stderr is not None:
+            self._collector.join(timeout=5)
+            self.process.stderr.close()
         command = [*prefix, sys.executable, "-I", "-m", "privsep", "run"]
         command += ["--config", str(self.config), "--runtime-dir", str(self.root / "run"), *options]
         self.process = subprocess.Popen(
