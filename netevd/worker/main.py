@@ -82,7 +82,7 @@ class _Worker:
         self._tracing = system.log_level == "trace"
         wall = time.time_ns()
         first = 1 if configure.dry_run else wall // 1000
-        self._engine = Engine(self._configuration, first_sequence=first)
+        self._engine = Engine(self._configuration, first_sequence=first, first_run=first)
         kind = DryPerformer if configure.dry_run else Performer
         self._performer = kind(
             self._log, request_dump=self._request_dump, report_ready=self._report_ready
