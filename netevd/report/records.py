@@ -23,6 +23,9 @@ LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _COLOURS: Final = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31"}
 """SGR codes (ECMA-48) by level: faint, green, yellow, red."""
 
+_JSON_ONLY: Final = ("ip", "run", "stream")
+"""Fields that repeat, for programs, what a line for people says in its words."""
+
 _FIRST_KEYS: Final = ("timestamp", "level", "interface", "event", "ip")
 
 
@@ -70,6 +73,8 @@ class TextRenderer:
             for part in (record.pop("interface", None), record.pop("event_type", None))
             if part
         )
+        for name in _JSON_ONLY:
+            record.pop(name, None)
         extra = "".join(
             f" {key}={_clean(value)}" for key, value in record.items() if value is not None
         )

@@ -1,0 +1,36 @@
+# Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint format bench uninstall lock changelog clean
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: ## the daemon in the foreground: as root installed and separated, else in this clone
+	@packaging/run
+
+demo: ## two namespaces, links that flap, scripts that run; touches nothing of this machine
+	@packaging/demo
+
+test: ## install what the tests need and run them all
+	@packaging/check test
+
+lint: ## ruff, mypy, import contracts
+	@packaging/check lint
+
+format: ## let ruff format the code
+	@packaging/check format
+
+bench: ## measure against the C floor; one table
+	@packaging/check bench
+
+uninstall: ## remove what `make run` as root has made
+	@python3 packaging/install --remove
+
+lock: ## pin all requirements anew, by hash
+	@packaging/lock
+
+changelog: ## make CHANGELOG.md of the fragments in changes/
+	@packaging/check changelog
+
+clean: ## remove environments and caches of this clone
+	@packaging/check clean

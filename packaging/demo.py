@@ -1,0 +1,178 @@
+"""
+Show the daemon at work: two network namespaces joined by two cables that are pulled and plugged in.
+
+Runs as root or, in a user namespace, as anybody; touches no link of the machine and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pyroute2 import IPRoute
+
+QUICKSTART = Path(__file__).resolve().parent.parent / "examples/quickstart"
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+CABLES = {"eth0": 101, "eth1": 102}
+"""Links and their ifindexes: with equal ones at both ends the kernel may hold a change back."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> int:
+    enter_namespaces()
+    directory = Path(tempfile.mkdtemp(prefix="netevd-demo-", dir="/tmp"))
+    other_end, to_other_end = start_other_end()
+    daemon = None
+    try:
+        make_cables(other_end)
+        copy_quickstart(directory)
+        daemon = start_daemon(directory)
+        play(lambda order: os.write(to_other_end, order.encode() + b"\n"))
+    except KeyboardInterrupt:
+        say("stopped by you")
+    finally:
+        if daemon is not None:
+            daemon.send_signal(signal.SIGTERM)
+            daemon.wait()
+        os.close(to_other_end)
+        os.waitpid(other_end, 0)
+        shutil.rmtree(directory, ignore_errors=True)
+    say("that was it: nothing is left of it. To watch this machine's own links: make run")
+    return 0 if daemon is not None and daemon.returncode == 0 else 1
+
+
+def say(text: str) -> None:
+    """Tell what is being done."""
+    print(f"\n### {text}", flush=True)
+
+
+def unshare(flags: int) -> None:
+    """Enter new namespaces. Raises: OSError."""
+    if _libc.unshare(flags) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def enter_namespaces() -> None:
+    """Enter a network namespace of our own, through a user namespace when not root."""
+    if os.geteuid() == 0:
+        unshare(CLONE_NEWNET)
+        return
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        unshare(CLONE_NEWUSER | CLONE_NEWNET)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        with IPRoute() as kernel:
+            kernel.link("set", index=1, state="up")
+    except OSError as error:
+        sys.exit(
+            f"netevd: this system gives ordinary users no network namespace ({error.strerror});\n"
+            "netevd: on Ubuntu 24.04 AppArmor forbids it. Try instead: sudo make demo"
+        )
+
+
+def start_other_end() -> tuple[int, int]:
+    """Return a process in a second namespace, and a pipe for orders such as `down peth0`."""
+    orders, send = os.pipe()
+    ready, told = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(orders)
+        os.close(told)
+        if os.read(ready, 1) != b"r":
+            sys.exit("netevd: the second namespace could not be made")
+        return pid, send
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.close(send)
+    unshare(CLONE_NEWNET)
+    os.write(told, b"r")
+    with IPRoute() as kernel, os.fdopen(orders) as lines:
+        for line in lines:
+            state, name = line.split()
+            kernel.link("set", index=kernel.link_lookup(ifname=name)[0], state=state)
+    os._exit(0)
+
+
+def make_cables(other_end: int) -> None:
+    """Join the two namespaces by veth pairs, our end down."""
+    with IPRoute() as kernel:
+        kernel.link("set", index=1, state="up")
+        for name, index in CABLES.items():
+            kernel.link("add", ifname=name, index=index, kind="veth",
+                        peer={"ifname": f"p{name}", "net_ns_pid": other_end})  # fmt: skip
+
+
+def copy_quickstart(directory: Path) -> None:
+    """Copy settings and scripts to where the daemon's users can read and only we can write."""
+    os.chmod(directory, 0o755)
+    for source in QUICKSTART.rglob("*"):
+        target = directory / source.relative_to(QUICKSTART)
+        if source.is_dir():
+            target.mkdir(mode=0o755, parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        target.write_text(source.read_text().replace("/etc/netevd", str(directory)))
+        target.chmod(0o644 if target.suffix == ".yaml" else 0o755)
+
+
+def start_daemon(directory: Path) -> subprocess.Popen[bytes]:
+    """Start the daemon and return once it says that it is ready (sd_notify(3))."""
+    say("starting netevd in a namespace with two links, eth0 and eth1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
+        notified.bind(str(directory / "notify"))
+        notified.settimeout(15)
+        daemon = subprocess.Popen(
+            [str(Path(sys.executable).parent / "netevd"), "run", "--config",
+             str(directory / "netevd.yaml"), "--runtime-dir", str(directory / "run")],
+            env={**os.environ, "NOTIFY_SOCKET": str(directory / "notify")},
+            start_new_session=True,
+        )  # fmt: skip
+        with contextlib.suppress(TimeoutError):
+            while b"READY=1" not in notified.recv(4096):
+                pass
+    return daemon
+
+
+def play(other_end: Callable[[str], object]) -> None:
+    """Do to the links what happens to links, slowly enough to read along."""
+    with IPRoute() as kernel:
+
+        def switch(name: str, state: str) -> None:
+            kernel.link("set", index=CABLES[name], state=state)
+
+        steps: list[tuple[str, Callable[[], object]]] = [
+            ("both links are switched on, nothing is plugged in yet",
+             lambda: [switch(name, "up") for name in CABLES]),
+            ("a cable is plugged into eth0", lambda: other_end("up peth0")),
+            ("eth0 gets an address",
+             lambda: kernel.addr("add", index=CABLES["eth0"], address="192.0.2.10", prefixlen=24)),
+            ("eth1 is plugged in, pulled and plugged in again",
+             lambda: [(other_end(f"{state} peth1"), time.sleep(0.4)) for state in ("up", "down", "up")]),
+            ("the cable of eth0 is pulled", lambda: other_end("down peth0")),
+            ("and plugged in again", lambda: other_end("up peth0")),
+            ("eth0 loses its address",
+             lambda: kernel.addr("del", index=CABLES["eth0"], address="192.0.2.10", prefixlen=24)),
+            ("eth1 is removed", lambda: kernel.link("del", index=CABLES["eth1"])),
+        ]  # fmt: skip
+        for text, step in steps:
+            say(text)
+            step()
+            time.sleep(2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
