@@ -79,15 +79,25 @@ class RunnerRig:
         self.pid, lead = spawn.start_runner(mode(), launch, 0)
         self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
         assert isinstance(receive(self.lead)[0], Ready)
+        self.scripts: Channel[ScriptsReply] | None = None
+        self.pipes: dict[int, list[int]] = {}
         self.connect()
 
     def connect(self) -> None:
         """Take the place of a new worker."""
+        self._let_go()
         near, far = make_pair()
         self.lead.send(Peer(), (far.fileno(),))
         far.close()
-        self.scripts: Channel[ScriptsReply] = Channel(near, SCRIPTS_REPLY, descriptors=2)
-        self.pipes: dict[int, list[int]] = {}
+        self.scripts = Channel(near, SCRIPTS_REPLY, descriptors=2)
+
+    def _let_go(self) -> None:
+        if self.scripts is not None:
+            self.scripts.close()
+        for pair in self.pipes.values():
+            for descriptor in pair:
+                os.close(descriptor)
+        self.pipes = {}
 
     def expect(self, kind: type[M]) -> M:
         """Return the next message, which must be of this kind."""
@@ -139,6 +149,8 @@ class RunnerRig:
 
     def close(self) -> None:
         """Kill the runner and what it started, and reap."""
+        self._let_go()
+        self.lead.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
@@ -149,6 +161,8 @@ class HelperRig:
     """A helper process; the test is its supervisor and its worker."""
 
     def __init__(self) -> None:
+        self.feed: Channel[FeedMessage] | None = None
+        self.rpc: Channel[Reply] | None = None
         self.events = tuple(rtnetlink.open_event_socket(source)[0] for source in (0, 1))
         self.pid, lead = spawn.start_helper(mode(), self.events)
         self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
@@ -157,13 +171,19 @@ class HelperRig:
 
     def connect(self) -> None:
         """Take the place of a new worker."""
+        self._let_go()
         feed, far_feed = make_pair()
         rpc, far_rpc = make_pair()
         self.lead.send(Peer(), (far_feed.fileno(), far_rpc.fileno()))
         far_feed.close()
         far_rpc.close()
-        self.feed: Channel[FeedMessage] = Channel(feed, FEED)
-        self.rpc: Channel[Reply] = Channel(rpc, REPLY)
+        self.feed = Channel(feed, FEED)
+        self.rpc = Channel(rpc, REPLY)
+
+    def _let_go(self) -> None:
+        for end in (self.feed, self.rpc):
+            if end is not None:
+                end.close()
 
     def ask(self, request: object) -> Reply:
         """Send one request and return its reply."""
@@ -172,6 +192,8 @@ class HelperRig:
 
     def close(self) -> None:
         """Kill the helper and reap it."""
+        self._let_go()
+        self.lead.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
