@@ -1,0 +1,17 @@
+"""For all tests: every skip is counted and named at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name each reason for which tests were skipped, and how many it cost."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    terminalreporter.section("skips")
+    terminalreporter.line(f"{len(skipped)} tests were skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"  {count} x {reason}")
