@@ -16,31 +16,9 @@ import socket
 from collections import deque
 from typing import Final
 
-from privsep import rtnetlink
+from privsep import protocol, rtnetlink
 from privsep.channel import Channel, Closed
 from privsep.policy import Denial, State, end_dump, judge
-from privsep.protocol import (
-    LEAD,
-    LINKS,
-    REQUEST,
-    ROUTES,
-    Datagrams,
-    Denied,
-    Done,
-    Dump,
-    DumpFinished,
-    DumpPart,
-    End,
-    FeedMessage,
-    Lead,
-    Overrun,
-    Peer,
-    ProtocolViolation,
-    Ready,
-    Request,
-    Violated,
-    pack,
-)
 
 BATCH_BYTES: Final = 64 * 1024
 """Kernel messages packed into one packet until they have this many bytes; with one more datagram of
@@ -53,15 +31,15 @@ class Helper:
 
     def __init__(self, lead: socket.socket, events: tuple[socket.socket, socket.socket]) -> None:
         """Take over the lead socket and the two event sockets."""
-        self._lead: Channel[Lead] = Channel(lead, LEAD, limit=4096, descriptors=2)
-        self._events = {LINKS: events[0], ROUTES: events[1]}
+        self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
+        self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
         self._feed: socket.socket | None = None
-        self._rpc: Channel[Request] | None = None
+        self._rpc: Channel[protocol.Request] | None = None
         self._outbox: deque[bytes] = deque()
         self._state = State()
         self._overrun = dict.fromkeys(self._events, False)
-        self._ending: DumpFinished | None = None
+        self._ending: protocol.DumpFinished | None = None
         """End of a dump that waits until both event sockets were empty once."""
         self._empty: set[int] = set()
         self._interrupted = False
@@ -70,7 +48,7 @@ class Helper:
         """Serve until the lead channel ends."""
         poll = select.poll()
         watched: dict[int, int] = {}
-        self._lead.send(Ready())
+        self._lead.send(protocol.Ready())
         while True:
             wanted = self._wanted()
             for descriptor in watched.keys() - wanted.keys():
@@ -103,9 +81,9 @@ class Helper:
                 self._forward_dump(ready)
         except (Closed, BrokenPipeError, ConnectionResetError):
             self._lose_worker()
-        except ProtocolViolation as violation:
+        except protocol.ProtocolViolation as violation:
             self._lose_worker()
-            self._lead.send(Violated(str(violation)[:1000]))
+            self._lead.send(protocol.Violated(str(violation)[:1000]))
         return self._feed is not None
 
     def _is_draining(self) -> bool:
@@ -129,14 +107,14 @@ class Helper:
             message, descriptors = self._lead.receive()
         except Closed:
             return False
-        if isinstance(message, End):
+        if isinstance(message, protocol.End):
             return False
-        if not isinstance(message, Peer) or len(descriptors) != 2:
-            raise ProtocolViolation("peer without its two sockets")
+        if not isinstance(message, protocol.Peer) or len(descriptors) != 2:
+            raise protocol.ProtocolViolation("peer without its two sockets")
         self._lose_worker()
         # neither end blocks: that is a property of the pair, and came with it
         self._feed = socket.socket(fileno=descriptors[0])
-        self._rpc = Channel(socket.socket(fileno=descriptors[1]), REQUEST, limit=4096)
+        self._rpc = Channel(socket.socket(fileno=descriptors[1]), protocol.REQUEST, limit=4096)
         return True
 
     def _lose_worker(self) -> None:
@@ -153,21 +131,21 @@ class Helper:
         request, _ = self._rpc.receive()
         verdict = judge(request, self._state)
         if isinstance(verdict, Denial):
-            self._reply(Denied(verdict.reason))
+            self._reply(protocol.Denied(verdict.reason))
             return
         self._state = verdict.state
-        if isinstance(request, Dump):
+        if isinstance(request, protocol.Dump):
             self._interrupted = False
             self._discard_dump()
             self._requests.send(rtnetlink.encode_dump(request.kind, request.dump))
-        self._reply(Done())
+        self._reply(protocol.Done())
 
-    def _reply(self, reply: Done | Denied) -> None:
+    def _reply(self, reply: protocol.Done | protocol.Denied) -> None:
         assert self._rpc is not None
         try:
             self._rpc.send(reply)
         except BlockingIOError:
-            raise ProtocolViolation("replies are not read") from None
+            raise protocol.ProtocolViolation("replies are not read") from None
 
     def _discard_dump(self) -> None:
         """Read the rest of a dump that an earlier worker did not see the end of."""
@@ -179,8 +157,8 @@ class Helper:
                 if error.errno != errno.ENOBUFS:
                     raise
 
-    def _send(self, message: FeedMessage) -> None:
-        self._outbox.append(pack(message))
+    def _send(self, message: protocol.FeedMessage) -> None:
+        self._outbox.append(protocol.pack(message))
         self._flush()
 
     def _flush(self) -> None:
@@ -226,14 +204,14 @@ class Helper:
                     batch.append(datagram)
                     size += len(datagram)
             if batch:
-                self._send(Datagrams(source, batch))
+                self._send(protocol.Datagrams(source, batch))
             if empty:
                 self._note_empty(source)
 
     def _note_empty(self, source: int) -> None:
         if self._overrun[source]:
             self._overrun[source] = False
-            self._send(Overrun(source))
+            self._send(protocol.Overrun(source))
         if self._ending is not None:
             self._empty.add(source)
             if self._empty == set(self._events):
@@ -258,13 +236,13 @@ class Helper:
             if part.sequence != self._state.dump & 0xFFFFFFFF:
                 continue
             self._interrupted |= part.interrupted
-            self._send(DumpPart(self._state.dump, datagram))
+            self._send(protocol.DumpPart(self._state.dump, datagram))
             if part.done:
                 self._end_dump(part.errno)
                 return
 
     def _end_dump(self, code: int) -> None:
         """Note that the dump is complete; it is told once the event sockets were empty."""
-        self._ending = DumpFinished(self._state.dump, code, self._interrupted)
+        self._ending = protocol.DumpFinished(self._state.dump, code, self._interrupted)
         self._empty = set()
         self._forward_events({})

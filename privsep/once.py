@@ -14,29 +14,9 @@ import time
 
 import msgspec
 
-from privsep import sandbox, spawn
+from privsep import protocol, sandbox, spawn
 from privsep.channel import Channel, Closed, make_pair
 from privsep.mode import Mode
-from privsep.protocol import (
-    LEAD_REPLY,
-    SCRIPTS_REPLY,
-    VERDICT,
-    End,
-    Entries,
-    Entry,
-    Finished,
-    Launch,
-    LeadReply,
-    Peer,
-    Refused,
-    Rejected,
-    Rescan,
-    Run,
-    ScriptsReply,
-    Signal,
-    Started,
-    Verdict,
-)
 
 GRACE = 5.0
 """Seconds between TERM and KILL, as in the daemon."""
@@ -46,7 +26,9 @@ def _tell(kind: str, **fields: object) -> None:
     os.write(1, msgspec.json.encode({"kind": kind, **fields}) + b"\n")
 
 
-def _wait(channel: Channel[ScriptsReply], pipes: dict[int, str], deadline: float) -> list[int]:
+def _wait(
+    channel: Channel[protocol.ScriptsReply], pipes: dict[int, str], deadline: float
+) -> list[int]:
     poll = select.poll()
     for descriptor in (channel.fileno(), *pipes):
         poll.register(descriptor, select.POLLIN)
@@ -54,17 +36,17 @@ def _wait(channel: Channel[ScriptsReply], pipes: dict[int, str], deadline: float
     return [descriptor for descriptor, _ in poll.poll(int(timeout * 1000) + 1)]
 
 
-def _read_configuration(mode: Mode, path: str) -> Launch | None:
+def _read_configuration(mode: Mode, path: str) -> protocol.Launch | None:
     pid, reply, memory = spawn.start_reader(mode, path)
     os.close(memory)
     reply.setblocking(True)
-    channel: Channel[Verdict] = Channel(reply, VERDICT)
+    channel: Channel[protocol.Verdict] = Channel(reply, protocol.VERDICT)
     try:
         verdict, _ = channel.receive()
     except Closed:
-        verdict = Rejected(["the reader of the configuration ended without an answer"])
+        verdict = protocol.Rejected(["the reader of the configuration ended without an answer"])
     os.waitpid(pid, 0)
-    if isinstance(verdict, Rejected):
+    if isinstance(verdict, protocol.Rejected):
         _tell("problems", problems=verdict.problems)
         return None
     return verdict
@@ -73,31 +55,33 @@ def _read_configuration(mode: Mode, path: str) -> Launch | None:
 class _Session:
     """One runner of our own and its scripts channel."""
 
-    def __init__(self, mode: Mode, launch: Launch, single: tuple[str, str] | None) -> None:
+    def __init__(self, mode: Mode, launch: protocol.Launch, single: tuple[str, str] | None) -> None:
         self.pid, lead = spawn.start_runner(mode, launch, 0, single=single)
-        self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
+        self.lead: Channel[protocol.LeadReply] = Channel(lead, protocol.LEAD_REPLY)
         lead.setblocking(True)
         self.lead.receive()
         near, far = make_pair()
-        self.lead.send(Peer(), (far.fileno(),))
+        self.lead.send(protocol.Peer(), (far.fileno(),))
         far.close()
         near.setblocking(True)
-        self.scripts: Channel[ScriptsReply] = Channel(near, SCRIPTS_REPLY, descriptors=2)
+        self.scripts: Channel[protocol.ScriptsReply] = Channel(
+            near, protocol.SCRIPTS_REPLY, descriptors=2
+        )
 
-    def list_entries(self) -> list[Entry]:
+    def list_entries(self) -> list[protocol.Entry]:
         """Return the script table."""
-        self.scripts.send(Rescan())
-        entries: list[Entry] = []
+        self.scripts.send(protocol.Rescan())
+        entries: list[protocol.Entry] = []
         while True:
             message, _ = self.scripts.receive()
-            if isinstance(message, Entries):
+            if isinstance(message, protocol.Entries):
                 entries += message.entries
                 if not message.more:
                     return entries
 
     def end(self) -> None:
         """End the runner and wait for it."""
-        self.lead.send(End())
+        self.lead.send(protocol.End())
         self.scripts.close()
         os.waitpid(self.pid, 0)
 
@@ -127,13 +111,13 @@ def run_script(mode: Mode, config: str, event: str, path: str, values: bytes) ->
         _tell("refused", reason=entry.reason)
         session.end()
         return 1
-    session.scripts.send(Run(1, entry.id, variables))
+    session.scripts.send(protocol.Run(1, entry.id, variables))
     status = _follow(session.scripts, launch)
     session.end()
     return status
 
 
-def _prepare(mode: Mode, config: str) -> Launch | None:
+def _prepare(mode: Mode, config: str) -> protocol.Launch | None:
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -144,7 +128,7 @@ def _prepare(mode: Mode, config: str) -> Launch | None:
     return launch
 
 
-def _follow(channel: Channel[ScriptsReply], launch: Launch) -> int:
+def _follow(channel: Channel[protocol.ScriptsReply], launch: protocol.Launch) -> int:
     """Tell output and end of the run; signal it as the daemon would."""
     deadline = time.monotonic() + launch.script_timeout
     pipes: dict[int, str] = {}
@@ -157,13 +141,13 @@ def _follow(channel: Channel[ScriptsReply], launch: Launch) -> int:
         if channel.fileno() in ready:
             message, descriptors = channel.receive()
             match message:
-                case Started(pid=pid):
+                case protocol.Started(pid=pid):
                     pipes = {descriptors[0]: "out", descriptors[1]: "err"}
                     _tell("started", pid=pid)
-                case Refused(reason=reason):
+                case protocol.Refused(reason=reason):
                     _tell("refused", reason=reason)
                     return 1
-                case Finished():
+                case protocol.Finished():
                     while pipes:
                         left = _pass_on(next(iter(pipes)), pipes, left)
                     _tell("finished", status=message.status, duration=message.duration,
@@ -171,7 +155,7 @@ def _follow(channel: Channel[ScriptsReply], launch: Launch) -> int:
                           timeout=len(signals) < 2)  # fmt: skip
                     return 0
         elif time.monotonic() >= deadline and signals:
-            channel.send(Signal(1, signals.pop(0)))
+            channel.send(protocol.Signal(1, signals.pop(0)))
             deadline = time.monotonic() + GRACE if signals else float("inf")
 
 

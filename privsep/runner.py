@@ -16,7 +16,7 @@ import time
 from collections import deque
 from typing import Final
 
-from privsep import sandbox
+from privsep import protocol, sandbox
 from privsep.channel import Channel, Closed
 from privsep.inotify import Watch
 from privsep.processes import (
@@ -25,30 +25,6 @@ from privsep.processes import (
     read_marker,
     read_membership,
     send_signal,
-)
-from privsep.protocol import (
-    LEAD,
-    SCRIPTS_REQUEST,
-    End,
-    Finished,
-    Forget,
-    Incarnation,
-    Known,
-    Lead,
-    Message,
-    Peer,
-    ProtocolViolation,
-    Ready,
-    Refused,
-    Rescan,
-    Run,
-    Running,
-    ScriptsRequest,
-    Signal,
-    Started,
-    Violated,
-    escape,
-    find_bad_value,
 )
 from privsep.scripts import Table
 
@@ -70,9 +46,9 @@ class _Life:
         self.pipes = pipes
         self.started = time.monotonic()
         self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self.exited: Finished | None = None
+        self.exited: protocol.Finished | None = None
         """The end of the first process; leftovers may still live."""
-        self.ended: Finished | None = None
+        self.ended: protocol.Finished | None = None
         self.killed: set[int] = set()
 
 
@@ -83,12 +59,12 @@ class Runner:
         self, lead: socket.socket, table: Table, wake: socket.socket, single: tuple[str, str] | None
     ) -> None:
         """wake: readable when a signal (SIGCHLD) has come. single: see `serve`."""
-        self._lead: Channel[Lead] = Channel(lead, LEAD, limit=4096, descriptors=1)
+        self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=1)
         self._table = table
         self._single = single
         self._wake = wake
-        self._worker: Channel[ScriptsRequest] | None = None
-        self._outbox: deque[tuple[Message, tuple[int, ...]]] = deque()
+        self._worker: Channel[protocol.ScriptsRequest] | None = None
+        self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self._watch = Watch()
         self._runs: dict[int, _Life] = {}
         self._incarnation = os.urandom(8).hex()
@@ -99,7 +75,7 @@ class Runner:
     def run(self) -> None:
         """Serve until the lead channel ends and no script lives any more."""
         self._scan()
-        self._lead.send(Ready())
+        self._lead.send(protocol.Ready())
         while self._stop_at is None or read_children():
             ready = self._poll()
             if self._wake.fileno() in ready:
@@ -132,7 +108,7 @@ class Runner:
         try:
             while poll.poll(1000):
                 self._worker.receive()
-        except (Closed, BlockingIOError, ProtocolViolation):
+        except (Closed, BlockingIOError, protocol.ProtocolViolation):
             return
 
     def _poll(self) -> set[int]:
@@ -153,16 +129,16 @@ class Runner:
         try:
             message, descriptors = self._lead.receive()
         except Closed:
-            message, descriptors = End(), []
+            message, descriptors = protocol.End(), []
         match message:
-            case Peer():
+            case protocol.Peer():
                 if len(descriptors) != 1:
-                    raise ProtocolViolation("peer without its socket")
+                    raise protocol.ProtocolViolation("peer without its socket")
                 self._lose_worker()
                 sock = socket.socket(fileno=descriptors[0])
                 sock.setblocking(False)
-                self._worker = Channel(sock, SCRIPTS_REQUEST)
-            case End():
+                self._worker = Channel(sock, protocol.SCRIPTS_REQUEST)
+            case protocol.End():
                 self._stop_at = time.monotonic()
                 self._kill_at = self._stop_at + GRACE
                 send_signal(read_descendants(read_children()), signal.SIGTERM)
@@ -185,11 +161,11 @@ class Runner:
             self._lose_worker()
         except BlockingIOError:
             pass
-        except ProtocolViolation as violation:
+        except protocol.ProtocolViolation as violation:
             self._lose_worker()
-            self._lead.send(Violated(str(violation)[:1000]))
+            self._lead.send(protocol.Violated(str(violation)[:1000]))
 
-    def _send(self, message: Message, descriptors: tuple[int, ...] = ()) -> None:
+    def _send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> None:
         if self._worker is not None:
             self._outbox.append((message, descriptors))
             self._flush()
@@ -204,19 +180,19 @@ class Runner:
         except Closed:
             self._lose_worker()
 
-    def _handle(self, request: ScriptsRequest) -> None:
+    def _handle(self, request: protocol.ScriptsRequest) -> None:
         match request:
-            case Run():
+            case protocol.Run():
                 self._start(request)
-            case Signal(id=id_, which=which):
+            case protocol.Signal(id=id_, which=which):
                 self._signal(id_, signal.SIGTERM if which == "TERM" else signal.SIGKILL)
-            case Forget(id=id_):
+            case protocol.Forget(id=id_):
                 self._forget(id_)
-            case Running():
+            case protocol.Running():
                 for life in list(self._runs.values()):
-                    self._send(Known(life.id, life.ended), life.pipes)
-                self._send(Incarnation(self._incarnation))
-            case Rescan():
+                    self._send(protocol.Known(life.id, life.ended), life.pipes)
+                self._send(protocol.Incarnation(self._incarnation))
+            case protocol.Rescan():
                 self._scan()
                 self._send_entries()
 
@@ -234,11 +210,11 @@ class Runner:
 
     # --- one run --------------------------------------------------------------------------------
 
-    def _start(self, request: Run) -> None:
+    def _start(self, request: protocol.Run) -> None:
         if request.id in self._runs:
-            raise ProtocolViolation(f"run {request.id} exists already")
+            raise protocol.ProtocolViolation(f"run {request.id} exists already")
         path, fault = self._table.find_fault(request.entry)
-        fault = fault or find_bad_value(request.values) or ""
+        fault = fault or protocol.find_bad_value(request.values) or ""
         if self._stop_at is not None:
             fault = "the daemon is stopping"
         elif len(self._runs) >= RUN_LIMIT:
@@ -249,11 +225,11 @@ class Runner:
             except (OSError, ValueError) as error:
                 fault = _explain(path, error)
             else:
-                self._send(Started(life.id, life.pid), life.pipes)
+                self._send(protocol.Started(life.id, life.pid), life.pipes)
                 return
-        self._send(Refused(request.id, fault[:4096]))
+        self._send(protocol.Refused(request.id, fault[:4096]))
 
-    def _spawn(self, request: Run, path: str) -> _Life:
+    def _spawn(self, request: protocol.Run, path: str) -> _Life:
         environment = {
             b"PATH": PATH.encode(),
             **{name.encode(): value.encode() for name, value in request.values},
@@ -291,7 +267,7 @@ class Runner:
     def _forget(self, id_: int) -> None:
         life = self._runs.get(id_)
         if life is None or life.ended is None:
-            raise ProtocolViolation(f"run {id_} is not one that has ended")
+            raise protocol.ProtocolViolation(f"run {id_} is not one that has ended")
         for descriptor in life.pipes:
             os.close(descriptor)
         del self._runs[id_]
@@ -317,7 +293,7 @@ class Runner:
                 break
             life = by_pid.pop(pid, None)
             if life is not None:
-                life.exited = Finished(
+                life.exited = protocol.Finished(
                     life.id,
                     os.waitstatus_to_exitcode(status),
                     time.monotonic() - life.started,
@@ -342,7 +318,7 @@ class Runner:
         for life in open_runs:
             if life.id not in held and life.exited:
                 first = life.exited
-                life.ended = Finished(
+                life.ended = protocol.Finished(
                     first.id, first.status, first.duration, first.cpu, len(life.killed)
                 )
                 self._send(life.ended)
@@ -384,7 +360,7 @@ def _explain(path: str, error: OSError | ValueError) -> str:
         with open(descriptor, "rb") as script:
             first = script.read(256).split(b"\n", 1)[0]
         if first.startswith(b"#!"):
-            interpreter = escape(os.fsdecode(first[2:].strip()))
+            interpreter = protocol.escape(os.fsdecode(first[2:].strip()))
     except OSError:
         pass
     if isinstance(error, FileNotFoundError) and interpreter:

@@ -17,37 +17,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from privsep import rtnetlink, sandbox, spawn
+from privsep import protocol, rtnetlink, sandbox, spawn
 from privsep.channel import Channel, Closed, make_pair
 from privsep.log import Log
 from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
-from privsep.protocol import (
-    CONTROL_REPLY,
-    LEAD_REPLY,
-    LINKS,
-    ROUTES,
-    VERDICT,
-    Alive,
-    Configure,
-    ControlReply,
-    End,
-    HelperPeer,
-    Launch,
-    LeadReply,
-    Liveness,
-    Peer,
-    Prepared,
-    ProtocolViolation,
-    Ready,
-    Rejected,
-    RunnerPeer,
-    Serving,
-    Stop,
-    Verdict,
-    Violated,
-)
 
 EARLY: Final = 10.0
 """Seconds from start within which a death before `ready` counts as early."""
@@ -113,17 +88,19 @@ class Supervisor:
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
-        opened = [rtnetlink.open_event_socket(source) for source in (LINKS, ROUTES)]
+        opened = [
+            rtnetlink.open_event_socket(source) for source in (protocol.LINKS, protocol.ROUTES)
+        ]
         self._events = tuple(sock for sock, _ in opened)
         self._forced = all(forced for _, forced in opened)
-        self._launch: Launch | None = None
+        self._launch: protocol.Launch | None = None
         self._memory = -1
         self._reader: tuple[int, socket.socket, float] | None = None
         self._worker = Role("worker", lambda: spawn.start_worker(mode))
         self._helper = Role("helper", lambda: spawn.start_helper(mode, self._events))
         self._runners: list[Role] = []
-        self._control: Channel[ControlReply] | None = None
-        self._leads: dict[str, Channel[LeadReply]] = {}
+        self._control: Channel[protocol.ControlReply] | None = None
+        self._leads: dict[str, Channel[protocol.LeadReply]] = {}
         self._served = False
         self._stop_deadline: float | None = None
         self._status = 0
@@ -142,7 +119,7 @@ class Supervisor:
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
         self._start_reader()
-        self._control = Channel(self._worker.start(), CONTROL_REPLY)
+        self._control = Channel(self._worker.start(), protocol.CONTROL_REPLY)
         sandbox.prepare_filter("helper")
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
@@ -201,7 +178,7 @@ class Supervisor:
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
             if self._control is not None and self._served:
-                self._tell_worker(Liveness(int(now * 1000)))
+                self._tell_worker(protocol.Liveness(int(now * 1000)))
 
     def _handle_signals(self) -> None:
         self._wake.recv(4096)
@@ -227,18 +204,18 @@ class Supervisor:
 
     def _handle_verdict(self) -> None:
         assert self._reader is not None
-        channel: Channel[Verdict] = Channel(self._reader[1], VERDICT)
+        channel: Channel[protocol.Verdict] = Channel(self._reader[1], protocol.VERDICT)
         try:
             verdict, _ = channel.receive()
         except Closed:
             self._refuse(["the reader of the configuration ended without an answer"])
             return
-        except ProtocolViolation as violation:
+        except protocol.ProtocolViolation as violation:
             self._refuse([f"the reader of the configuration broke the protocol: {violation}"])
             return
         channel.close()
         self._reader = None
-        if isinstance(verdict, Rejected):
+        if isinstance(verdict, protocol.Rejected):
             self._refuse(verdict.problems)
             return
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -251,7 +228,7 @@ class Supervisor:
         self._reader = None
         self._stop(1)
 
-    def _accept(self, launch: Launch) -> None:
+    def _accept(self, launch: protocol.Launch) -> None:
         if self._stop_deadline is not None:
             return
         faults = _find_launch_faults(launch, self.mode)
@@ -270,7 +247,7 @@ class Supervisor:
             self._configure_worker()
 
     def _runner_starter(
-        self, launch: Launch, number: int
+        self, launch: protocol.Launch, number: int
     ) -> Callable[[], tuple[int, socket.socket]]:
         return lambda: spawn.start_runner(self.mode, launch, number)
 
@@ -279,9 +256,9 @@ class Supervisor:
     def _start_role(self, role: Role) -> None:
         sock = role.start()
         if role is self._worker:
-            self._control = Channel(sock, CONTROL_REPLY)
+            self._control = Channel(sock, protocol.CONTROL_REPLY)
         else:
-            self._leads[role.name] = Channel(sock, LEAD_REPLY)
+            self._leads[role.name] = Channel(sock, protocol.LEAD_REPLY)
 
     def _reap(self) -> None:
         while True:
@@ -335,16 +312,16 @@ class Supervisor:
         except (Closed, BlockingIOError):
             self._drop_lead(role)
             return
-        except ProtocolViolation as violation:
+        except protocol.ProtocolViolation as violation:
             self._log.write("error", f"{role.name} broke the protocol: {violation}")
             send_signal([role.pid], signal.SIGKILL)
             self._drop_lead(role)
             return
         match message:
-            case Ready():
+            case protocol.Ready():
                 role.ready = True
                 self._connect(role)
-            case Violated(reason=reason):
+            case protocol.Violated(reason=reason):
                 self._log.write("error", f"the worker broke the protocol of {role.name}: {reason}")
                 send_signal([self._worker.pid] if self._worker.pid else [], signal.SIGKILL)
 
@@ -359,23 +336,23 @@ class Supervisor:
         except Closed:
             self._control = None
             return
-        except ProtocolViolation as violation:
+        except protocol.ProtocolViolation as violation:
             self._log.write("error", f"the worker broke the protocol: {violation}")
             send_signal([self._worker.pid], signal.SIGKILL)
             self._control = None
             return
         match message:
-            case Prepared():
+            case protocol.Prepared():
                 self._worker.ready = True
                 if self._launch is not None:
                     self._configure_worker()
-            case Serving(status=status):
+            case protocol.Serving(status=status):
                 notify("READY=1", f"STATUS={status}")
                 self._served = True
-            case Alive():
+            case protocol.Alive():
                 notify("WATCHDOG=1")
 
-    def _tell_worker(self, message: Configure | HelperPeer | RunnerPeer | Liveness | Stop,
+    def _tell_worker(self, message: protocol.Configure | protocol.HelperPeer | protocol.RunnerPeer | protocol.Liveness | protocol.Stop,
                      descriptors: tuple[int, ...] = ()) -> None:  # fmt: skip
         if self._control is None:
             return
@@ -386,14 +363,14 @@ class Supervisor:
 
     def _configure_worker(self) -> None:
         self._tell_worker(
-            Configure(1, self._dry_run, self.mode.observe, self._forced), (self._memory,)
+            protocol.Configure(1, self._dry_run, self.mode.observe, self._forced), (self._memory,)
         )
         for role in (self._helper, *self._runners):
             if role.ready:
                 self._connect(role)
         if self._dry_run and self._launch is not None:
             _, scripts = spawn.start_lister(self.mode, self._launch)
-            self._tell_worker(RunnerPeer(0), (scripts.fileno(),))
+            self._tell_worker(protocol.RunnerPeer(0), (scripts.fileno(),))
             scripts.close()
 
     def _connect(self, role: Role) -> None:
@@ -403,7 +380,7 @@ class Supervisor:
         count = 2 if role is self._helper else 1
         pairs = [make_pair() for _ in range(count)]
         try:
-            self._leads[role.name].send(Peer(), tuple(far.fileno() for _, far in pairs))
+            self._leads[role.name].send(protocol.Peer(), tuple(far.fileno() for _, far in pairs))
         except (Closed, BlockingIOError):
             return  # it is dead; its successor will be connected
         finally:
@@ -411,9 +388,9 @@ class Supervisor:
                 far.close()
         near = tuple(end.fileno() for end, _ in pairs)
         if role is self._helper:
-            self._tell_worker(HelperPeer(), near)
+            self._tell_worker(protocol.HelperPeer(), near)
         else:
-            self._tell_worker(RunnerPeer(self._runners.index(role)), near)
+            self._tell_worker(protocol.RunnerPeer(self._runners.index(role)), near)
         for end, _ in pairs:
             end.close()
 
@@ -429,7 +406,7 @@ class Supervisor:
         if self._reader is not None:
             send_signal([self._reader[0]], signal.SIGKILL)
             self._reader = None
-        self._tell_worker(Stop())
+        self._tell_worker(protocol.Stop())
         for role in self._runners:
             self._end(role)
         self._stop_next()
@@ -448,12 +425,12 @@ class Supervisor:
         lead = self._leads.get(role.name)
         if lead is not None:
             try:
-                lead.send(End())
+                lead.send(protocol.End())
             except (Closed, BlockingIOError):
                 self._drop_lead(role)
 
 
-def _find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
+def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
     """Return what the supervisor itself refuses in launch data, whoever wrote it."""
     faults = []
     if not launch.runners or len(launch.runners) > 32:
