@@ -1,6 +1,7 @@
 """
-The commands: one module a verb group, loaded when it is called.
+The commands: one file a verb group, loaded when it is asked for.
 
-Data goes to standard output, words to standard error; exit codes are those of `netevd.cli.exits`.
-Nothing here decides what the daemon decides: it asks the same code.
+Belongs here: what a person or script types, and what comes out on the terminal. Nothing is decided
+here; the commands that need no daemon use config, core and kernel as the worker does, and what
+needs the script user's identity is asked of `python -I -m privsep once`.
 """

@@ -1,107 +1,127 @@
-"""The command line's top: global options, lazy commands, one place for how commands end."""
+"""
+Entry of the `netevd` command: the tree of commands, and how any outcome becomes an exit status.
+
+Imports what every command needs and nothing else; see `lazy`.
+"""
 
 from __future__ import annotations
 
-import difflib
-import importlib
+import os
 import sys
+import traceback
 from typing import Final
 
 import click
+from click.shell_completion import shell_complete
 
-from netevd import __version__
-from netevd.cli.exits import Exit
-from netevd.cli.output import FORMATS, Output
+import netevd
+from netevd.cli.failure import Exit, Failure, Interrupted
+from netevd.cli.lazy import Lazy
+from netevd.cli.output import colour_option, format_options, guard_streams, say
 
-COMMANDS: Final = {
-    "run": ("netevd.cli.run:run", "Run the daemon in the foreground."),
-    "validate": ("netevd.cli.validate:validate", "Check a configuration; all problems at once."),
-    "list": ("netevd.cli.listing:listing", "List hooks."),
-    "test": ("netevd.cli.trial:trial", "Run one script as the daemon would."),
-    "completion": ("netevd.cli.completion:completion", "Print completion for bash, zsh or fish."),
-}
-"""Where each command stands, and what it does; a command is imported when it is called."""
+NAME: Final = "netevd"
+COMPLETION_VARIABLE: Final = "_NETEVD_COMPLETE"
+_BY_SIGNAL: Final = 128
+"""Added to a signal's number in an exit status. Source: bash(1), EXIT STATUS."""
+_SIGINT: Final = 2
+_SIGPIPE: Final = 13
+
+_RUN: Final = Lazy("run", "netevd.cli.run:run", "Run the daemon in the foreground.")
+_COMMANDS: Final = (
+    Lazy(
+        "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
+    ),
+    Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
+    _RUN,
+    Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
+    Lazy("validate", "netevd.cli.validate:validate", "Check a configuration file."),
+)
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, so that each stays quick."""
+class _Root(click.Group):
+    """The group of all commands; knows what a bare `--dry-run` means."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now; None when there is none of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant, or say which one may be meant."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], COMMANDS, 1)
-            advice = f"; did you mean '{close[0]}'?" if close else ""
-            ctx.fail(f"there is no command '{args[0]}'{advice}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read `netevd --dry-run ...` as `netevd run --dry-run ...`."""
+        if args[:1] == ["--dry-run"] and not self.commands.keys() & set(args):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
 
 
 @click.group(
-    cls=LazyGroup,
+    NAME,
+    cls=_Root,
+    commands={command.name: command for command in _COMMANDS if command.name},
     invoke_without_command=True,
+    no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, "-V", "--version", prog_name="netevd")
-@click.option("-o", "--output", "form", type=click.Choice(FORMATS), default="table",
-              help="How data is written.", show_default=True)  # fmt: skip
-@click.option("-j", "--json", "as_json", is_flag=True, help="The same as --output json.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto",
-              help="Colour words; auto: on a terminal, unless NO_COLOR is set.")  # fmt: skip
+@format_options
+@colour_option
 @click.option("--dry-run", is_flag=True, help="The same as 'netevd run --dry-run'.")
+@click.version_option(netevd.__version__, message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, *, form: str, as_json: bool, color: str, dry_run: bool) -> None:
-    """
-    Watch links and addresses of this host and run the administrator's scripts.
-
-    Exit status: 0 fine, 1 the asked thing failed, 2 usage, 3 the daemon does not answer, 4 no such
-    interface or script, 5 not allowed.
-    """
-    ctx.obj = Output("json" if as_json else form, color)
-    if ctx.invoked_subcommand is not None:
-        if dry_run:
-            ctx.fail("--dry-run before a command means nothing; write netevd run --dry-run")
-        return
-    if not dry_run:
-        click.echo(ctx.get_help())
-        ctx.exit(Exit.FINE)
-    from netevd.cli.run import execute  # noqa: PLC0415 - loaded when called
-
-    execute(config=None, runtime_dir=None, dry_run=True, observe=False)
+def root(ctx: click.Context, *, dry_run: bool) -> object:
+    """Turn changes of network interfaces into runs of your scripts."""
+    if dry_run and ctx.invoked_subcommand not in {None, "run"}:
+        raise click.UsageError(f"--dry-run belongs to 'run', not to {ctx.invoked_subcommand!r}.")
+    ctx.obj = dry_run
+    if ctx.invoked_subcommand is None:
+        if not dry_run:
+            raise click.UsageError("Missing command.")
+        return ctx.invoke(_RUN.load())
+    return None
 
 
-def main() -> int:
-    """Run the command line; return the exit status."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line (None: that of the process); return the exit status."""
+    guard_streams()
     try:
-        result = cli.main(standalone_mode=False, prog_name="netevd")
-    except click.exceptions.Abort:
-        return 130
+        if instruction := os.environ.get(COMPLETION_VARIABLE):
+            return shell_complete(root, {}, NAME, COMPLETION_VARIABLE, instruction)
+        with root.make_context(NAME, sys.argv[1:] if arguments is None else arguments) as ctx:
+            status = root.invoke(ctx)
+        sys.stdout.flush()
+    except click.exceptions.Exit as asked:
+        return asked.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
+    except Failure as failure:
+        say(str(failure))
+        return failure.code
+    except (KeyboardInterrupt, click.Abort):
+        return _BY_SIGNAL + _SIGINT
+    except Interrupted as interrupted:
+        return _BY_SIGNAL + interrupted.number
     except BrokenPipeError:
-        # whoever read our output has enough; Python must not complain of it at its end
-        sys.stdout = None
+        _forget_stdout()
+        return _BY_SIGNAL + _SIGPIPE
+    except OSError as error:
+        subject = f"{error.filename}: " if error.filename else ""
+        say(f"{subject}{error.strerror or error}")
+        return Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
+    except Exception as error:  # the composition root: one line, never a traceback
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{os.path.basename(last.filename)}:{last.lineno}"
+        say(f"this is a mistake in netevd ({type(error).__name__} at {place}): {error}")
         return Exit.FAILED
-    return result if isinstance(result, int) else Exit.FINE
+    return int(status or 0)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _show(error: click.ClickException) -> None:
+    """Write a usage error: the usage, where to find help, what is wrong."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(error.ctx.get_usage(), err=True)
+        click.echo(f"Try '{error.ctx.command_path} --help' for help.", err=True)
+    say(error.format_message())
+
+
+def _forget_stdout() -> None:
+    """Have what is still buffered go nowhere: nobody reads it, and nobody needs to hear so."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

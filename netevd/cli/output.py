@@ -1,70 +1,174 @@
-"""How commands write: tables for people, JSON, JSON lines or YAML for programs."""
+"""
+What commands print: data on standard output in the format asked for, words on standard error.
+
+Everything that is not our own text is escaped before it gets to a terminal.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import click
-import msgspec
 
 from privsep.protocol import escape
 
+Shape: TypeAlias = Mapping[str, Any]
+"""An object as the API would show it: only what JSON knows."""
+Row: TypeAlias = Sequence[tuple[str, str]]
+"""Cells of a table, each with its style: a key of _STYLES."""
+
 FORMATS: Final = ("table", "json", "jsonl", "yaml")
+COLOURS: Final = ("auto", "always", "never")
+_FORMAT_KEY: Final = "netevd.format"
+_COLOUR_KEY: Final = "netevd.colour"
+_STYLES: Final = {
+    "": "{}", "bold": "\x1b[1m{}\x1b[0m", "good": "\x1b[32m{}\x1b[0m", "doubtful": "\x1b[33m{}\x1b[0m",
+}  # fmt: skip
+"""SGR sequences (ECMA-48). A style never says what the text does not."""
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-class Output:
-    """Where a command's data goes, and in which form."""
+def _keep(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            ctx.meta[key] = value  # shared by all levels; what is given last wins
 
-    def __init__(self, form: str, color: str) -> None:
-        """form: one of FORMATS. color: auto, always or never."""
-        self.form = form
-        self._color = color
+    return callback
 
-    @property
-    def is_table(self) -> bool:
-        """Whether people read it."""
-        return self.form == "table"
 
-    def colours(self) -> bool:
-        """Tell whether words are coloured. Source: no-color.org."""
-        if self._color != "auto":
-            return self._color == "always"
-        if os.environ.get("NO_COLOR"):
-            return False
-        if os.environ.get("FORCE_COLOR"):
-            return True
-        return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+def format_options(command: _Decorated) -> _Decorated:
+    """Give a command `-o/--output` and `-j`."""
+    command = click.option(
+        "-j", "json_", flag_value="json", type=str, expose_value=False, callback=_keep(_FORMAT_KEY),
+        help="The same as --output json.",
+    )(command)  # fmt: skip
+    return click.option(
+        "-o", "--output", type=click.Choice(FORMATS), expose_value=False,
+        callback=_keep(_FORMAT_KEY), help="Format of what is printed; table is for people.",
+    )(command)  # fmt: skip
 
-    def write(self, data: dict[str, object], rows: str | None = None) -> None:
-        """Write an object; as JSON lines, one line for each row of its list `rows`."""
-        if self.form == "jsonl":
-            listed = data.get(rows, []) if rows is not None else [data]
-            for row in listed if isinstance(listed, list) else [data]:
-                click.echo(msgspec.json.encode(row).decode())
-        elif self.form == "yaml":
-            from ruamel.yaml import YAML  # noqa: PLC0415 - costs 50 ms that others need not pay
 
-            yaml = YAML()
-            yaml.default_flow_style = False
-            yaml.dump(data, sys.stdout)
+def colour_option(command: _Decorated) -> _Decorated:
+    """Give a command `--color`."""
+    return click.option(
+        "--color", type=click.Choice(COLOURS), expose_value=False, callback=_keep(_COLOUR_KEY),
+        help="When to colour; auto: on terminals, heeding NO_COLOR and FORCE_COLOR.",
+    )(command)  # fmt: skip
+
+
+def read_format() -> str:
+    """Return the format that was asked for."""
+    return str(click.get_current_context().meta.get(_FORMAT_KEY, "table"))
+
+
+def read_colour() -> str:
+    """Return when to colour."""
+    return str(click.get_current_context().meta.get(_COLOUR_KEY, "auto"))
+
+
+def refuse_format() -> None:
+    """
+    Refuse `--output` for a command that prints no data. Raises: UsageError.
+    """
+    if _FORMAT_KEY in click.get_current_context().meta:
+        raise click.UsageError("This command prints no data, so it has no --output.")
+
+
+def wants_colour(stream: IO[str]) -> bool:
+    """Tell whether a stream gets colours. Source: no-color.org, force-color.org."""
+    choice = read_colour()
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def guard_streams() -> None:
+    """Make sure that there are three streams and that none fails over a character."""
+    # what the caller has closed must not be taken by what we or our children open later
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            null = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(null, "w", encoding="utf-8"))
         else:
-            click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
-
-    def write_table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write rows below their header, columns aligned, hostile text escaped."""
-        shown = [header, *[[escape(cell) for cell in row] for row in rows]]
-        widths = [max(len(row[column]) for row in shown) for column in range(len(header))]
-        for number, row in enumerate(shown):
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            bold = number == 0 and self.colours()
-            click.echo(
-                click.style(line.rstrip(), bold=True) if bold else line.rstrip(), color=bold or None
-            )
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:
-    """Write words for people to standard error."""
-    click.echo(text, err=True)
+    """Write words for people to standard error, each line with our name."""
+    for line in text.split("\n"):
+        click.echo(f"netevd: {escape(line)}", err=True)
+
+
+def show_text(text: str) -> str:
+    """Return text of somebody else as a terminal may have it: lines and tabs stay, no control."""
+    return "\n".join("\t".join(map(escape, line.split("\t"))) for line in text.split("\n"))
+
+
+def print_shape(shape: Shape, items: str | None = None) -> None:
+    """
+    Write an object as JSON, JSON lines or YAML, in UTF-8 whatever the locale.
+
+    items: key of the list whose elements are the lines of jsonl; None: the object is one line.
+    """
+    match read_format():
+        case "jsonl":
+            rows = [shape] if items is None else shape[items]
+            text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+        case "yaml":
+            text = _format_yaml(shape)
+        case _:
+            text = json.dumps(shape, ensure_ascii=False, indent=2) + "\n"
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.flush()
+
+
+def _format_yaml(shape: Shape) -> str:
+    from io import StringIO  # noqa: PLC0415 - only for this format
+
+    from ruamel.yaml import YAML  # noqa: PLC0415 - only for this format
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    stream = StringIO()
+    yaml.dump(dict(shape), stream)
+    return stream.getvalue()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Write a table whose columns are as wide as their cells, the last one as it is."""
+    head = [[(column, "bold") for column in columns]]
+    cells = [[(escape(text), style) for text, style in row] for row in (*head, *rows)]
+    widths = [max(_measure(row[index][0]) for row in cells) for index in range(len(columns))]
+    colour = wants_colour(sys.stdout)
+    for row in cells:
+        line = ""
+        for (text, style), width in zip(row, widths, strict=True):
+            shown = _STYLES[style].format(text) if colour and text else text
+            line += shown + " " * (width - _measure(text) + 2)
+        click.echo(line.rstrip(), color=True)
+
+
+def _measure(text: str) -> int:
+    """Return the columns of a terminal that a text takes. Source: Unicode annex 11, wcwidth(3)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
+        for each in text
+    )

@@ -1,42 +1,60 @@
-"""`netevd run`: become the supervisor; nothing of the command line stays in it."""
+"""`netevd run`: leaves this process to the daemon, so nothing of the CLI is in the supervisor."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
 
 import click
 
+from netevd.cli.output import colour_option, read_colour, refuse_format
+
 
 @click.command()
-@click.option("--config", type=click.Path(), metavar="FILE",
-              help="Configuration; default /etc/netevd/netevd.yaml if it is there.")  # fmt: skip
-@click.option("--runtime-dir", type=click.Path(), metavar="DIR",
-              help="Directory of the lock; default /run/netevd, without root"
-              " $XDG_RUNTIME_DIR/netevd or /tmp/netevd-UID.")  # fmt: skip
-@click.option("--dry-run", is_flag=True,
-              help="Decide and log everything, run nothing, write nothing.")  # fmt: skip
-@click.option("--observe", is_flag=True,
-              help="Run everything as the caller, also as root.")  # fmt: skip
-def run(*, config: str | None, runtime_dir: str | None, dry_run: bool, observe: bool) -> NoReturn:
+@click.option(
+    "--config", type=click.Path(), metavar="FILE", help="Configuration file; it must exist."
+)
+@click.option("--dry-run", is_flag=True, help="Decide and log everything, run and write nothing.")
+@click.option(
+    "--runtime-dir", type=click.Path(file_okay=False), metavar="DIR", help="Where the lock is kept."
+)
+@click.option(
+    "--observe", is_flag=True, help="Run everything as the caller, even when that is root."
+)
+@colour_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    *,
+    config: str | None = None,
+    dry_run: bool = False,
+    runtime_dir: str | None = None,
+    observe: bool = False,
+) -> None:
     """
     Run the daemon in the foreground.
 
-    As root it separates its parts into users of their own; otherwise everything runs as the caller.
-    SIGTERM or Ctrl-C stops it in good order, twice at once.
+    Without root it runs as the caller, scripts included, and says so. SIGTERM and Ctrl-C stop it.
     """
-    execute(config=config, runtime_dir=runtime_dir, dry_run=dry_run, observe=observe)
-
-
-def execute(
-    *, config: str | None, runtime_dir: str | None, dry_run: bool, observe: bool
-) -> NoReturn:
-    """Replace this process by the supervisor."""
+    refuse_format()
     command = [sys.executable, "-I", "-m", "privsep", "run"]
     if config is not None:
         command += ["--config", os.path.abspath(config)]
     if runtime_dir is not None:
         command += ["--runtime-dir", os.path.abspath(runtime_dir)]
-    command += ["--dry-run"] * dry_run + ["--observe"] * observe
-    os.execv(sys.executable, command)  # noqa: S606 - no shell is the point
+    command += ["--dry-run"] if dry_run or ctx.obj else []
+    command += ["--observe"] if observe else []
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, command, _environment())  # noqa: S606 - no shell is the point
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment, in which `--color` is said as the daemon hears it."""
+    environment = dict(os.environ)
+    choice = read_colour()
+    if choice != "auto":
+        environment.pop("NO_COLOR", None)
+        environment.pop("FORCE_COLOR", None)
+        environment["FORCE_COLOR" if choice == "always" else "NO_COLOR"] = "1"
+    return environment

@@ -1,77 +1,66 @@
-"""`netevd validate`: every problem of a configuration in one go, like a compiler's."""
+"""`netevd validate`: what is wrong with a configuration, where, all in one go."""
 
 from __future__ import annotations
 
-import difflib
 import os
 
 import click
 
-from netevd.cli.exits import Exit
-from netevd.cli.output import Output, say
-from netevd.config.load import DEFAULT_PATH, Loaded, load
-from netevd.config.tree import Place, Problem
-from netevd.model.event import EventType
+from netevd.cli.advice import find_doubts
+from netevd.cli.failure import Exit
+from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
+from netevd.config.load import DEFAULT_PATH, load
+from netevd.config.tree import Problem
+from privsep.protocol import escape
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path())
-@click.option("--strict", is_flag=True, help="Take warnings as problems.")
-@click.pass_obj
-def validate(output: Output, *, file: str | None, strict: bool) -> int:
+@click.argument("file", type=click.Path(), required=False)
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@format_options
+@colour_option
+def validate(*, file: str | None, strict: bool) -> int:
     """
-    Check FILE (default /etc/netevd/netevd.yaml) and all it includes.
+    Check a configuration FILE (default: /etc/netevd/netevd.yaml).
 
-    Writes `file:line:column: problem` for each problem. Warns of what can't be meant, such as a
-    script directory that is not there or `T.d` of no event type.
+    Prints `file:line:column: problem` for each problem and `file:line:column: warning: ...` for what
+    this machine lacks. Exits 0 when the file is fine, else 1. Reads the file as the caller, with the
+    caller's environment for ${VARIABLES}.
     """
-    loaded = load(file, os.environ)
+    path = os.path.abspath(file or DEFAULT_PATH)
+    loaded = load(None if file is None else path, os.environ)
     problems = loaded if isinstance(loaded, list) else []
-    warnings = find_doubts(loaded) if isinstance(loaded, Loaded) else []
-    failed = bool(problems or (strict and warnings))
-    if output.is_table:
+    doubts = [] if isinstance(loaded, list) else find_doubts(loaded, path)
+    valid = not problems and not (strict and doubts)
+    if read_format() == "table":
         for problem in problems:
-            click.echo(str(problem))
-        for warning in warnings:
-            click.echo(f"{warning}" if strict else f"{warning} (warning)")
-        if not problems and not warnings:
-            say(f"{file or DEFAULT_PATH}: fine")
+            click.echo(escape(str(problem)))
+        for doubt in doubts:
+            click.echo(escape(f"{doubt.place}: {'' if strict else 'warning: '}{doubt.message}"))
     else:
-        rows = [_shape(problem, "problem") for problem in problems]
-        rows += [_shape(warning, "problem" if strict else "warning") for warning in warnings]
-        output.write({"valid": not failed, "problems": rows}, "problems")
-    return Exit.FAILED if failed else Exit.FINE
+        severity = "error" if strict else "warning"
+        shapes = [_shape(problem, "error") for problem in problems]
+        shapes += [_shape(doubt, severity) for doubt in doubts]
+        shape = {"file": escape(path), "valid": valid, "problems": shapes, "count": len(shapes)}
+        print_shape(shape, "problems")
+    if valid:
+        _say_fine(path, len(doubts), exists=file is not None or os.path.lexists(path))
+    return Exit.FINE if valid else Exit.FAILED
 
 
 def _shape(problem: Problem, severity: str) -> dict[str, object]:
-    place = problem.place
     return {
-        "file": place.file,
-        "line": place.line or None,
-        "column": place.column or None,
+        "file": escape(problem.place.file),
+        "line": problem.place.line or None,
+        "column": problem.place.column or None,
         "severity": severity,
-        "message": problem.message,
+        "message": escape(problem.message),
     }
 
 
-def find_doubts(loaded: Loaded) -> list[Problem]:
-    """Return what a configuration says that can't be meant."""
-    directory = loaded.configuration.scripts.directory
-    place = loaded.places.get(("scripts", "directory"), Place(directory))
-    try:
-        names = sorted(os.listdir(directory))
-    except OSError as error:
-        return [
-            Problem(place, f"script directory {directory}: {error.strerror}; no script will run")
-        ]
-    known = {f"{kind.value}.d" for kind in EventType}
-    doubts = []
-    for name in names:
-        unknown = name.endswith(".d") and name not in known and name != "conf.d"
-        if unknown and os.path.isdir(os.path.join(directory, name)):
-            close = difflib.get_close_matches(name, sorted(known), 1)
-            advice = f"; did you mean {close[0]}?" if close else ""
-            doubts.append(
-                Problem(Place(os.path.join(directory, name)), f"is of no event type{advice}")
-            )
-    return doubts
+def _say_fine(path: str, warnings: int, *, exists: bool) -> None:
+    note = f", with {warnings} warning{'s' * (warnings > 1)}" if warnings else ""
+    if exists:
+        say(f"{path}: fine{note}")
+    else:
+        say(f"{path} does not exist, so the defaults apply: fine{note}")

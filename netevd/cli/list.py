@@ -1,0 +1,78 @@
+"""`netevd list`: tables of what there is."""
+
+from __future__ import annotations
+
+import click
+
+from netevd.cli.failure import Exit
+from netevd.cli.once import Entry, Identity, Once, Problems, show_problems
+from netevd.cli.output import (
+    Row,
+    colour_option,
+    format_options,
+    print_shape,
+    print_table,
+    read_format,
+    say,
+)
+
+
+@click.group("list")
+def list_() -> None:
+    """List what netevd knows."""
+
+
+@list_.command()
+@click.option(
+    "--config", type=click.Path(), metavar="FILE", help="Configuration file; it must exist."
+)
+@click.option("--observe", is_flag=True, help="Check as the caller, even when that is root.")
+@format_options
+@colour_option
+def hooks(*, config: str | None, observe: bool) -> int:
+    """
+    List every script file, and whether it would run.
+
+    Needs no daemon. Scripts of one event run in the order in which they are listed.
+    """
+    entries: list[Entry] = []
+    once = Once(["hooks"], config=config, observe=observe)
+    with once as answers:
+        for answer in answers:
+            match answer:
+                case Problems(problems=problems):
+                    raise show_problems(problems)
+                case Identity(user=user, uid=uid, observe=True):
+                    say(f"observe mode: checked for the caller, {user} (uid {uid})")
+                case Entry():
+                    entries.append(answer)
+                case _:
+                    continue
+    if once.status:
+        return Exit.FAILED  # it has said why
+    if read_format() != "table":
+        shapes = [_shape(entry) for entry in entries]
+        print_shape({"hooks": shapes, "count": len(shapes)}, "hooks")
+    elif entries:
+        print_table(("EVENT", "SCRIPT", "VERDICT"), [_make_row(entry) for entry in entries])
+    else:
+        say(
+            "there are no scripts; put executable files into directories such as routable.d"
+            " below scripts.directory (default /etc/netevd)"
+        )
+    return Exit.FINE
+
+
+def _shape(entry: Entry) -> dict[str, object]:
+    return {
+        "event": entry.event,
+        "name": entry.name,
+        "path": entry.path,
+        "runnable": entry.runnable,
+        "reason": entry.reason or None,
+    }
+
+
+def _make_row(entry: Entry) -> Row:
+    verdict = ("ok", "good") if entry.runnable else (f"skipped: {entry.reason}", "doubtful")
+    return ((entry.event, ""), (entry.path, ""), verdict)
