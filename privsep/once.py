@@ -57,7 +57,7 @@ class _Session:
 
     def __init__(self, mode: Mode, launch: protocol.Launch, single: tuple[str, str] | None) -> None:
         self.pid, lead = spawn.start_runner(mode, launch, 0, single=single)
-        self.lead: Channel[protocol.LeadReply] = Channel(lead, protocol.LEAD_REPLY)
+        self.lead: Channel[protocol.Report] = Channel(lead, protocol.REPORT)
         lead.setblocking(True)
         self.lead.receive()
         near, far = make_pair()

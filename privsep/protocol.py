@@ -313,6 +313,8 @@ class Alive(Message, frozen=True, tag=82):
 
 
 ControlReply: TypeAlias = Prepared | Serving | Alive
+Report: TypeAlias = LeadReply | ControlReply
+"""What the supervisor hears; which role may say what, the supervisor checks."""
 
 
 # --- reader -> supervisor --------------------------------------------------------------------
@@ -386,9 +388,8 @@ REPLY: Final = Codec[Reply](Reply)
 SCRIPTS_REQUEST: Final = Codec[ScriptsRequest](ScriptsRequest)
 SCRIPTS_REPLY: Final = Codec[ScriptsReply](ScriptsReply)
 LEAD: Final = Codec[Lead](Lead)
-LEAD_REPLY: Final = Codec[LeadReply](LeadReply)
 CONTROL: Final = Codec[Control](Control)
-CONTROL_REPLY: Final = Codec[ControlReply](ControlReply)
+REPORT: Final = Codec[Report](Report)
 VERDICT: Final = Codec[Verdict](Verdict)
 
 

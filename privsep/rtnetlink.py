@@ -27,6 +27,9 @@ _NETLINK_GET_STRICT_CHK = 12
 _GROUPS: Final = {LINKS: (1, 5, 9), ROUTES: (7, 11)}
 """RTNLGRP_LINK, IPV4_IFADDR, IPV6_IFADDR; IPV4_ROUTE, IPV6_ROUTE."""
 
+SOURCES: Final = tuple(_GROUPS)
+"""The event sockets there are."""
+
 _HEADER = struct.Struct("=IHHII")
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from privsep import protocol, rtnetlink, sandbox, spawn
@@ -39,14 +40,15 @@ STOP_TIME: Final = 7.5
 
 
 class Role:
-    """One child that is to live: how to start it, how it fares."""
+    """One child that is to live: how to start it, how to talk to it, how it fares."""
 
     def __init__(self, name: str, start: Callable[[], tuple[int, socket.socket]]) -> None:
         """start: returns pid and our end of the role's lead or control socket."""
         self.name = name
         self._start = start
         self.pid = 0
-        self.sock: socket.socket | None = None
+        self.channel: Channel[protocol.Report] | None = None
+        """None while it is not there, and when it has closed its end."""
         self.ready = False
         self.started = 0.0
         self.deaths = 0
@@ -54,13 +56,34 @@ class Role:
         self.due: float | None = None
         """When to start it again, monotonic seconds; None while it lives or is not wanted."""
 
-    def start(self) -> socket.socket:
-        """Start the role; return our end of its socket."""
-        self.pid, self.sock = self._start()
+    def start(self) -> None:
+        """Start the role."""
+        self.pid, sock = self._start()
+        self.channel = Channel(sock, protocol.REPORT, limit=16384)
         self.started = time.monotonic()
         self.ready = False
         self.due = None
-        return self.sock
+
+    def send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> bool:
+        """Send a message; False when the role is dead, or about to be: its death follows."""
+        try:
+            if self.channel is not None:
+                self.channel.send(message, descriptors)
+                return True
+        except (Closed, BlockingIOError):
+            pass
+        return False
+
+    def close(self) -> None:
+        """Close our end, which the role takes as the end of the supervisor."""
+        if self.channel is not None:
+            self.channel.close()
+            self.channel = None
+
+    def kill(self) -> None:
+        """Kill the role if it lives; its death is noted when it is reaped."""
+        if self.pid:
+            send_signal([self.pid], signal.SIGKILL)
 
     def note_death(self) -> None:
         """Count a death and set the time of the next start."""
@@ -71,9 +94,7 @@ class Role:
         self.due = now + BACKOFF[min(self.deaths, len(BACKOFF)) - 1]
         self.pid = 0
         self.ready = False
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
+        self.close()
 
 
 class Supervisor:
@@ -88,9 +109,7 @@ class Supervisor:
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
-        opened = [
-            rtnetlink.open_event_socket(source) for source in (protocol.LINKS, protocol.ROUTES)
-        ]
+        opened = [rtnetlink.open_event_socket(source) for source in rtnetlink.SOURCES]
         self._events = tuple(sock for sock, _ in opened)
         self._forced = all(forced for _, forced in opened)
         self._launch: protocol.Launch | None = None
@@ -99,8 +118,6 @@ class Supervisor:
         self._worker = Role("worker", lambda: spawn.start_worker(mode))
         self._helper = Role("helper", lambda: spawn.start_helper(mode, self._events))
         self._runners: list[Role] = []
-        self._control: Channel[protocol.ControlReply] | None = None
-        self._leads: dict[str, Channel[protocol.LeadReply]] = {}
         self._served = False
         self._stop_deadline: float | None = None
         self._status = 0
@@ -119,66 +136,54 @@ class Supervisor:
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
         self._start_reader()
-        self._control = Channel(self._worker.start(), protocol.CONTROL_REPLY)
+        self._worker.start()
         sandbox.prepare_filter("helper")
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
-        while not self._is_over():
+        while self._stop_deadline is None or any(role.pid for role in self._roles()):
             self._step()
         return self._status
 
     def _roles(self) -> list[Role]:
         return [self._helper, *self._runners, self._worker]
 
-    def _is_over(self) -> bool:
-        return self._stop_deadline is not None and not any(role.pid for role in self._roles())
-
     def _step(self) -> None:
         poll = select.poll()
-        descriptors: dict[int, Callable[[], None]] = {self._wake.fileno(): self._handle_signals}
+        handlers: dict[int, Callable[[], None]] = {self._wake.fileno(): self._handle_signals}
         if self._reader is not None:
-            descriptors[self._reader[1].fileno()] = self._handle_verdict
-        if self._control is not None:
-            descriptors[self._control.fileno()] = self._handle_control
-        for role in self._leading():
-            lead = self._leads[role.name]
-            descriptors[lead.fileno()] = lambda role=role: self._handle_lead(role)  # type: ignore[misc]
-        for descriptor in descriptors:
+            handlers[self._reader[1].fileno()] = self._handle_verdict
+        for role in self._roles():
+            if role.channel is not None:
+                handlers[role.channel.fileno()] = partial(self._handle_report, role)
+        for descriptor in handlers:
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(self._timeout()):
-            if descriptor in descriptors:
-                descriptors[descriptor]()
+            handlers[descriptor]()
         self._handle_times()
-
-    def _leading(self) -> list[Role]:
-        return [role for role in self._roles() if role.name in self._leads]
 
     def _timeout(self) -> int | None:
         """Return milliseconds until something is due, None when nothing is."""
-        times = [role.due for role in self._roles() if role.due is not None]
-        if self._reader is not None:
-            times.append(self._reader[2])
-        if self._stop_deadline is not None:
-            times.append(self._stop_deadline)
-        if self._watchdog is not None:
-            times.append(self._next_watchdog)
-        return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+        times = [role.due for role in self._roles()]
+        times += [self._reader[2] if self._reader else None, self._stop_deadline]
+        times += [self._next_watchdog if self._watchdog else None]
+        known = [moment for moment in times if moment is not None]
+        return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
 
     def _handle_times(self) -> None:
         now = time.monotonic()
         for role in self._roles():
             if role.due is not None and role.due <= now:
-                self._start_role(role)
+                role.start()
         if self._reader is not None and now >= self._reader[2]:
-            send_signal([self._reader[0]], signal.SIGKILL)
             self._refuse([f"the configuration could not be read within {READER_TIME:.0f} s"])
         if self._stop_deadline is not None and now >= self._stop_deadline:
-            send_signal([role.pid for role in self._roles() if role.pid], signal.SIGKILL)
+            for role in self._roles():
+                role.kill()
             self._stop_deadline = now + 1
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
-            if self._control is not None and self._served:
-                self._tell_worker(protocol.Liveness(int(now * 1000)))
+            if self._served:
+                self._worker.send(protocol.Liveness(int(now * 1000)))
 
     def _handle_signals(self) -> None:
         self._wake.recv(4096)
@@ -192,9 +197,8 @@ class Supervisor:
             else:
                 self._stop_deadline = time.monotonic()
         if signal.SIGHUP in signals:
-            self._log.write(
-                "warn", "reload is not there yet: SIGHUP changed nothing; restart netevd instead"
-            )
+            advice = "reload is not there yet: SIGHUP changed nothing; restart netevd instead"
+            self._log.write("warn", advice)
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -207,17 +211,18 @@ class Supervisor:
         channel: Channel[protocol.Verdict] = Channel(self._reader[1], protocol.VERDICT)
         try:
             verdict, _ = channel.receive()
-        except Closed:
-            self._refuse(["the reader of the configuration ended without an answer"])
-            return
-        except protocol.ProtocolViolation as violation:
-            self._refuse([f"the reader of the configuration broke the protocol: {violation}"])
+        except (Closed, protocol.ProtocolViolation) as error:
+            verdict = protocol.Rejected([f"the reader of the configuration failed: {error!r}"])
+        problems = (
+            verdict.problems
+            if isinstance(verdict, protocol.Rejected)
+            else _find_launch_faults(verdict, self.mode)
+        )
+        if problems or isinstance(verdict, protocol.Rejected):
+            self._refuse(problems)
             return
         channel.close()
         self._reader = None
-        if isinstance(verdict, protocol.Rejected):
-            self._refuse(verdict.problems)
-            return
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, seals)
         self._accept(verdict)
@@ -225,40 +230,20 @@ class Supervisor:
     def _refuse(self, problems: list[str]) -> None:
         for problem in problems:
             os.write(2, f"{problem}\n".encode())
-        self._reader = None
         self._stop(1)
 
     def _accept(self, launch: protocol.Launch) -> None:
-        if self._stop_deadline is not None:
-            return
-        faults = _find_launch_faults(launch, self.mode)
-        if faults:
-            self._refuse(faults)
-            return
         self._launch = launch
         self._log.level, self._log.form = launch.log_level, launch.log_format
-        self._start_role(self._helper)
-        if not self._dry_run:
-            for number in range(len(launch.runners)):
-                role = Role(f"runner-{number}", self._runner_starter(launch, number))
-                self._runners.append(role)
-                self._start_role(role)
+        self._helper.start()
+        for number in range(0 if self._dry_run else len(launch.runners)):
+            start = partial(spawn.start_runner, self.mode, launch, number)
+            self._runners.append(Role(f"runner-{number}", start))
+            self._runners[-1].start()
         if self._worker.ready:
             self._configure_worker()
 
-    def _runner_starter(
-        self, launch: protocol.Launch, number: int
-    ) -> Callable[[], tuple[int, socket.socket]]:
-        return lambda: spawn.start_runner(self.mode, launch, number)
-
     # --- roles --------------------------------------------------------------------------------
-
-    def _start_role(self, role: Role) -> None:
-        sock = role.start()
-        if role is self._worker:
-            self._control = Channel(sock, protocol.CONTROL_REPLY)
-        else:
-            self._leads[role.name] = Channel(sock, protocol.LEAD_REPLY)
 
     def _reap(self) -> None:
         while True:
@@ -274,10 +259,6 @@ class Supervisor:
 
     def _handle_death(self, role: Role, code: int) -> None:
         role.note_death()
-        if role is self._worker:
-            self._control = None
-        else:
-            self._leads.pop(role.name, None)
         if role in self._runners:
             self._kill_orphans()
         if self._stop_deadline is not None:
@@ -288,9 +269,8 @@ class Supervisor:
         if code == spawn.CANT_EXECUTE:
             self._stop(1)
         elif role.early >= EARLY_LIMIT:
-            self._log.write(
-                "error", f"{role.name} died {EARLY_LIMIT} times in a row at its start; giving up"
-            )
+            text = f"{role.name} died {EARLY_LIMIT} times in a row at its start; giving up"
+            self._log.write("error", text)
             self._stop(1)
         else:
             wait = (role.due or 0) - time.monotonic()
@@ -299,100 +279,72 @@ class Supervisor:
     def _kill_orphans(self) -> None:
         """Kill what a dead runner has left: every child that is no role, until none is left."""
         ours = {role.pid for role in self._roles()}
-        if self._reader is not None:
-            ours.add(self._reader[0])
         while strays := [pid for pid in read_children() if pid not in ours]:
             send_signal(read_descendants(strays), signal.SIGKILL)
             for pid in strays:
                 os.waitpid(pid, 0)
 
-    def _handle_lead(self, role: Role) -> None:
+    def _handle_report(self, role: Role) -> None:
+        if role.channel is None:
+            return  # closed by what was handled just before
         try:
-            message, _ = self._leads[role.name].receive()
-        except (Closed, BlockingIOError):
-            self._drop_lead(role)
+            message, _ = role.channel.receive()
+        except BlockingIOError:
+            return  # the descriptor was another one's when it was polled
+        except Closed:
+            role.close()
             return
         except protocol.ProtocolViolation as violation:
-            self._log.write("error", f"{role.name} broke the protocol: {violation}")
-            send_signal([role.pid], signal.SIGKILL)
-            self._drop_lead(role)
+            self._end_violator(role, str(violation))
             return
         match message:
-            case protocol.Ready():
+            case protocol.Ready() if role is not self._worker:
                 role.ready = True
                 self._connect(role)
-            case protocol.Violated(reason=reason):
-                self._log.write("error", f"the worker broke the protocol of {role.name}: {reason}")
-                send_signal([self._worker.pid] if self._worker.pid else [], signal.SIGKILL)
-
-    def _drop_lead(self, role: Role) -> None:
-        """Stop listening to a role that is ending; its death follows."""
-        self._leads.pop(role.name, None)
-
-    def _handle_control(self) -> None:
-        assert self._control is not None
-        try:
-            message, _ = self._control.receive()
-        except Closed:
-            self._control = None
-            return
-        except protocol.ProtocolViolation as violation:
-            self._log.write("error", f"the worker broke the protocol: {violation}")
-            send_signal([self._worker.pid], signal.SIGKILL)
-            self._control = None
-            return
-        match message:
-            case protocol.Prepared():
-                self._worker.ready = True
+            case protocol.Violated(reason=reason) if role is not self._worker:
+                self._end_violator(self._worker, f"{reason} (told by {role.name})")
+            case protocol.Prepared() if role is self._worker:
+                role.ready = True
                 if self._launch is not None:
                     self._configure_worker()
-            case protocol.Serving(status=status):
+            case protocol.Serving(status=status) if role is self._worker:
                 notify("READY=1", f"STATUS={status}")
                 self._served = True
-            case protocol.Alive():
+            case protocol.Alive() if role is self._worker:
                 notify("WATCHDOG=1")
+            case _:
+                self._end_violator(role, f"{type(message).__name__} is not its to say")
 
-    def _tell_worker(self, message: protocol.Configure | protocol.HelperPeer | protocol.RunnerPeer | protocol.Liveness | protocol.Stop,
-                     descriptors: tuple[int, ...] = ()) -> None:  # fmt: skip
-        if self._control is None:
-            return
-        try:
-            self._control.send(message, descriptors)
-        except (Closed, BlockingIOError):
-            return  # it is dead, or about to be killed by the watchdog
+    def _end_violator(self, role: Role, reason: str) -> None:
+        self._log.write("error", f"{role.name} broke the protocol and is ended: {reason}")
+        role.kill()
 
     def _configure_worker(self) -> None:
-        self._tell_worker(
-            protocol.Configure(1, self._dry_run, self.mode.observe, self._forced), (self._memory,)
-        )
+        configure = protocol.Configure(1, self._dry_run, self.mode.observe, self._forced)
+        self._worker.send(configure, (self._memory,))
         for role in (self._helper, *self._runners):
             if role.ready:
                 self._connect(role)
         if self._dry_run and self._launch is not None:
             _, scripts = spawn.start_lister(self.mode, self._launch)
-            self._tell_worker(protocol.RunnerPeer(0), (scripts.fileno(),))
+            self._worker.send(protocol.RunnerPeer(0), (scripts.fileno(),))
             scripts.close()
 
     def _connect(self, role: Role) -> None:
-        """Give a role and the worker fresh sockets between them."""
+        """Give a role and the worker fresh sockets between them; of these we keep none."""
         if not self._worker.ready or self._launch is None:
             return
-        count = 2 if role is self._helper else 1
-        pairs = [make_pair() for _ in range(count)]
-        try:
-            self._leads[role.name].send(protocol.Peer(), tuple(far.fileno() for _, far in pairs))
-        except (Closed, BlockingIOError):
-            return  # it is dead; its successor will be connected
-        finally:
-            for _, far in pairs:
-                far.close()
-        near = tuple(end.fileno() for end, _ in pairs)
-        if role is self._helper:
-            self._tell_worker(protocol.HelperPeer(), near)
-        else:
-            self._tell_worker(protocol.RunnerPeer(self._runners.index(role)), near)
-        for end, _ in pairs:
-            end.close()
+        pairs = [make_pair() for _ in range(2 if role is self._helper else 1)]
+        if role.send(protocol.Peer(), tuple(far.fileno() for _, far in pairs)):
+            peer = (
+                protocol.HelperPeer()
+                if role is self._helper
+                else protocol.RunnerPeer(self._runners.index(role))
+            )
+            self._worker.send(peer, tuple(near.fileno() for near, _ in pairs))
+        for near, far in pairs:
+            near.close()
+            far.close()
 
     # --- stop -----------------------------------------------------------------------------------
 
@@ -405,29 +357,20 @@ class Supervisor:
             role.due = None
         if self._reader is not None:
             send_signal([self._reader[0]], signal.SIGKILL)
+            self._reader[1].close()
             self._reader = None
-        self._tell_worker(protocol.Stop())
+        self._worker.send(protocol.Stop())
         for role in self._runners:
-            self._end(role)
+            role.send(protocol.End())
         self._stop_next()
 
     def _stop_next(self) -> None:
         if any(role.pid for role in self._runners):
             return
         if self._worker.pid:
-            if self._control is not None:
-                self._control.close()
-                self._control = None
-        elif self._helper.pid:
-            self._end(self._helper)
-
-    def _end(self, role: Role) -> None:
-        lead = self._leads.get(role.name)
-        if lead is not None:
-            try:
-                lead.send(protocol.End())
-            except (Closed, BlockingIOError):
-                self._drop_lead(role)
+            self._worker.close()
+        else:
+            self._helper.send(protocol.End())
 
 
 def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:

@@ -16,8 +16,8 @@ from privsep.channel import Channel, make_pair
 from privsep.mode import Mode
 from privsep.protocol import (
     FEED,
-    LEAD_REPLY,
     REPLY,
+    REPORT,
     SCRIPTS_REPLY,
     Entries,
     Entry,
@@ -25,11 +25,11 @@ from privsep.protocol import (
     Finished,
     Identity,
     Launch,
-    LeadReply,
     Peer,
     Ready,
     Refused,
     Reply,
+    Report,
     Rescan,
     Run,
     ScriptsReply,
@@ -77,7 +77,7 @@ class RunnerRig:
     def __init__(self, roots: list[str], events: list[str]) -> None:
         launch = Launch([script_identity()], roots, events, "info", "text", 30.0, 65536)
         self.pid, lead = spawn.start_runner(mode(), launch, 0)
-        self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
+        self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)
         self.scripts: Channel[ScriptsReply] | None = None
         self.pipes: dict[int, list[int]] = {}
@@ -165,7 +165,7 @@ class HelperRig:
         self.rpc: Channel[Reply] | None = None
         self.events = tuple(rtnetlink.open_event_socket(source)[0] for source in (0, 1))
         self.pid, lead = spawn.start_helper(mode(), self.events)
-        self.lead: Channel[LeadReply] = Channel(lead, LEAD_REPLY)
+        self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)
         self.connect()
 
