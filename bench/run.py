@@ -15,16 +15,34 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import table
+from bursts import flap, links
 from lab import ensure_users
-from measure import MEASUREMENTS, Plan
+from latency import latency_sh, latency_static
+from plan import Plan
+from rest import ready, rest
 from subjects import Broken
 
-HERE = Path(__file__).resolve().parent
-COMPILE = {"floor": [], "stamp": ["-static"]}
-NEEDED = {"gcc": "gcc libc6-dev", "ip": "iproute2", "nsenter": "util-linux", "mount": "mount"}
+HERE: Final = Path(__file__).resolve().parent
+COMPILE: Final[dict[str, list[str]]] = {"floor": [], "stamp": ["-static"]}
+MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
+    "latency-sh": latency_sh,
+    "latency-static": latency_static,
+    "flap": flap,
+    "links": links,
+    "ready": ready,
+    "rest": rest,
+}
+NEEDED: Final = {
+    "gcc": "gcc libc6-dev",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mount": "mount",
+}
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -27,8 +27,8 @@ class Row(NamedTuple):
 
     @property
     def ratio(self) -> float | None:
-        """Value by floor."""
-        return self.value / self.floor if self.floor else None
+        """Value by floor, where both are milliseconds; of the rest it would say nothing."""
+        return self.value / self.floor if self.floor and self.unit == "ms" else None
 
     @property
     def met(self) -> bool | None:
