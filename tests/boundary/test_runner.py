@@ -331,6 +331,7 @@ def test_broken_packet_ends_the_worker_not_the_runner(
     assert runner.expect(Known).id == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to count a role's descriptors")
 def test_descriptor_from_the_worker_is_a_violation(directory: Path, start_runner: Start) -> None:
     """No privileged role takes a descriptor from a worker, whatever the message."""
     runner = start_runner()
