@@ -23,7 +23,7 @@
 enum { ADDED, REMOVED, CARRIER, NO_CARRIER, LINK_ADDED, EVENTS };
 static const char *names[EVENTS] = {"address-added", "address-removed", "carrier", "no-carrier",
                                     "link-added"};
-static char paths[EVENTS][512], json[1400];
+static char paths[EVENTS][512], json[900];
 static int wanted[EVENTS];
 static char seen[1 << 16], lost[1 << 16];
 

@@ -117,7 +117,8 @@ def main(arguments: list[str]) -> int:
             print(f"bench: {problem_found}", file=sys.stderr)
             return 1
     print(table.format_table(rows))
-    print("\n".join(table.compare_floor(rows)))
+    for line in table.compare_floor(rows):
+        print(line)
     if options.record:
         table.record_floor(rows)
     if options.json:

@@ -88,7 +88,9 @@ def _read_recorded() -> dict[str, dict[str, float]]:
 
 def compare_floor(rows: list[Row]) -> list[str]:
     """Return a line for each floor figure of this run that has a recorded value."""
-    recorded = _read_recorded().get(machine(), {})
+    recorded = _read_recorded().get(machine())
+    if recorded is None:
+        return [f"no floor is recorded for {machine()}; --record keeps this run's"]
     lines = []
     for row in rows:
         if row.key not in recorded or not row.floor:
@@ -99,7 +101,7 @@ def compare_floor(rows: list[Row]) -> list[str]:
         if factor > SUSPECT:
             line += "; the machine is busy: only the ratios of this run tell anything"
         lines.append(line)
-    return lines or [f"no floor is recorded for {machine()}; --record keeps this run's"]
+    return lines
 
 
 def record_floor(rows: list[Row]) -> None:
@@ -108,7 +110,7 @@ def record_floor(rows: list[Row]) -> None:
     ours = everything.setdefault(machine(), {})
     for row in rows:
         if row.floor and row.key.startswith("latency"):
-            ours[row.key] = min(round(row.floor, 3), ours.get(row.key, row.floor))
+            ours[row.key] = round(min(row.floor, ours.get(row.key, row.floor)), 3)
     RECORDED.write_text(json.dumps(everything, indent=2, sort_keys=True) + "\n")
 
 
