@@ -14,6 +14,7 @@ from typing import TypeVar
 from privsep import rtnetlink, spawn
 from privsep.channel import Channel, make_pair
 from privsep.mode import Mode
+from privsep.processes import read_descendants, send_signal
 from privsep.protocol import (
     FEED,
     REPLY,
@@ -149,10 +150,9 @@ class RunnerRig:
 
     def close(self) -> None:
         """Kill the runner and what it started, and reap."""
+        send_signal(read_descendants([self.pid]), signal.SIGKILL)
         self._let_go()
         self.lead.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
 
