@@ -24,7 +24,10 @@ def list_() -> None:
 
 @list_.command()
 @click.option(
-    "--config", type=click.Path(), metavar="FILE", help="Configuration file; it must exist."
+    "--config",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Configuration file; it must exist.",
 )
 @click.option("--observe", is_flag=True, help="Check as the caller, even when that is root.")
 @format_options

@@ -76,12 +76,23 @@ def root(ctx: click.Context, *, dry_run: bool) -> object:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line (None: that of the process); return the exit status."""
     guard_streams()
+    status = _run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _forget_stdout()
+        if not status:
+            status = _judge(error)
+    return status
+
+
+def _run(arguments: list[str]) -> int:
+    """Run one command line and say what went wrong; return the exit status."""
     try:
         if instruction := os.environ.get(COMPLETION_VARIABLE):
             return shell_complete(root, {}, NAME, COMPLETION_VARIABLE, instruction)
-        with root.make_context(NAME, sys.argv[1:] if arguments is None else arguments) as ctx:
-            status = root.invoke(ctx)
-        sys.stdout.flush()
+        with root.make_context(NAME, arguments) as ctx:
+            return int(root.invoke(ctx) or 0)
     except click.exceptions.Exit as asked:
         return asked.exit_code
     except click.ClickException as error:
@@ -94,19 +105,21 @@ def main(arguments: list[str] | None = None) -> int:
         return _BY_SIGNAL + _SIGINT
     except Interrupted as interrupted:
         return _BY_SIGNAL + interrupted.number
-    except BrokenPipeError:
-        _forget_stdout()
-        return _BY_SIGNAL + _SIGPIPE
     except OSError as error:
-        subject = f"{error.filename}: " if error.filename else ""
-        say(f"{subject}{error.strerror or error}")
-        return Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
+        return _judge(error)
     except Exception as error:  # the composition root: one line, never a traceback
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{os.path.basename(last.filename)}:{last.lineno}"
         say(f"this is a mistake in netevd ({type(error).__name__} at {place}): {error}")
         return Exit.FAILED
-    return int(status or 0)
+
+
+def _judge(error: OSError) -> int:
+    """Say what the system refused; return the exit status."""
+    if isinstance(error, BrokenPipeError):
+        return _BY_SIGNAL + _SIGPIPE  # as of a program that the signal ends, and as silent
+    say(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+    return Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
 
 
 def _show(error: click.ClickException) -> None:

@@ -12,11 +12,14 @@ from netevd.cli.output import colour_option, read_colour, refuse_format
 
 @click.command()
 @click.option(
-    "--config", type=click.Path(), metavar="FILE", help="Configuration file; it must exist."
+    "--config",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Configuration file; it must exist.",
 )
 @click.option("--dry-run", is_flag=True, help="Decide and log everything, run and write nothing.")
 @click.option(
-    "--runtime-dir", type=click.Path(file_okay=False), metavar="DIR", help="Where the lock is kept."
+    "--runtime-dir", type=click.Path(readable=False), metavar="DIR", help="Where the lock is kept."
 )
 @click.option(
     "--observe", is_flag=True, help="Run everything as the caller, even when that is root."

@@ -34,7 +34,7 @@ def test() -> None:
 
 
 @test.command()
-@click.argument("path", type=click.Path())
+@click.argument("path", type=click.Path(readable=False))
 @click.option("--interface", type=InterfaceName(), metavar="NAME",
               help="Interface that the event is of. Default: the first watched one with carrier, else lo.")  # fmt: skip
 @click.option("--event", "kind", type=EventName(), metavar="TYPE", default=EventType.ROUTABLE,
@@ -42,7 +42,10 @@ def test() -> None:
 @click.option("--env", "given", type=Assignment(), metavar="NAME=VALUE", multiple=True,
               help="Set one of the variables that scripts get; may be repeated.")  # fmt: skip
 @click.option(
-    "--config", type=click.Path(), metavar="FILE", help="Configuration file; it must exist."
+    "--config",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Configuration file; it must exist.",
 )
 @click.option("--observe", is_flag=True, help="Run it as the caller, even when that is root.")
 @format_options
@@ -68,12 +71,13 @@ def script(
     configuration = _load(config)
     event = _make_event(configuration, interface, kind)
     trial = Trial(path, event, configuration, streaming=read_format() == "table")
+    values: tuple[tuple[str, str], ...] = ()
     fault = find_bad_name(event.after.link.name)
-    values = build_values(event, emit_json=configuration.network.emit_json)
     if fault is not None:
         trial.refuse(fault)
     else:
-        values = tuple({**dict(values), **dict(given)}.items())
+        built = build_values(event, emit_json=configuration.network.emit_json)
+        values = tuple({**dict(built), **dict(given)}.items())
         verb = ["script", kind.value, path]
         packed = msgspec.msgpack.encode(values)
         with Once(verb, config=config, observe=observe, values=packed) as answers:

@@ -15,15 +15,15 @@ from privsep.protocol import escape
 
 
 @click.command()
-@click.argument("file", type=click.Path(), required=False)
+@click.argument("file", type=click.Path(readable=False), required=False)
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @format_options
 @colour_option
 def validate(*, file: str | None, strict: bool) -> int:
     """
-    Check a configuration FILE (default: /etc/netevd/netevd.yaml).
+    Check a configuration file.
 
-    Prints `file:line:column: problem` for each problem and `file:line:column: warning: ...` for what
+    FILE is /etc/netevd/netevd.yaml if it is not given. Prints `file:line:column: problem` for each problem and `file:line:column: warning: ...` for what
     this machine lacks. Exits 0 when the file is fine, else 1. Reads the file as the caller, with the
     caller's environment for ${VARIABLES}.
     """

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
+import socket
 from collections.abc import Iterable
 from typing import Final
 
@@ -60,9 +60,8 @@ class InterfaceName(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer the interfaces of this network namespace."""
-        root = "/sys/class/net"
         try:
-            names = [name for name in os.listdir(root) if os.path.isdir(f"{root}/{name}")]
+            names = [name for _, name in socket.if_nameindex()]
         except OSError:
             return []
         return _offer(filter(_HARMLESS.match, names), incomplete)

@@ -1,0 +1,34 @@
+"""Words on the command line, and the advice when they are mistyped."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from netevd.cli.words import Assignment, EventName, advise
+from netevd.model.event import EventType
+
+
+def test_advice_is_the_closest_word_or_all() -> None:
+    """One that is close is named; if none is, all are."""
+    assert advise("routeable", ["routable", "off"]) == "did you mean 'routable'?"
+    assert advise("xyz", ["routable", "off"]) == "expected one of off, routable"
+
+
+@pytest.mark.parametrize("kind", list(EventType))
+def test_every_event_type_is_a_word(kind: EventType) -> None:
+    """Whatever the daemon tells can be asked for."""
+    assert EventName().convert(kind.value, None, None) is kind
+
+
+def test_value_of_an_assignment_may_hold_anything() -> None:
+    """Only the first equals sign divides; the value may be empty or hold more of them."""
+    assert Assignment().convert("JSON={a=b}", None, None) == ("JSON", "{a=b}")
+    assert Assignment().convert("ADDRESSES=", None, None) == ("ADDRESSES", "")
+
+
+@pytest.mark.parametrize("text", ["PATH=/bin", "=x", "link=eth0", "LD_PRELOAD=x"])
+def test_only_variables_of_scripts_can_be_assigned(text: str) -> None:
+    """Nothing else can be smuggled into a script's environment."""
+    with pytest.raises(click.BadParameter, match="no variable of scripts; .*Allowed are ADDRESSES"):
+        Assignment().convert(text, None, None)
