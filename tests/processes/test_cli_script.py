@@ -39,7 +39,7 @@ ulimit -a
 grep -E '^(Cap|NoNewPrivs|Seccomp|SigBlk|SigIgn)' /proc/self/status
 readlink /proc/self/fd/0
 ls /proc/self/fd
-ps -o sid= -p $$ | grep -q "^ *$$\\$" && echo own session
+[ "$(cut -d' ' -f6 /proc/$$/stat)" = $$ ] && echo own session
 """
 """Tells all that a script can see of itself; of the daemon's initial event, into a file."""
 
@@ -147,21 +147,23 @@ def test_timeout_ends_the_script_and_fails(place: Place) -> None:
 
 def test_leftovers_are_killed_and_counted(place: Place) -> None:
     """What a script leaves behind, in another session too, is gone when the command ends."""
-    path = place.script("#!/bin/sh\nsetsid sleep 300 &\nsleep 300 &\necho $$\n")
+    mark = f"300.{os.getpid()}"
+    path = place.script(f"#!/bin/sh\nsetsid sleep {mark} &\nsleep {mark} &\n")
 
     result = script(place, path, "--interface", "lo")
 
     assert result.returncode == 0
     assert "left 2 processes behind, which were killed" in result.stderr
-    assert not [each for each in _processes() if b"sleep\x00300" in each[1]]
+    assert not [command for command in _commands() if mark.encode() in command.split(b"\0")]
 
 
-def _processes() -> list[tuple[int, bytes]]:
+def _commands() -> list[bytes]:
+    """Return the command lines of all processes."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
-                found.append((int(name), Path(f"/proc/{name}/cmdline").read_bytes()))
+                found.append(Path(f"/proc/{name}/cmdline").read_bytes())
             except OSError:
                 continue
     return found
