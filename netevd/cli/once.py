@@ -135,7 +135,7 @@ class Once:
         with contextlib.suppress(KeyboardInterrupt, Interrupted):
             if kind is not None:
                 if kind in {KeyboardInterrupt, Interrupted} and self._runs_script:
-                    say("ending the script: TERM, after 5 s KILL; once more to leave it alone")
+                    say("ending the script: TERM, after 5 s KILL; again not to wait for that")
                 self._process.terminate()
                 # its runner holds the other end until the script is gone
                 while self._process.stdout.read(65536):
