@@ -8,6 +8,7 @@ mean does not.
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from typing import Final
 
@@ -81,7 +82,7 @@ def read_file(path: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise Unreadable(Problem(place, _explain_open(path, error))) from None
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             what = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
@@ -89,7 +90,10 @@ def read_file(path: str) -> bytes:
         if status.st_size > SIZE_LIMIT:
             size = f"{status.st_size} bytes, more than {SIZE_LIMIT}"
             raise Unreadable(Problem(place, f"the file has {size}; is it a configuration?"))
-        return file.read(SIZE_LIMIT + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(SIZE_LIMIT)
+    finally:
+        os.close(descriptor)
 
 
 def _explain_open(path: str, error: OSError) -> str:
@@ -103,7 +107,10 @@ def _explain_open(path: str, error: OSError) -> str:
             blocked = directory
             break
     mode = "x" if blocked != path else "r"
-    who = f"user {os.geteuid()} of group {os.getegid()} (netevd's reader)"
+    try:
+        who = f"user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:
+        who = f"uid {os.geteuid()}"
     return (
         f"{who} may not {'enter' if mode == 'x' else 'read'} {blocked};"
         f" mend it with: chgrp netevd {blocked} && chmod g+{'rx' if mode == 'x' else 'r'} {blocked}"
