@@ -8,6 +8,7 @@ scripts; here they arrive by recvmsg with MSG_CMSG_CLOEXEC.
 from __future__ import annotations
 
 import array
+import mmap
 import os
 import socket
 from typing import Generic, TypeVar
@@ -18,6 +19,11 @@ T = TypeVar("T")
 BUFFER = 4 * 1024 * 1024
 """Bytes of send buffer asked for; what the kernel grants without CAP_NET_ADMIN is enough to work,
 only slower under load (net.core.wmem_max, socket(7))."""
+
+
+_TRUNCATED = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+"""Plain numbers: arithmetic on Python's flag types costs more than the system call."""
 
 
 class Closed(Exception):
@@ -67,7 +73,7 @@ class Channel(Generic[T]):
         """Take over the socket. limit: bytes of a packet; descriptors: how many one may carry."""
         self.sock = sock
         self._codec = codec
-        self._buffer = bytearray(limit)
+        self._buffer = mmap.mmap(-1, limit)  # costs memory only where a packet was
         self._ancillary = socket.CMSG_SPACE(4 * descriptors) if descriptors else 0
 
     def fileno(self) -> int:
@@ -84,9 +90,12 @@ class Channel(Generic[T]):
 
         Raises: Closed; BlockingIOError when the peer does not read.
         """
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         try:
-            self.sock.sendmsg([pack(message)], ancillary if descriptors else [])
+            if not descriptors:
+                self.sock.send(pack(message))
+                return
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+            self.sock.sendmsg([pack(message)], [rights])
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 
@@ -99,7 +108,7 @@ class Channel(Generic[T]):
         """
         try:
             size, ancillary, flags, _ = self.sock.recvmsg_into(
-                [self._buffer], self._ancillary, socket.MSG_CMSG_CLOEXEC
+                [self._buffer], self._ancillary, _CLOEXEC
             )
         except ConnectionResetError:
             raise Closed from None
@@ -108,7 +117,7 @@ class Channel(Generic[T]):
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors.frombytes(content[: len(content) - len(content) % 4])
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if flags & _TRUNCATED:
                 raise ProtocolViolation("packet or descriptors do not fit")
             if not size:
                 raise Closed

@@ -14,12 +14,15 @@ import os
 import select
 import socket
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from privsep import protocol, rtnetlink
 from privsep.channel import Channel, Closed
 from privsep.policy import Denial, State, end_dump, judge
 
+T = TypeVar("T")
+_TRUNCATED: Final = int(socket.MSG_TRUNC)
 BATCH_BYTES: Final = 64 * 1024
 """Kernel messages packed into one packet until they have this many bytes; with one more datagram of
 at most 64 KiB it stays below the packet limit."""
@@ -46,45 +49,50 @@ class Helper:
 
     def run(self) -> None:
         """Serve until the lead channel ends."""
-        poll = select.poll()
-        watched: dict[int, int] = {}
+        links = [(self._events[protocol.LINKS].fileno(), select.POLLIN)]
+        state: object = None
         self._lead.send(protocol.Ready())
         while True:
-            wanted = self._wanted()
-            for descriptor in watched.keys() - wanted.keys():
-                poll.unregister(descriptor)
-            for descriptor, events in wanted.items():
-                if watched.get(descriptor) != events:
+            wanted = (self._feed, bool(self._outbox), self._state.dump, self._ending)
+            if wanted != state:  # most rounds are like the one before
+                state = wanted
+                poll = select.poll()
+                for descriptor, events in self._wanted().items():
                     poll.register(descriptor, events)
-            watched = wanted
-            ready = dict(poll.poll(0 if self._is_draining() else None))
+            draining = self._is_draining()
+            found = poll.poll(0 if draining else None)
+            if found == links and not draining:
+                self._guard(self._forward_source, protocol.LINKS)
+                continue
+            ready = dict(found)
             if self._lead.fileno() in ready:
-                watched = {}
-                poll = select.poll()  # descriptors may be used again for other sockets
+                state = None  # descriptors may be used again for other sockets
                 if not self._handle_lead():
                     return
-            elif self._feed is not None and not self._serve(ready):
-                watched = {}
-                poll = select.poll()
+            elif self._feed is not None:
+                self._guard(self._serve, ready)
 
-    def _serve(self, ready: dict[int, int]) -> bool:
-        """Do what is ready for the worker; False when there is no worker any more."""
-        assert self._feed is not None and self._rpc is not None
+    def _guard(self, step: Callable[[T], None], argument: T) -> None:
+        """Do one step for the worker; whatever ends the worker ends it here."""
         try:
-            if ready.get(self._feed.fileno(), 0) & ~select.POLLOUT:
-                raise Closed
-            if self._rpc.fileno() in ready:
-                self._answer()
-            self._flush()
-            if not self._outbox:
-                self._forward_events(ready)
-                self._forward_dump(ready)
+            step(argument)
         except (Closed, BrokenPipeError, ConnectionResetError):
             self._lose_worker()
         except protocol.ProtocolViolation as violation:
             self._lose_worker()
             self._lead.send(protocol.Violated(str(violation)[:1000]))
-        return self._feed is not None
+
+    def _serve(self, ready: dict[int, int]) -> None:
+        """Do what is ready for the worker."""
+        assert self._feed is not None and self._rpc is not None
+        if ready.get(self._feed.fileno(), 0) & ~select.POLLOUT:
+            raise Closed
+        if self._rpc.fileno() in ready:
+            self._answer()
+        self._flush()
+        if not self._outbox:
+            self._forward_events(ready)
+            self._forward_dump(ready)
 
     def _is_draining(self) -> bool:
         """Tell whether event sockets must be looked at although they may have nothing to read."""
@@ -178,35 +186,39 @@ class Helper:
             return None
         if sender[0] != 0:  # a port other than 0 is a process, not the kernel; netlink(7)
             return b""
-        if flags & socket.MSG_TRUNC:
+        if flags & _TRUNCATED:
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
         return datagram
 
     def _forward_events(self, ready: dict[int, int]) -> None:
         for source, sock in self._events.items():
-            if not (self._ending or self._overrun[source] or ready.get(sock.fileno())):
+            if self._ending or self._overrun[source] or ready.get(sock.fileno()):
+                self._forward_source(source)
+
+    def _forward_source(self, source: int) -> None:
+        """Forward what one event socket holds, at most one packet of it."""
+        sock = self._events[source]
+        batch: list[bytes] = []
+        size = 0
+        while size < BATCH_BYTES and len(batch) < BATCH_DATAGRAMS:
+            try:
+                datagram = self._read(sock)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self._overrun[source] = True
                 continue
-            batch: list[bytes] = []
-            size = 0
-            empty = False
-            while size < BATCH_BYTES and len(batch) < BATCH_DATAGRAMS:
-                try:
-                    datagram = self._read(sock)
-                except OSError as error:
-                    if error.errno != errno.ENOBUFS:
-                        raise
-                    self._overrun[source] = True
-                    continue
-                if datagram is None:
-                    empty = True
-                    break
-                if datagram:
-                    batch.append(datagram)
-                    size += len(datagram)
-            if batch:
-                self._send(protocol.Datagrams(source, batch))
-            if empty:
-                self._note_empty(source)
+            if datagram is None:
+                break
+            if datagram:
+                batch.append(datagram)
+                size += len(datagram)
+        else:
+            datagram = b""
+        if batch:
+            self._send(protocol.Datagrams(source, batch))
+        if datagram is None and (self._ending or self._overrun[source]):
+            self._note_empty(source)
 
     def _note_empty(self, source: int) -> None:
         if self._overrun[source]:

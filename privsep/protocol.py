@@ -397,6 +397,7 @@ VERDICT: Final = Codec[Verdict](Verdict)
 
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _BACKEND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -409,6 +410,8 @@ def is_ifname(value: str) -> bool:
     The kernel refuses an empty name, ".", "..", "/", ":" and white space; beyond that we refuse
     control characters and bytes that are not UTF-8. Source: dev_valid_name() in net/core/dev.c.
     """
+    if _PLAIN_NAME.match(value):
+        return True  # nearly every name there is
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
@@ -434,7 +437,9 @@ def _is_addresses(value: str) -> bool:
 
 
 def _is_json(value: str) -> bool:
-    return value.startswith("{") and value.endswith("}") and not _CONTROL.search(value)
+    if not (value.startswith("{") and value.endswith("}")):
+        return False
+    return (value.isascii() and value.isprintable()) or not _CONTROL.search(value)
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:

@@ -24,8 +24,9 @@ Source: netlink_recvmsg(), net/netlink/af_netlink.c."""
 _SOL_NETLINK = 270
 _NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_GET_STRICT_CHK = 12
-_GROUPS: Final = {LINKS: (1, 5, 9), ROUTES: (7, 11)}
-"""RTNLGRP_LINK, IPV4_IFADDR, IPV6_IFADDR; IPV4_ROUTE, IPV6_ROUTE."""
+_GROUPS: Final[dict[int, tuple[int, ...]]] = {LINKS: (1, 5, 9), ROUTES: ()}
+"""RTNLGRP_LINK, IPV4_IFADDR, IPV6_IFADDR. Route groups are joined once routes are read: until then
+each address would bring a route message that wakes two processes for nothing."""
 
 SOURCES: Final = tuple(_GROUPS)
 """The event sockets there are."""

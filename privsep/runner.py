@@ -40,10 +40,13 @@ _DEFAULTED: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGS
 class _Life:
     """One run from its start until it is forgotten."""
 
-    def __init__(self, id_: int, pid: int, pipes: tuple[int, int]) -> None:
+    def __init__(self, id_: int, pid: int, pipes: tuple[int, int], ends: tuple[int, int]) -> None:
         self.id = id_
         self.pid = pid
         self.pipes = pipes
+        self.ends = ends
+        """Our copies of the write ends: while they are open no end of file wakes the worker, which
+        hears of the end by `finished` anyway."""
         self.started = time.monotonic()
         self.started_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.exited: protocol.Finished | None = None
@@ -70,6 +73,10 @@ class Runner:
         self._incarnation = os.urandom(8).hex()
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self._stop_at: float | None = None
+        self._poller = select.poll()
+        self._polled: object = None
+        self._spare: list[int] = []
+        """Pipes for the next run, made after the last one, when nobody waits."""
         self._kill_at = 0.0
 
     def run(self) -> None:
@@ -112,16 +119,19 @@ class Runner:
             return
 
     def _poll(self) -> set[int]:
-        poll = select.poll()
-        for descriptor in (self._wake.fileno(), self._watch.fileno()):
-            if descriptor >= 0:
-                poll.register(descriptor, select.POLLIN)
-        if self._stop_at is None:
-            poll.register(self._lead.fileno(), select.POLLIN)
-        if self._worker is not None:
-            poll.register(self._worker.fileno(), select.POLLOUT if self._outbox else select.POLLIN)
+        wanted = (self._stop_at is None, self._worker, bool(self._outbox))
+        if wanted != self._polled:  # most rounds are like the one before
+            self._polled, self._poller = wanted, select.poll()
+            for descriptor in (self._wake.fileno(), self._watch.fileno()):
+                if descriptor >= 0:
+                    self._poller.register(descriptor, select.POLLIN)
+            if self._stop_at is None:
+                self._poller.register(self._lead.fileno(), select.POLLIN)
+            if self._worker is not None:
+                events = select.POLLOUT if self._outbox else select.POLLIN
+                self._poller.register(self._worker.fileno(), events)
         timeout = None if self._stop_at is None else 100
-        return {descriptor for descriptor, _ in poll.poll(timeout)}
+        return {descriptor for descriptor, _ in self._poller.poll(timeout)}
 
     # --- the worker ---------------------------------------------------------------------------
 
@@ -226,6 +236,7 @@ class Runner:
                 fault = _explain(path, error)
             else:
                 self._send(protocol.Started(life.id, life.pid), life.pipes)
+                self._prepare_pipes()
                 return
         self._send(protocol.Refused(request.id, fault[:4096]))
 
@@ -236,33 +247,31 @@ class Runner:
             b"NETEVD_SCRIPT_PATH": os.fsencode(path),
             _MARKER: f"{self._incarnation}.{request.id}".encode(),
         }
-        opened: list[int] = []
-        try:
-            opened += os.pipe()
-            opened += os.pipe()
-            out, out_end, err, err_end = opened
-            pid = os.posix_spawn(
-                path,
-                [path],
-                environment,
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, self._null, 0),
-                    (os.POSIX_SPAWN_DUP2, out_end, 1),
-                    (os.POSIX_SPAWN_DUP2, err_end, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-                setsigdef=_DEFAULTED,
-            )
-        except (OSError, ValueError):
-            for descriptor in opened:
-                os.close(descriptor)
-            raise
-        os.close(out_end)
-        os.close(err_end)
-        life = _Life(request.id, pid, (out, err))
+        self._spare = self._spare or _open_pipes()
+        out, out_end, err, err_end = self._spare
+        pid = os.posix_spawn(
+            path,
+            [path],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, self._null, 0),
+                (os.POSIX_SPAWN_DUP2, out_end, 1),
+                (os.POSIX_SPAWN_DUP2, err_end, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_DEFAULTED,
+        )
+        self._spare = []
+        life = _Life(request.id, pid, (out, err), (out_end, err_end))
         self._runs[request.id] = life
         return life
+
+    def _prepare_pipes(self) -> None:
+        try:
+            self._spare = self._spare or _open_pipes()
+        except OSError:
+            return  # out of descriptors now; the next run will tell if it still is
 
     def _forget(self, id_: int) -> None:
         life = self._runs.get(id_)
@@ -322,6 +331,8 @@ class Runner:
                     first.id, first.status, first.duration, first.cpu, len(life.killed)
                 )
                 self._send(life.ended)
+                for descriptor in life.ends:
+                    os.close(descriptor)
 
     def _orphans(self) -> list[tuple[int, list[_Life]]]:
         """Return the processes that were re-parented here, each with the runs it belongs to."""
@@ -348,6 +359,17 @@ class Runner:
         """Kill what did not heed TERM, GRACE seconds after it."""
         if time.monotonic() >= self._kill_at:
             send_signal(read_descendants(read_children()), signal.SIGKILL)
+
+
+def _open_pipes() -> list[int]:
+    """Return read and write end of a pipe for stdout, then of one for stderr."""
+    out = os.pipe()
+    try:
+        return [*out, *os.pipe()]
+    except OSError:
+        for descriptor in out:
+            os.close(descriptor)
+        raise
 
 
 def _explain(path: str, error: OSError | ValueError) -> str:

@@ -54,32 +54,33 @@ def find_fault(path: str, owners: frozenset[int]) -> str:
     Follows symbolic links element by element, so that the directory of each link and each target
     is held to the same rule. Blocks on nothing: it opens no file.
     """
-    seen = "/"
+    seen = ""  # what was checked so far, without the last slash: "" is the root
     waiting = [part for part in reversed(path.split("/")) if part]
     links = 0
     try:
-        if fault := _directory_fault("/", os.lstat("/"), owners):
-            return fault
-        while waiting:
-            part = waiting.pop()
-            if part == ".":
-                continue
-            if part == "..":
-                seen = os.path.dirname(seen)
-                continue
-            here = os.path.join(seen, part)
+        status = os.lstat("/")
+        while True:
+            if fault := _directory_fault(seen or "/", status, owners):
+                return fault
+            while waiting:
+                part = waiting.pop()
+                if part == "..":
+                    seen = seen.rpartition("/")[0]
+                elif part != ".":
+                    break
+            else:
+                return "it is a directory, not a file"
+            here = f"{seen}/{part}"
             status = os.lstat(here)
             if stat.S_ISLNK(status.st_mode):
                 links += 1
                 if links > LINK_LIMIT:
                     return f"{escape(path)} goes through more than {LINK_LIMIT} symbolic links"
                 target = os.readlink(here)
-                if target.startswith("/"):
-                    seen = "/"
+                seen = "" if target.startswith("/") else seen
                 waiting.extend(part for part in reversed(target.split("/")) if part)
+                status = os.lstat(seen or "/")
             elif waiting or stat.S_ISDIR(status.st_mode):
-                if fault := _directory_fault(here, status, owners):
-                    return fault
                 seen = here
             else:
                 return _file_fault(here, status, owners)
@@ -87,20 +88,19 @@ def find_fault(path: str, owners: frozenset[int]) -> str:
         return "it is not there" if not links else "it is a link to something that is not there"
     except OSError as error:
         return f"it can't be checked: {error.strerror}"
-    return "it is a directory, not a file"
 
 
 def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> str:
-    if not stat.S_ISDIR(status.st_mode):
+    mode = status.st_mode
+    if not stat.S_ISDIR(mode):
         return f"{escape(path)} is not a directory"
     if status.st_uid not in owners:
         return (
             f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
         )
-    shared = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if shared and not status.st_mode & stat.S_ISVTX:  # sticky: only owners can exchange elements
+    if mode & 0o022 and not mode & stat.S_ISVTX:  # sticky: only owners can exchange elements
         return (
-            f"its directory {escape(path)} is writable by {_writers(status.st_mode)};"
+            f"its directory {escape(path)} is writable by {_writers(mode)};"
             f" mend it with: chmod go-w {escape(path)}"
         )
     return ""
@@ -112,9 +112,9 @@ def _file_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> st
         return f"it is {_kind(status.st_mode)}, not a regular file"
     if status.st_uid not in owners:
         return f"it belongs to uid {status.st_uid}, expected {_say(owners)}"
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    if status.st_mode & 0o022:
         return f"it is writable by {_writers(status.st_mode)}; mend it with: chmod go-w {name}"
-    if not status.st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
+    if not status.st_mode & 0o111:
         return f"it is not executable; mend it with: chmod +x {name}"
     if not os.access(path, os.X_OK, effective_ids=True):
         return (

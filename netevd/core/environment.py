@@ -21,6 +21,9 @@ Bytes of all variables, names and separators included. A script gets 96 KiB at m
 runner's own variables may take two paths of PATH_MAX (4096).
 """
 
+_OTHERS: Final = 2048
+"""Bytes of all variables but ADDRESSES and JSON, names included, at most: they are short words."""
+
 _LINK_LOCAL6: Final = ("fe8", "fe9", "fea", "feb")
 """Beginnings of fe80::/10 in canonical text. Source: RFC 4291 section 2.5.6."""
 
@@ -51,23 +54,25 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
     values = {
         "LINK": link.name,
         "LINKINDEX": str(link.ifindex),
-        "STATE": event.type.value,
+        "STATE": event.type,
         "BACKEND": event.backend,
-        "EVENT": event.type.value,
+        "EVENT": event.type,
         "NETEVD_SEQUENCE": str(event.sequence),
-        "NETEVD_EVENT": event.type.value,
+        "NETEVD_EVENT": event.type,
         "NETEVD_TIME": show_time(event.time_ns),
         "ADDRESSES": _list_addresses(event.after.addresses),
     }
     if event.initial:
         values["NETEVD_INITIAL"] = "1"
     if event.before is not None:
-        values["NETEVD_PREVIOUS_STATE"] = event.before.state.value
+        values["NETEVD_PREVIOUS_STATE"] = event.before.state
     if event.address is not None:
         values["NETEVD_ADDRESS"] = event.address.ip
         values["NETEVD_FAMILY"] = f"ipv{event.address.family}"
     if emit_json:
-        values["JSON"] = _fit_json(event, LIMIT - _measure(values) - len("JSON") - 2)
+        values["JSON"] = _fit_json(event, LIMIT - _OTHERS - len(values["ADDRESSES"]))
+    if len(values["ADDRESSES"]) + 4 * len(values.get("JSON", "")) < LIMIT - _OTHERS:
+        return tuple(values.items())  # a character has 4 bytes at most: nothing to measure
     excess = _measure(values) - LIMIT
     if excess > 0:
         kept = values["ADDRESSES"][: max(len(values["ADDRESSES"]) - excess + 1, 0)]

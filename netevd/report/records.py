@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC, datetime
+import time
 from typing import IO, Final
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from netevd.model.shape import show_time
 from privsep.protocol import escape
 
 LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
@@ -30,7 +31,7 @@ _FIRST_KEYS: Final = ("timestamp", "level", "interface", "event", "ip")
 
 
 def _add_time_and_level(_: WrappedLogger, method: str, record: EventDict) -> EventDict:
-    record["timestamp"] = datetime.now(UTC)
+    record["timestamp"] = time.time_ns()
     record["level"] = "warn" if method == "warning" else method
     return record
 
@@ -44,9 +45,7 @@ def render_json(_: WrappedLogger, __: str, record: EventDict) -> str:
     """Return one JSON object; the promised keys come first, `message` last."""
     message = record.pop("event")
     record["event"] = record.pop("event_type", None)
-    record["timestamp"] = (
-        record["timestamp"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    record["timestamp"] = show_time(record["timestamp"])
     ordered = {key: record.pop(key, None) for key in _FIRST_KEYS}
     whole = {
         key: _clean(value)
@@ -65,7 +64,9 @@ class TextRenderer:
 
     def __call__(self, _: WrappedLogger, __: str, record: EventDict) -> str:
         """Return the line of one record."""
-        stamp = record.pop("timestamp").astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        seconds, rest = divmod(record.pop("timestamp"), 1_000_000_000)
+        clock = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+        stamp = f"{clock}.{rest // 1_000_000:03}"
         level = str(record.pop("level"))
         message = _clean(str(record.pop("event")))
         subject = " ".join(

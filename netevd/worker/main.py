@@ -18,6 +18,7 @@ import trio
 
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.model.actions import Action, Note, Publish
 from netevd.model.inputs import (
     HelperConnected,
     Input,
@@ -122,7 +123,9 @@ class _Worker:
         try:
             while self._inputs:
                 now = Now(time.monotonic(), time.time_ns())
-                for action in self._engine.handle(self._inputs.popleft(), now):
+                actions = self._engine.handle(self._inputs.popleft(), now)
+                # a script waits for its request, nobody waits for a line in the log
+                for action in sorted(actions, key=_is_told) if len(actions) > 1 else actions:
                     outcome = self._performer.perform(action)
                     if outcome is not None:
                         self._inputs.append(outcome)
@@ -215,6 +218,10 @@ class _Worker:
         self._control.send(Serving(status))
         gc.collect()
         gc.freeze()
+
+
+def _is_told(action: Action) -> bool:
+    return isinstance(action, Publish | Note)
 
 
 def _read_configuration(descriptor: int) -> Configuration:
