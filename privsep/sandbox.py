@@ -19,21 +19,10 @@ import pyseccomp
 
 from privsep.protocol import Identity
 
-CAP_CHOWN: Final = 0
-CAP_KILL: Final = 5
-CAP_SETGID: Final = 6
-CAP_SETUID: Final = 7
 CAP_SETPCAP: Final = 8
 CAP_NET_ADMIN: Final = 12
-CAP_SYS_PTRACE: Final = 19
-NEEDED: Final = {
-    "CAP_SETUID": CAP_SETUID,
-    "CAP_SETGID": CAP_SETGID,
-    "CAP_SETPCAP": CAP_SETPCAP,
-    "CAP_KILL": CAP_KILL,
-    "CAP_CHOWN": CAP_CHOWN,
-    "CAP_SYS_PTRACE": CAP_SYS_PTRACE,
-}
+NEEDED: Final = {"CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_SETPCAP": CAP_SETPCAP, "CAP_KILL": 5,
+                 "CAP_CHOWN": 0, "CAP_SYS_PTRACE": 19}  # fmt: skip
 """What privileged mode cannot do without. Source: linux/capability.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
