@@ -193,6 +193,8 @@ def test_missing_users_are_told_with_the_one_command(daemon: Daemon, tmp_path: P
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
+    if "unshare:" in result.stderr:
+        pytest.skip("this system gives no mount namespace of its own (a chroot does not)")
     assert result.returncode == 1
     assert "useradd --system" in result.stderr
     assert "groupadd --system netevd" in result.stderr
