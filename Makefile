@@ -27,7 +27,7 @@ uninstall: ## remove what `make run` as root has made
 	@python3 packaging/install --remove
 
 lock: ## pin all requirements anew, by hash
-	@packaging/lock
+	@packaging/check lock
 
 changelog: ## make CHANGELOG.md of the fragments in changes/
 	@packaging/check changelog

@@ -19,37 +19,48 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import quickstart
 from pyroute2 import IPRoute
 
-QUICKSTART = Path(__file__).resolve().parent.parent / "examples/quickstart"
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 CABLES = {"eth0": 101, "eth1": 102}
 """Links and their ifindexes: with equal ones at both ends the kernel may hold a change back."""
 
+START_S = 15
+"""Seconds for the daemon to be ready; it takes less than one."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> int:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    root = os.geteuid() == 0
     enter_namespaces()
     directory = Path(tempfile.mkdtemp(prefix="netevd-demo-", dir="/tmp"))
     other_end, to_other_end = start_other_end()
     daemon = None
     try:
         make_cables(other_end)
-        copy_quickstart(directory)
+        os.chmod(directory, 0o755)
+        quickstart.copy(directory)
         daemon = start_daemon(directory)
         play(lambda order: os.write(to_other_end, order.encode() + b"\n"))
     except KeyboardInterrupt:
         say("stopped by you")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if daemon is not None:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait()
         os.close(to_other_end)
         os.waitpid(other_end, 0)
         shutil.rmtree(directory, ignore_errors=True)
-    say("that was it: nothing is left of it. To watch this machine's own links: make run")
+    say("that was it: the namespaces and their links are gone. This machine's own links: make run")
+    if root:
+        print("netevd itself stays in /opt/netevd for that; make uninstall removes it")
     return 0 if daemon is not None and daemon.returncode == 0 else 1
 
 
@@ -80,8 +91,9 @@ def enter_namespaces() -> None:
             kernel.link("set", index=1, state="up")
     except OSError as error:
         sys.exit(
-            f"netevd: this system gives ordinary users no network namespace ({error.strerror});\n"
-            "netevd: on Ubuntu 24.04 AppArmor forbids it. Try instead: sudo make demo"
+            f"netevd: this system gives ordinary users no network namespace ({error.strerror}):\n"
+            "netevd: Ubuntu 24.04 forbids it by AppArmor, others do in a chroot or container.\n"
+            "netevd: try instead: sudo make demo"
         )
 
 
@@ -116,35 +128,35 @@ def make_cables(other_end: int) -> None:
                         peer={"ifname": f"p{name}", "net_ns_pid": other_end})  # fmt: skip
 
 
-def copy_quickstart(directory: Path) -> None:
-    """Copy settings and scripts to where the daemon's users can read and only we can write."""
-    os.chmod(directory, 0o755)
-    for source in QUICKSTART.rglob("*"):
-        target = directory / source.relative_to(QUICKSTART)
-        if source.is_dir():
-            target.mkdir(mode=0o755, parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        target.write_text(source.read_text().replace("/etc/netevd", str(directory)))
-        target.chmod(0o644 if target.suffix == ".yaml" else 0o755)
-
-
 def start_daemon(directory: Path) -> subprocess.Popen[bytes]:
     """Start the daemon and return once it says that it is ready (sd_notify(3))."""
     say("starting netevd in a namespace with two links, eth0 and eth1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
         notified.bind(str(directory / "notify"))
-        notified.settimeout(15)
+        notified.settimeout(0.2)
         daemon = subprocess.Popen(
             [str(Path(sys.executable).parent / "netevd"), "run", "--config",
-             str(directory / "netevd.yaml"), "--runtime-dir", str(directory / "run")],
+             str(directory / quickstart.SETTINGS), "--runtime-dir", str(directory / "run")],
             env={**os.environ, "NOTIFY_SOCKET": str(directory / "notify")},
             start_new_session=True,
         )  # fmt: skip
-        with contextlib.suppress(TimeoutError):
-            while b"READY=1" not in notified.recv(4096):
-                pass
+        try:
+            wait_ready(notified, daemon)
+        except BaseException:
+            daemon.terminate()
+            daemon.wait()
+            raise
     return daemon
+
+
+def wait_ready(notified: socket.socket, daemon: subprocess.Popen[bytes]) -> None:
+    """Return when the daemon has said that it is ready. Raises: SystemExit, when it ends instead."""
+    give_up = time.monotonic() + START_S
+    while daemon.poll() is None and time.monotonic() < give_up:
+        with contextlib.suppress(TimeoutError):
+            if b"READY=1" in notified.recv(4096):
+                return
+    sys.exit("netevd: the daemon did not start; its words are above")
 
 
 def play(other_end: Callable[[str], object]) -> None:
