@@ -516,7 +516,8 @@ def test_interrupted_command_ends_its_script(
 
 def test_reader_that_is_gone_ends_the_script_silently(place: Place) -> None:
     """A closed pipe ends the command with 141 and its script with it, without a word."""
-    path = place.script("#!/bin/sh\necho $$\nexec yes\n")
+    # slowly: what a pipe can hold would be printed, and the limit reached, before the reader goes
+    path = place.script("#!/bin/sh\necho $$\nwhile :; do echo more; sleep 0.05; done\n")
     process = _start(place, path)
     assert process.stdout is not None and process.stderr is not None
     pid = int(process.stdout.readline())
