@@ -29,8 +29,9 @@ from privsep.processes import (
 from privsep.scripts import Table
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-RUN_LIMIT: Final = 256
-"""Runs that are live or not yet forgotten; a worker never comes near (`scripts.concurrency`)."""
+RUN_LIMIT: Final = 224
+"""Runs that are live or not yet forgotten. Each has four descriptors of the 1,024 that a process has
+by default; `scripts.concurrency` ends at 200."""
 GRACE: Final = 5.0
 """Seconds between TERM and KILL when the daemon stops."""
 _MARKER: Final = b"NETEVD_RUN"

@@ -191,9 +191,9 @@ def _read_size(value: object, _: object) -> int:
 
 
 def _read_count(value: object, _: object) -> int:
-    text = _read_text(value, "a number from 1 to 1000")
-    if not text.strip().isascii() or not text.strip().isdigit() or not 1 <= int(text) <= 1000:
-        raise ValueError(f"expected a number from 1 to 1000, found {text[:80]!r}")
+    text = _read_text(value, "a number from 1 to 200")
+    if not text.strip().isascii() or not text.strip().isdigit() or not 1 <= int(text) <= 200:
+        raise ValueError(f"expected a number from 1 to 200, found {text[:80]!r}")
     return int(text)
 
 

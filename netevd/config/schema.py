@@ -15,7 +15,7 @@ Duration = NewType("Duration", float)
 Size = NewType("Size", int)
 """Bytes. Written plain or with KiB, MiB, GiB."""
 Count = NewType("Count", int)
-"""A number from 1 to 1000."""
+"""A number from 1 to 200."""
 Patterns = NewType("Patterns", tuple[str, ...])
 """Interface names or globs; "!glob" excludes. Written as a list or blank-separated."""
 AbsolutePath = NewType("AbsolutePath", str)

@@ -358,6 +358,6 @@ def test_flood_of_requests_is_bounded(directory: Path, start_runner: Start) -> N
         for descriptor in descriptors:
             os.close(descriptor)
 
-    assert sum(isinstance(answer, Started) for answer in answers) == 256
-    assert "256 runs" in answers[-1].reason  # type: ignore[union-attr]
+    assert sum(isinstance(answer, Started) for answer in answers) == 224
+    assert "224 runs" in answers[-1].reason  # type: ignore[union-attr]
     assert select.select([runner.lead], [], [], 0)[0] == []

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -394,7 +395,7 @@ def test_completion_knows_commands_types_and_interfaces() -> None:
 def test_bash_completes_with_the_printed_script(place: Place) -> None:
     """What `completion bash` prints works in bash."""
     shim = place.path / "netevd"
-    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -I -c "{PROGRAM[1]}" "$@"\n')
+    shim.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -c "{PROGRAM[1]}" "$@"\n')
     shim.chmod(0o755)
     program = (
         f'PATH={place.path}:$PATH; eval "$(netevd completion bash)";'
