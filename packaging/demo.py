@@ -85,8 +85,10 @@ def enter_namespaces() -> None:
     try:
         unshare(CLONE_NEWUSER | CLONE_NEWNET)
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+        # as oneself and not as root: the capabilities last until execve(2), so that this process
+        # makes the links and the daemon starts without any, as `make run` would
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
         with IPRoute() as kernel:
             kernel.link("set", index=1, state="up")
     except OSError as error:
