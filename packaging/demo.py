@@ -165,17 +165,23 @@ def play(other_end: Callable[[str], object]) -> None:
     """Do to the links what happens to links, slowly enough to read along."""
     with IPRoute() as kernel:
 
-        def switch(name: str, state: str) -> None:
-            kernel.link("set", index=CABLES[name], state=state)
+        def switch_all(state: str) -> None:
+            for index in CABLES.values():
+                kernel.link("set", index=index, state=state)
+
+        def flap(name: str) -> None:
+            for state in ("up", "down", "up"):
+                other_end(f"{state} {name}")
+                time.sleep(0.4)
 
         steps: list[tuple[str, Callable[[], object]]] = [
             ("both links are switched on, nothing is plugged in yet",
-             lambda: [switch(name, "up") for name in CABLES]),
+             lambda: switch_all("up")),
             ("a cable is plugged into eth0", lambda: other_end("up peth0")),
             ("eth0 gets an address",
              lambda: kernel.addr("add", index=CABLES["eth0"], address="192.0.2.10", prefixlen=24)),
             ("eth1 is plugged in, pulled and plugged in again",
-             lambda: [(other_end(f"{state} peth1"), time.sleep(0.4)) for state in ("up", "down", "up")]),
+             lambda: flap("peth1")),
             ("the cable of eth0 is pulled", lambda: other_end("down peth0")),
             ("and plugged in again", lambda: other_end("up peth0")),
             ("eth0 loses its address",
