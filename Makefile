@@ -14,7 +14,7 @@ demo: ## two namespaces, links that flap, scripts that run; touches nothing of t
 test: ## install what the tests need and run them all
 	@packaging/check test
 
-lint: ## ruff, mypy, import contracts
+lint: ## ruff, mypy, import contracts, shellcheck
 	@packaging/check lint
 
 format: ## let ruff format the code
