@@ -8,7 +8,7 @@ help: ## show this
 run: ## the daemon in the foreground: as root installed and separated, else in this clone
 	@packaging/run
 
-demo: ## two namespaces, links that flap, scripts that run; touches nothing of this machine
+demo: ## two namespaces, links that flap, scripts that run; touches no link of this machine
 	@packaging/demo
 
 test: ## install what the tests need and run them all
