@@ -183,6 +183,21 @@ def test_user_in_use_is_named_and_can_be_removed_later(tmp_path: Path) -> None:
     assert "removed user netevd-script" in result.stderr
 
 
+def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Where no environment can be made, one says which path and what to do, without a traceback."""
+    (tmp_path / "file").write_text("")
+
+    result = subprocess.run(
+        [sys.executable, str(PACKAGING / "environment"), str(tmp_path / "file/run")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert result.returncode == 1
+    assert f"{tmp_path}/file/run" in result.stderr
+    assert "use a clone of your own" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_uninstalling_where_nothing_is_installed_says_so(tmp_path: Path) -> None:
     """Without a manifest nothing is touched."""
     result = run_apart(tmp_path, f"{INSTALL} --remove\n")
