@@ -204,3 +204,15 @@ def test_uninstalling_where_nothing_is_installed_says_so(tmp_path: Path) -> None
 
     assert result.returncode == 0
     assert "nothing to remove" in result.stderr
+
+
+def test_failed_first_install_leaves_nothing_after_uninstalling(tmp_path: Path) -> None:
+    """Where /opt/netevd was there before, the lock of an environment that was never made goes too."""
+    result = run_apart(
+        tmp_path,
+        "mkdir /opt/netevd\necho 'environment /opt/netevd/env -' >/opt/netevd/manifest\n"
+        f"touch /opt/netevd/env.lock /opt/netevd/mine\n{INSTALL} --remove\nls /opt/netevd\n",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "mine\n"
