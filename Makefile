@@ -24,7 +24,7 @@ bench: ## measure against the C floor; one table
 	@packaging/check bench
 
 uninstall: ## remove what `make run` as root has made
-	@python3 packaging/install --remove
+	@python3 -B packaging/install --remove
 
 lock: ## pin all requirements anew, by hash
 	@packaging/check lock
