@@ -137,6 +137,8 @@ class Run(Message, frozen=True, tag=40):
     id: Id
     entry: Id
     values: list[tuple[str, str]]
+    detach: bool = False
+    """The run ends with its first process; what that left lives until the runner ends."""
 
 
 class Signal(Message, frozen=True, tag=41):
@@ -320,6 +322,10 @@ Report: TypeAlias = LeadReply | ControlReply
 # --- reader -> supervisor --------------------------------------------------------------------
 
 
+Capability = Annotated[str, Meta(max_length=64, pattern=r"^CAP_[A-Z_]+\Z")]
+LimitName = Annotated[str, Meta(pattern=r"^(as|core|cpu|data|fsize|memlock|nofile|nproc|stack)\Z")]
+
+
 class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a runner becomes before it starts anything."""
 
@@ -328,6 +334,12 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     uid: Small
     gid: Small
     groups: list[Small]
+    capabilities: list[Capability] = []
+    """What its scripts have, by name as in capabilities(7)."""
+    limits: list[tuple[LimitName, Id]] = []
+    """Resource limits, soft and hard, by name and unit as in setrlimit(2)."""
+    scripts: list[Path] = []
+    """The only files it runs; none named: every one in the script directories."""
 
 
 class Launch(Message, frozen=True, tag=90):
