@@ -145,7 +145,8 @@ class Helper:
         if isinstance(request, protocol.Dump):
             self._interrupted = False
             self._discard_dump()
-            self._requests.send(rtnetlink.encode_dump(request.kind, request.dump))
+            asked = rtnetlink.encode_dump(request.kind, request.dump, request.table)
+            self._requests.send(asked)
         self._reply(protocol.Done())
 
     def _reply(self, reply: protocol.Done | protocol.Denied) -> None:

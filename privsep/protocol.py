@@ -37,6 +37,8 @@ class ProtocolViolation(Exception):
 
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Table = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Byte = Annotated[int, Meta(ge=0, le=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9-]*\Z")]
 Text = Annotated[str, Meta(max_length=4096)]
 Path = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00\n]*\Z")]
@@ -103,7 +105,9 @@ class Dump(Message, frozen=True, tag=21):
     """Ask for everything the kernel knows of one kind; parts come on feed."""
 
     dump: Id
-    kind: Annotated[str, Meta(pattern=r"^(links|addresses)\Z")]
+    kind: Annotated[str, Meta(pattern=r"^(links|addresses|rules|routes4|routes6|nothing)\Z")]
+    table: Table = 0
+    """The one table whose routes are wanted, 0 for all."""
 
 
 class Ping(Message, frozen=True, tag=22):
@@ -342,6 +346,17 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """The only files it runs; none named: every one in the script directories."""
 
 
+class RouteFilter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Which routes the kernel tells of."""
+
+    tables: Annotated[list[Table], Meta(max_length=64)]
+    """By number, 0 for all."""
+    default_routes: bool
+    """Whether default routes of every table are told too."""
+    protocols: Annotated[list[Byte], Meta(max_length=64)]
+    """Who has installed them, by number; none named: everybody."""
+
+
 class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
@@ -354,6 +369,7 @@ class Launch(Message, frozen=True, tag=90):
     log_format: Annotated[str, Meta(pattern=r"^(text|json)\Z")]
     script_timeout: Annotated[float, Meta(gt=0)]
     output_limit: Small
+    routes: RouteFilter
 
 
 class Rejected(Message, frozen=True, tag=91):
@@ -410,6 +426,7 @@ VERDICT: Final = Codec[Verdict](Verdict)
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 _BACKEND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
+_LABEL = re.compile(r"[a-z0-9]{1,64}\Z")
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -444,6 +461,11 @@ def is_address(value: str) -> bool:
     return False
 
 
+def _is_prefix(value: str) -> bool:
+    address, _, length = value.partition("/")
+    return is_address(address) and bool(_NUMBER.match(length)) and int(length) <= 128
+
+
 def _is_addresses(value: str) -> bool:
     return value == "" or all(is_address(word) for word in value.split(" "))
 
@@ -473,6 +495,13 @@ VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "NETEVD_PREVIOUS_STATE": ("a word", _matches(_WORD)),
     "NETEVD_ADDRESS": ("an address", is_address),
     "NETEVD_FAMILY": ("a word", lambda value: value in {"ipv4", "ipv6"}),
+    "NETEVD_GATEWAY4": ("an address", is_address),
+    "NETEVD_GATEWAY6": ("an address", is_address),
+    "NETEVD_GATEWAY": ("an address", is_address),
+    "NETEVD_DESTINATION": ("an address with prefix length", _is_prefix),
+    "NETEVD_TABLE": ("a number", _matches(_NUMBER)),
+    "NETEVD_METRIC": ("a number", _matches(_NUMBER)),
+    "NETEVD_PROTOCOL": ("a word", _matches(_LABEL)),
 }
 """Variables a worker may set, with the type each value must have. The runner adds PATH,
 NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""

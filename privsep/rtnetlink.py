@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import socket
 import struct
+import sys
+from array import array
 from typing import Final, NamedTuple
 
 from privsep.channel import force_receive_buffer
-from privsep.protocol import LINKS, ROUTES
+from privsep.protocol import LINKS, ROUTES, RouteFilter
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes the kernel may queue for an event socket: about 9,600 link changes or 20,000 routes while
@@ -24,9 +26,8 @@ Source: netlink_recvmsg(), net/netlink/af_netlink.c."""
 _SOL_NETLINK = 270
 _NETLINK_ADD_MEMBERSHIP = 1
 _NETLINK_GET_STRICT_CHK = 12
-_GROUPS: Final[dict[int, tuple[int, ...]]] = {LINKS: (1, 5, 9), ROUTES: ()}
-"""RTNLGRP_LINK, IPV4_IFADDR, IPV6_IFADDR. Route groups are joined once routes are read: until then
-each address would bring a route message that wakes two processes for nothing."""
+_GROUPS: Final[dict[int, tuple[int, ...]]] = {LINKS: (1, 5, 8, 9, 19), ROUTES: (7, 11, 32)}
+"""RTNLGRP_LINK, IPV4_IFADDR, IPV4_RULE, IPV6_IFADDR, IPV6_RULE; IPV4_ROUTE, IPV6_ROUTE, NEXTHOP."""
 
 SOURCES: Final = tuple(_GROUPS)
 """The event sockets there are."""
@@ -39,17 +40,27 @@ _NLM_F_DUMP_INTR = 0x10
 _NLM_F_DUMP = 0x300
 _RTM_GETLINK = 18
 _RTM_GETADDR = 22
-_IFLA_EXT_MASK = 29
-_RTEXT_FILTER_SKIP_STATS = 8
+_RTM_GETROUTE = 26
+_RTM_GETRULE = 34
+_RTM_NEWNEXTHOP = 104
+_RTA_TABLE = 15
+_IFLA_MASTER = 10
+_AF_INET, _AF_INET6 = 2, 10
+_NLM_F_REPLACE = 0x100
+_SO_ATTACH_FILTER = 26
+_LOAD_BYTE, _LOAD_AT_X, _FIND_ATTRIBUTE, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
+_IF_EQUAL, _IF_AT_LEAST, _IF_SET, _RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
+"""Classic BPF. Source: linux/bpf_common.h; the attribute is found by SKF_AD_NLATTR, linux/filter.h."""
 _DUMPS: Final = {
-    "links": (
-        _RTM_GETLINK,
-        struct.pack("=BxHiII", 0, 0, 0, 0, 0)
-        + struct.pack("=HHI", 8, _IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS),
-    ),
-    "addresses": (_RTM_GETADDR, struct.pack("=BBBBI", 0, 0, 0, 0, 0)),
+    "links": (_RTM_GETLINK, bytes(16)),
+    # of a master that can't be: empty, and answered after what the kernel was about (RTNL)
+    "nothing": (_RTM_GETLINK, bytes(16) + struct.pack("=HHI", 8, _IFLA_MASTER, 0x7FFFFFFF)),
+    "addresses": (_RTM_GETADDR, bytes(8)),
+    "rules": (_RTM_GETRULE, bytes(12)),
+    "routes4": (_RTM_GETROUTE, bytes((_AF_INET, *bytes(11)))),
+    "routes6": (_RTM_GETROUTE, bytes((_AF_INET6, *bytes(11)))),
 }
-"""Message type and body (ifinfomsg, ifaddrmsg) of each dump the worker may ask for."""
+"""Message type and body (ifinfomsg, ifaddrmsg, fib_rule_hdr, rtmsg) of each dump the worker may ask for."""
 
 
 def open_event_socket(source: int) -> tuple[socket.socket, bool]:
@@ -63,6 +74,45 @@ def open_event_socket(source: int) -> tuple[socket.socket, bool]:
     return sock, forced
 
 
+def filter_routes(sock: socket.socket, wanted: RouteFilter) -> None:
+    """Have the kernel drop route messages that nobody asked for, before they are queued."""
+    program = array("B", encode_filter(wanted))
+    address, size = program.buffer_info()
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))
+
+
+def encode_filter(wanted: RouteFilter) -> bytes:
+    """
+    Return a filter in classic BPF that lets pass what is wanted, and what may have replaced it.
+
+    A message passes by its table, or as a default route where these are wanted; then by its
+    protocol. Source: bpf(4), net/core/filter.c, struct rtmsg in linux/rtnetlink.h.
+    """
+    little = sys.byteorder == "little"
+    steps = [(_LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
+    if 0 not in wanted.tables:
+        if wanted.default_routes:
+            steps += [(_LOAD_BYTE, 17, ""), (_IF_EQUAL, 0, "protocol")]
+        steps += [(_LOAD_A, 28, ""), (_LOAD_X, _RTA_TABLE, ""), (_FIND_ATTRIBUTE, 0xFFFFF00C, "")]
+        steps += [(_MOVE_TO_X, 0, ""), (_LOAD_AT_X, 4, "")]
+        # the filter reads numbers big endian, the kernel writes its own order
+        numbers = [int.from_bytes(struct.pack("=I", each), "big") for each in wanted.tables]
+        steps += [(_IF_EQUAL, number, "protocol") for number in numbers]
+        steps += [(_RETURN, 0, "")]
+    places = {"protocol": len(steps)}
+    if wanted.protocols:
+        steps += [(_LOAD_BYTE, 7 if little else 6, ""), (_IF_SET, _NLM_F_REPLACE >> 8, "pass")]
+        steps += [(_LOAD_BYTE, 21, "")]
+        steps += [(_IF_EQUAL, number, "pass") for number in wanted.protocols]
+        steps += [(_RETURN, 0, "")]
+    places["pass"] = len(steps)
+    steps += [(_RETURN, 0xFFFFFFFF, "")]
+    return b"".join(
+        struct.pack("=HBBI", code, places[target] - place - 1 if target else 0, 0, operand)
+        for place, (code, operand, target) in enumerate(steps)
+    )
+
+
 def open_request_socket() -> socket.socket:
     """Return the socket over which dumps are asked for."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
@@ -72,9 +122,15 @@ def open_request_socket() -> socket.socket:
     return sock
 
 
-def encode_dump(kind: str, sequence: int) -> bytes:
-    """Return the request for everything of one kind; the answer carries the sequence (32 bits)."""
+def encode_dump(kind: str, sequence: int, table: int) -> bytes:
+    """
+    Return the request for everything of one kind; the answer carries the sequence (32 bits).
+
+    table: the one routing table that is wanted, 0 for all.
+    """
     type_, body = _DUMPS[kind]
+    if table and type_ == _RTM_GETROUTE:
+        body += struct.pack("=HHI", 8, _RTA_TABLE, table)
     header = _HEADER.pack(
         16 + len(body), type_, _NLM_F_REQUEST | _NLM_F_DUMP, sequence & 0xFFFFFFFF, 0
     )

@@ -235,6 +235,7 @@ class Supervisor:
     def _accept(self, launch: protocol.Launch) -> None:
         self._launch = launch
         self._log.level, self._log.form = launch.log_level, launch.log_format
+        rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
         self._helper.start()
         for number in range(0 if self._dry_run else len(launch.runners)):
             start = partial(spawn.start_runner, self.mode, launch, number)

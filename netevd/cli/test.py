@@ -72,7 +72,7 @@ def script(
     event = _make_event(configuration, interface, kind)
     trial = Trial(path, event, configuration, streaming=read_format() == "table")
     values: tuple[tuple[str, str], ...] = ()
-    fault = find_bad_name(event.after.link.name)
+    fault = find_bad_name(event.name)
     if fault is not None:
         trial.refuse(fault)
     else:

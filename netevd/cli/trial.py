@@ -129,7 +129,7 @@ class Trial:
         return {
             "script": escape(self._path),
             "event": self._event.type.value,
-            "interface": escape(self._event.after.link.name),
+            "interface": escape(self._event.name),
             "user": None if identity is None else identity.user,
             "uid": None if identity is None else identity.uid,
             "observe": None if identity is None else identity.observe,

@@ -27,6 +27,7 @@ from netevd.config import schema
 from netevd.config.includes import read_all
 from netevd.config.schema import Configuration
 from netevd.config.tree import Place, Problem, Tree
+from netevd.model.route import read_protocol, read_table
 
 DEFAULT_PATH: Final = "/etc/netevd/netevd.yaml"
 
@@ -137,6 +138,7 @@ _SECTIONS: Final = {
     "system": {field.name for field in attrs.fields(schema.System)},
     "network": {field.name for field in attrs.fields(schema.Network)},
     "scripts": {field.name for field in attrs.fields(schema.Scripts)},
+    "routes": {field.name for field in attrs.fields(schema.Routes)},
 }
 
 
@@ -212,6 +214,24 @@ def _read_patterns(value: object, _: object) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _read_tables(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "routing tables by name or number")
+    for word in words:
+        read_table(word)
+    if len(words) > 64:
+        raise ValueError(f"expected at most 64 routing tables, found {len(words)}")
+    return tuple(words)
+
+
+def _read_protocols(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "route protocols by name or number")
+    for word in words:
+        read_protocol(word)
+    if len(words) > 64:
+        raise ValueError(f"expected at most 64 route protocols, found {len(words)}")
+    return tuple(words)
+
+
 def _read_path(value: object, _: object) -> str:
     text = _read_text(value, "an absolute path")
     if not text.startswith("/") or len(text) > 1024:
@@ -247,6 +267,8 @@ def _make_converter() -> cattrs.Converter:
         schema.Size: _read_size,
         schema.Count: _read_count,
         schema.Patterns: _read_patterns,
+        schema.Tables: _read_tables,
+        schema.Protocols: _read_protocols,
         schema.AbsolutePath: _read_path,
         schema.UserName: _read_user,
         tuple[schema.Backend, ...]: _read_backends,
@@ -256,7 +278,7 @@ def _make_converter() -> cattrs.Converter:
     for kind, reader in readers.items():
         converter.register_structure_hook_func(lambda given, kind=kind: given == kind, reader)  # type: ignore[misc]
     converter.register_structure_hook(bool, _read_bool)
-    for section in (schema.System, schema.Network, schema.Scripts):
+    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes):
         _accept_empty(converter, section)
     return converter
 

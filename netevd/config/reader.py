@@ -18,7 +18,8 @@ from netevd.config.load import Loaded, load
 from netevd.config.schema import Configuration
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
-from privsep.protocol import Identity, Launch, Message, Rejected, pack
+from netevd.model.route import read_protocol, read_table
+from privsep.protocol import Identity, Launch, Message, Rejected, RouteFilter, pack
 
 VENDOR_DIRECTORY: Final = "/usr/lib/netevd"
 PROBLEM_LIMIT: Final = 200
@@ -69,6 +70,11 @@ def _launch(configuration: Configuration, identity: Identity) -> Launch:
         log_format=configuration.system.log_format,
         script_timeout=configuration.script_timeout,
         output_limit=configuration.scripts.output_limit,
+        routes=RouteFilter(
+            [read_table(word) for word in configuration.routes.tables],
+            configuration.routes.default_routes,
+            [read_protocol(word) for word in configuration.routes.protocols],
+        ),
     )
 
 

@@ -20,6 +20,10 @@ Patterns = NewType("Patterns", tuple[str, ...])
 """Interface names or globs; "!glob" excludes. Written as a list or blank-separated."""
 AbsolutePath = NewType("AbsolutePath", str)
 """A path that begins with /."""
+Tables = NewType("Tables", tuple[str, ...])
+"""Routing tables by name or number, or the word all. Written as a list or blank-separated."""
+Protocols = NewType("Protocols", tuple[str, ...])
+"""Who installs routes, by name or number. Written as a list or blank-separated."""
 UserName = NewType("UserName", str)
 """Name of a system user."""
 
@@ -68,6 +72,18 @@ class Scripts:
 
 
 @frozen(slots=True)
+class Routes:
+    """Which routes are known and told; what is not asked for is dropped by the kernel already."""
+
+    tables: Tables = Tables(("main",))
+    """Tables whose routes are known: all, main, local, default, or numbers. Empty: none."""
+    default_routes: bool = True
+    """Whether default routes of every other table are known too."""
+    protocols: Protocols = Protocols(())
+    """Whose routes these are: kernel, static, dhcp, ra, bird and so on, or numbers. Empty: all."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -76,3 +92,4 @@ class Configuration:
     script_timeout: Duration = Duration(30.0)
     """How long one script may run; then TERM to all of its processes, 5 s later KILL."""
     scripts: Scripts = field(factory=Scripts)
+    routes: Routes = field(factory=Routes)

@@ -7,7 +7,7 @@ Pure; whether anybody runs something for an event is decided later.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple
 
 from netevd.core.observe import Change
 from netevd.model.address import Address
@@ -15,8 +15,16 @@ from netevd.model.event import EventType
 from netevd.model.link import Link
 from netevd.model.snapshot import OperationalState, Snapshot
 
-Finding: TypeAlias = tuple[EventType, Address | None]
-"""An event type, and the address that an address event is about."""
+
+class Finding(NamedTuple):
+    """What a change means, and what it is about."""
+
+    type: EventType
+    address: Address | None = None
+    """Subject of an address event."""
+    family: int = 0
+    """4 or 6 for an event of a gateway."""
+
 
 _STATE_TYPES: Final = {
     OperationalState.OFF: EventType.OFF,
@@ -34,21 +42,24 @@ def classify(change: Change) -> list[Finding]:
     """
     Return what a change means.
 
-    Order: link, carrier, addresses, operational state; for a new link its addresses come last; for
-    a vanished one there are only its addresses and the removal.
+    Order: link, carrier, addresses, gateways, operational state; for a new link its addresses and
+    gateways come last; for a vanished one there are only its addresses and the removal.
     """
     before, after = change.before, change.after
     if change.gone:
-        return [*_find_addresses(change), (EventType.LINK_REMOVED, None)]
+        return [*_find_addresses(change), Finding(EventType.LINK_REMOVED)]
     if before is None:
         return [
-            (EventType.LINK_ADDED, None),
+            Finding(EventType.LINK_ADDED),
             *introduce(after),
             *_find_addresses(change),
+            *_find_gateways("", after.gateway4, "", after.gateway6),
         ]
     found = list(_find_link(before.link, after.link))
     if change.addresses:
         found += _find_addresses(change)
+    if before.gateways is not after.gateways:
+        found += _find_gateways(before.gateway4, after.gateway4, before.gateway6, after.gateway6)
     if before.state is not after.state:
         found += _find_state(after)
     return found
@@ -56,7 +67,7 @@ def classify(change: Change) -> list[Finding]:
 
 def introduce(snapshot: Snapshot) -> Iterator[Finding]:
     """Yield what is told of a link as it is: its carrier, and its state if that is a type."""
-    yield _get_carrier(snapshot.link), None
+    yield Finding(_get_carrier(snapshot.link))
     yield from _find_state(snapshot)
 
 
@@ -64,13 +75,13 @@ def _find_link(before: Link, after: Link) -> Iterator[Finding]:
     if before is after:
         return
     if before.name != after.name:
-        yield EventType.LINK_RENAMED, None
+        yield Finding(EventType.LINK_RENAMED)
     if (before.mtu, before.mac, before.master, before.up) != (
         after.mtu, after.mac, after.master, after.up,
     ):  # fmt: skip
-        yield EventType.LINK_CHANGED, None
+        yield Finding(EventType.LINK_CHANGED)
     if before.carrier != after.carrier:
-        yield _get_carrier(after), None
+        yield Finding(_get_carrier(after))
 
 
 def _get_carrier(link: Link) -> EventType:
@@ -80,17 +91,24 @@ def _get_carrier(link: Link) -> EventType:
 def _find_state(snapshot: Snapshot) -> Iterator[Finding]:
     kind = _STATE_TYPES.get(snapshot.state)
     if kind is not None:
-        yield kind, None
+        yield Finding(kind)
+
+
+def _find_gateways(before4: str, after4: str, before6: str, after6: str) -> Iterator[Finding]:
+    if before4 != after4:
+        yield Finding(EventType.GATEWAY_CHANGED, None, 4)
+    if before6 != after6:
+        yield Finding(EventType.GATEWAY_CHANGED, None, 6)
 
 
 def _find_addresses(change: Change) -> Iterator[Finding]:
     for old, new in change.addresses:
         if new is None:
-            yield EventType.ADDRESS_REMOVED, old
+            yield Finding(EventType.ADDRESS_REMOVED, old)
             continue
         if old is None:
-            yield EventType.ADDRESS_ADDED, new
+            yield Finding(EventType.ADDRESS_ADDED, new)
         if new.usable and not (old is not None and old.usable):
-            yield EventType.ADDRESS_USABLE, new
+            yield Finding(EventType.ADDRESS_USABLE, new)
         if new.deprecated and not (old is not None and old.deprecated):
-            yield EventType.ADDRESS_DEPRECATED, new
+            yield Finding(EventType.ADDRESS_DEPRECATED, new)

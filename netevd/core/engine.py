@@ -7,17 +7,21 @@ the worker that decides; it never waits, and what it wants later it says by `dea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, assert_never
 
 from netevd.config.links import watches
 from netevd.config.schema import Configuration
-from netevd.core.classify import classify, introduce
+from netevd.core.classify import Finding, classify, introduce
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
 from netevd.core.resync import Resync
+from netevd.core.routes import RouteTable
+from netevd.core.routewatch import RouteNews, RouteWatch
+from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
+from netevd.core.wanted import make_filter
 from netevd.model.actions import Action, Note, Publish, Ready, RequestDump
-from netevd.model.address import Address
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
@@ -28,8 +32,16 @@ from netevd.model.inputs import (
     Input,
     LinkGone,
     LinkSeen,
+    NexthopChanged,
     Now,
     Overran,
+    RouteGone,
+    RoutesDumped,
+    RoutesDumpEnded,
+    RouteSeen,
+    RoutesOverran,
+    RuleGone,
+    RuleSeen,
     RunFinished,
     RunnerConnected,
     RunnerLost,
@@ -39,6 +51,8 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IfIndex, Link
+from netevd.model.route import Route
+from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
 
 _GONE_LIMIT: Final = 4096
@@ -59,14 +73,24 @@ class Engine:
         self, configuration: Configuration, first_sequence: int, first_run: int = 1
     ) -> None:
         patterns = configuration.network.links
+        self._table = RouteTable(make_filter(configuration.routes))
         self._observer = Observer(
-            lambda link: watches(patterns, link.name, link.altnames, loopback=link.loopback)
+            lambda link: watches(patterns, link.name, link.altnames, loopback=link.loopback),
+            self._table.find_gateways,
         )
+        routes = configuration.routes
+        self._routes = RouteWatch(
+            self._table, self._observer, wanted=bool(routes.tables or routes.default_routes)
+        )
+        self._rules = RuleTable()
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run)
         self._sequence = first_sequence
+        self._found = False
+        """Whether a dump of links has ever come to its end."""
         self._started = False
+        """Whether what was found at the start is announced."""
         self._gone: dict[IfIndex, None] = {}
         """Removed links, oldest first."""
         self._redump = False
@@ -78,12 +102,18 @@ class Engine:
         """Return every link as it is known now, watched or not, in order of ifindex."""
         return self._observer.get_snapshots()
 
+    def get_routes(self) -> Iterator[Route]:
+        """Yield every route as it is known now, by table and destination."""
+        return iter(self._table)
+
+    def get_rules(self) -> list[Rule]:
+        """Return every rule as it is known now, in the order in which the kernel asks them."""
+        return self._rules.get_rules()
+
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
-        due, runs = self._resync.due, self._runs.deadline()
-        if due is None or runs is None:
-            return runs if due is None else due
-        return min(due, runs)
+        times = (self._resync.due, self._routes.due, self._runs.deadline())
+        return min((each for each in times if each is not None), default=None)
 
     def handle(self, given: Input, now: Now) -> list[Action]:
         """Return what is to be done about one input, in this order."""
@@ -103,8 +133,18 @@ class Engine:
                     self._tell_changes(now, actions)
             case AddressGone(address=address):
                 self._resync.note_address(address)
+                self._routes.note_address_gone(address, now)
                 self._observer.drop_address(address.ifindex, address.key)
                 self._tell_changes(now, actions)
+            case RouteSeen() | RouteGone() | RoutesDumped() | RoutesOverran() | NexthopChanged():
+                self._routes.handle(given, now, actions)
+                self._tell_changes(now, actions)
+            case RoutesDumpEnded():
+                self._routes.handle(given, now, actions)
+                self._tell_changes(now, actions)
+                self._announce(now, actions)
+            case RuleSeen() | RuleGone():
+                self._rules.handle(given, self._resync.number)
             case LinkGone(ifindex=ifindex):
                 self._drop_link(ifindex, now, actions)
             case DumpEnded():
@@ -115,6 +155,7 @@ class Engine:
                 self._catching_up = "a new helper" if self._started else ""
                 self._redump = False
                 self._resync.restart(now.monotonic)
+                self._routes.restart(now, self._catching_up)
             case HooksListed(hooks=hooks):
                 self._runs.list_hooks(hooks, actions)
             case RunStarted() | RunRefused() | RunFinished() | RunnerLost() | RunnerConnected():
@@ -126,7 +167,10 @@ class Engine:
             case _:
                 assert_never(given)
         if self._resync.due is not None and self._resync.due <= now.monotonic:
+            self._rules.begin_dump()
             actions.append(RequestDump(self._resync.begin()))
+        if self._routes.due is not None and self._routes.due <= now.monotonic:
+            actions.append(self._routes.begin(now))
         self._runs.start(now, actions)
         return actions
 
@@ -149,8 +193,11 @@ class Engine:
         if link.ifindex in self._gone:
             del self._gone[link.ifindex]
             self._want_dump(now)
+        was_up = observer.is_up(link.ifindex)
         observer.see_link(link)
         self._tell_changes(now, actions)
+        if was_up and not link.up:
+            self._routes.note_link_down(link.ifindex, now)
 
     def _drop_link(self, ifindex: IfIndex, now: Now, actions: list[Action]) -> None:
         """Take in an RTM_DELLINK."""
@@ -159,6 +206,8 @@ class Engine:
             self._gone[ifindex] = None
             if len(self._gone) > _GONE_LIMIT:
                 del self._gone[next(iter(self._gone))]
+        self._routes.note_link_gone(ifindex, now)
+        self._tell_routes(now, actions)
         self._observer.drop_link(ifindex)
         self._tell_changes(now, actions)
 
@@ -190,6 +239,8 @@ class Engine:
                 actions.append(Note("warn", f"{text}; still trying"))
             return
         resync.merge(self._observer)
+        self._rules.merge()
+        self._found = True
         if self._started:
             before = self._sequence
             self._tell(self._observer.settle(by_ifindex=True), now, actions)
@@ -197,7 +248,6 @@ class Engine:
                 text = f"All links were read again: {self._catching_up}"
                 actions.append(Note("info", text, {"events": self._sequence - before}))
         else:
-            self._started = True
             self._announce(now, actions)
         self._catching_up = ""
         if self._redump:
@@ -207,46 +257,83 @@ class Engine:
     # --- events --------------------------------------------------------------------------------
 
     def _announce(self, now: Now, actions: list[Action]) -> None:
-        """Tell of each watched link as it is, because the daemon started."""
+        """
+        Tell of each watched link as it is, because the daemon started, once links are known.
+
+        Scripts want to know gateways too, so it waits for a first dump of routes, be it in vain.
+        """
+        if self._started or not (self._found and self._routes.settled):
+            return
+        self._started = True
+        self._routes.discard()
         for change in self._observer.introduce():
-            for kind, _ in introduce(change.after):
-                self._publish(kind, change, None, now, actions, initial=True)
+            for finding in introduce(change.after):
+                self._publish(finding, change, now, actions, initial=True)
         actions.append(Ready())
 
     def _tell_changes(self, now: Now, actions: list[Action]) -> None:
         """Tell what one message changed; before the first dump has ended, nothing."""
-        if self._started:
-            changes = self._observer.settle()
-            if changes:
-                self._tell(changes, now, actions)
-        else:
+        if not self._started:
             self._observer.discard()
+            self._routes.discard()
+            return
+        self._tell_routes(now, actions)
+        changes = self._observer.settle()
+        if changes:
+            self._tell(changes, now, actions)
 
     def _tell(self, changes: list[Change], now: Now, actions: list[Action]) -> None:
         for change in changes:
-            for kind, address in classify(change):
-                self._publish(kind, change, address, now, actions)
+            for finding in classify(change):
+                self._publish(finding, change, now, actions)
+            if change.before is None:
+                for news in self._routes.introduce(change.after.link.ifindex):
+                    self._publish_route(news, now, actions)
+
+    def _tell_routes(self, now: Now, actions: list[Action]) -> None:
+        if self._started:
+            for news in self._routes.settle(now):
+                self._publish_route(news, now, actions)
+
+    def _publish_route(self, news: RouteNews, now: Now, actions: list[Action]) -> None:
+        route = news.change.route
+        event = Event(
+            self._sequence,
+            EventType.ROUTES,
+            now.wall_ns,
+            news.link,
+            news.link,
+            news.lane,
+            route=route,
+            gone=news.change.after is None,
+            family=route.family,
+        )
+        self._add(event, actions)
 
     def _publish(
         self,
-        kind: EventType,
+        finding: Finding,
         change: Change,
-        address: Address | None,
         now: Now,
         actions: list[Action],
         *,
         initial: bool = False,
     ) -> None:
+        address = finding.address
         event = Event(
             self._sequence,
-            kind,
+            finding.type,
             now.wall_ns,
             change.after,
             change.before,
             change.lane,
             initial=initial,
             address=address,
+            family=finding.family if address is None else address.family,
         )
+        self._add(event, actions)
+
+    def _add(self, event: Event, actions: list[Action]) -> None:
         self._sequence += 1
         actions.append(Publish(event))
         self._runs.add(event, actions)

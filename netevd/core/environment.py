@@ -13,7 +13,9 @@ import msgspec.json
 
 from netevd.model.address import Address
 from netevd.model.event import Event
+from netevd.model.route import Route, show_protocol
 from netevd.model.shape import Json, printable, shape_event, shape_interface, show_time
+from netevd.model.snapshot import Snapshot
 
 LIMIT: Final = 96 * 1024 - 8 * 1024
 """
@@ -47,28 +49,34 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
     """
     Return the variables of a script for this event, within `LIMIT`.
 
-    What does not fit is left out: of JSON first `before`, then addresses, which it then says by
+    What does not fit is left out: of JSON first `before`, then statistics, then addresses, which it then says by
     `"truncated": true`; then as many of ADDRESSES as have to.
     """
-    link = event.after.link
+    after = event.after
     values = {
-        "LINK": link.name,
-        "LINKINDEX": str(link.ifindex),
         "STATE": event.type,
         "BACKEND": event.backend,
-        "EVENT": event.type,
+        "EVENT": event.type if event.route is None else "del" if event.gone else "new",
         "NETEVD_SEQUENCE": str(event.sequence),
         "NETEVD_EVENT": event.type,
         "NETEVD_TIME": show_time(event.time_ns),
-        "ADDRESSES": _list_addresses(event.after.addresses),
+        "ADDRESSES": "" if after is None else _list_addresses(after.addresses),
     }
+    if after is not None:
+        values["LINK"] = after.link.name
+        values["LINKINDEX"] = str(after.link.ifindex)
+        if after.gateways:
+            values |= _name_gateways(after)
     if event.initial:
         values["NETEVD_INITIAL"] = "1"
     if event.before is not None:
         values["NETEVD_PREVIOUS_STATE"] = event.before.state
     if event.address is not None:
         values["NETEVD_ADDRESS"] = event.address.ip
-        values["NETEVD_FAMILY"] = f"ipv{event.address.family}"
+    if event.family:
+        values["NETEVD_FAMILY"] = f"ipv{event.family}"
+    if event.route is not None:
+        values |= _name_route(event.route)
     if emit_json:
         values["JSON"] = _fit_json(event, LIMIT - _OTHERS - len(values["ADDRESSES"]))
     if len(values["ADDRESSES"]) + 4 * len(values.get("JSON", "")) < LIMIT - _OTHERS:
@@ -78,6 +86,22 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
         kept = values["ADDRESSES"][: max(len(values["ADDRESSES"]) - excess + 1, 0)]
         values["ADDRESSES"] = kept.rpartition(" ")[0]
     return tuple(values.items())
+
+
+def _name_gateways(after: Snapshot) -> dict[str, str]:
+    named = {"NETEVD_GATEWAY4": after.gateway4, "NETEVD_GATEWAY6": after.gateway6}
+    return {name: value for name, value in named.items() if value}
+
+
+def _name_route(route: Route) -> dict[str, str]:
+    values = {
+        "NETEVD_DESTINATION": route.destination,
+        "NETEVD_TABLE": str(route.table),
+        "NETEVD_METRIC": str(route.priority),
+        "NETEVD_PROTOCOL": show_protocol(route.protocol),
+    }
+    gateway = next((hop.gateway for hop in route.nexthops if hop.gateway), "")
+    return values | {"NETEVD_GATEWAY": gateway} if gateway else values
 
 
 def _list_addresses(addresses: tuple[Address, ...]) -> str:
@@ -96,7 +120,7 @@ def _measure(values: dict[str, str]) -> int:
 
 def _fit_json(event: Event, room: int) -> str:
     """Return the event and its link as one line of JSON, of at most `room` bytes if possible."""
-    interface = shape_interface(event.after)
+    interface = None if event.after is None else shape_interface(event.after)
     shape: dict[str, Json] = {
         "event": shape_event(event),
         "interface": interface,
@@ -107,7 +131,10 @@ def _fit_json(event: Event, room: int) -> str:
         del shape["before"]
         shape["truncated"] = True
         text = msgspec.json.encode(shape)
-    if len(text) > room:
+    if len(text) > room and interface is not None:
+        interface["statistics"] = None
+        text = msgspec.json.encode(shape)
+    if len(text) > room and interface is not None:
         interface["addresses"] = []
         text = msgspec.json.encode(shape)
     return text.decode()

@@ -34,7 +34,7 @@ class Run:
     @property
     def name(self) -> str:
         """LINK of the script."""
-        return self.event.after.link.name
+        return self.event.name
 
 
 class Lanes:

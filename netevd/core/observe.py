@@ -8,7 +8,7 @@ Nothing is rebuilt for a link that did not change. What a change means is core.c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import evolve, frozen
 
@@ -38,8 +38,14 @@ class Change:
 class Observer:
     """Tables of one network namespace. `watches` tells whether users want to hear of a link."""
 
-    def __init__(self, watches: Callable[[Link], bool]) -> None:
+    def __init__(
+        self,
+        watches: Callable[[Link], bool],
+        find_gateways: Callable[[IfIndex], tuple[str, ...]] = lambda _: (),
+    ) -> None:
+        """find_gateways: gateways of default routes over a link, as `Snapshot.gateways`."""
         self._watches = watches
+        self._find_gateways = find_gateways
         self._known: dict[IfIndex, LinkRecord] = {}
         self._names: dict[str, IfIndex] = {}
         self._slaves: dict[IfIndex, set[IfIndex]] = {}
@@ -61,6 +67,16 @@ class Observer:
     def get_holder(self, name: str) -> IfIndex | None:
         """Return which link has this name, as far as is known."""
         return self._names.get(name)
+
+    def find_told(self, ifindex: IfIndex) -> tuple[int, Snapshot] | None:
+        """Return lane and snapshot of a link that users know, None if they don't."""
+        known = self._known.get(ifindex)
+        return None if known is None or known.told is None else (known.lane, known.told)
+
+    def is_up(self, ifindex: IfIndex) -> bool:
+        """Tell whether a link is there and the administrator has set it up."""
+        known = self._known.get(ifindex)
+        return known is not None and known.link.up
 
     def get_addresses(self) -> list[tuple[IfIndex, AddressKey]]:
         """Return what identifies every known address, parked ones included."""
@@ -149,6 +165,16 @@ class Observer:
         if old is not None:
             self._dirty.setdefault(ifindex, []).append((old, None))
 
+    def see_gateways(self, ifindexes: Iterable[IfIndex]) -> None:
+        """Take in that default routes over these links changed."""
+        for ifindex in ifindexes:
+            known = self._known.get(ifindex)
+            if known is not None:
+                gateways = self._find_gateways(ifindex)
+                if gateways != known.gateways:
+                    known.gateways = gateways
+                    self._dirty.setdefault(ifindex, [])
+
     # --- changes -----------------------------------------------------------------------------
 
     def settle(self, *, by_ifindex: bool = False) -> list[Change]:
@@ -211,13 +237,15 @@ class Observer:
         addresses = known.addresses
         if known.told is not None and known.told.addresses == addresses:
             addresses = known.told.addresses
-        return Snapshot(link, addresses, state, "" if master is None else master.link.name)
+        name = "" if master is None else master.link.name
+        return Snapshot(link, addresses, state, name, known.gateways)
 
     # --- masters and slaves --------------------------------------------------------------------
 
     def _add(self, link: Link) -> None:
         self._lane += 1
         known = LinkRecord(link, self._lane, self._watches(link))
+        known.gateways = self._find_gateways(link.ifindex)
         self._known[link.ifindex] = known
         self._names[link.name] = link.ifindex
         for address in self._parked.pop(link.ifindex, {}).values():

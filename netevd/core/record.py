@@ -37,6 +37,8 @@ class LinkRecord:
     """Number of addresses that make the link routable."""
     reachable: int = 0
     """Number of addresses that make it at least degraded."""
+    gateways: tuple[str, ...] = ()
+    """Gateways of default routes over it."""
     weak_at: IfIndex = NONE
     """The master at which this link counts as a slave without carrier, 0 for none."""
 

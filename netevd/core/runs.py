@@ -97,7 +97,7 @@ class Runs:
         hooks = self._hooks.find(event.type)
         if not hooks:
             return
-        fault = find_bad_name(event.after.link.name)
+        fault = find_bad_name(event.name)
         for hook in hooks:
             run = Run(self._number, hook, event)
             self._number += 1

@@ -1,40 +1,68 @@
 """
 From the helper's feed to inputs of the core. Pure: messages in, inputs out; no socket, no clock.
 
-Belongs here: which message of `privsep.protocol` means which input. Receiving them does not.
+Belongs here: which message of `privsep.protocol` means which input, and which dumps of the helper
+make one of the core. Receiving and requesting are the worker's.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import errno
+from typing import NamedTuple
 
-from netevd.kernel.decode import DecodeError, decode
-from netevd.model.inputs import DumpEnded, Input, Overran
+from netevd.kernel.attributes import DecodeError
+from netevd.kernel.decode import decode, decode_routes
+from netevd.model.inputs import (
+    DumpEnded,
+    Input,
+    Overran,
+    RoutesDumped,
+    RoutesDumpEnded,
+    RoutesOverran,
+)
 from privsep import protocol
 
-_LINKS_PART: Final = 0
-_ADDRESSES_PART: Final = 1
+
+class Part(NamedTuple):
+    """One dump of the helper."""
+
+    kind: str
+    """What `privsep.protocol.Dump` calls it."""
+    table: int = 0
+    """The one routing table it is about, 0 for all."""
 
 
-def dump_id(dump: int, kind: str) -> int:
-    """
-    Return the helper's number for one half of the core's dump `dump`.
+class _Job:
+    """One dump of the core: some of the helper, in order."""
 
-    `kind` is links or addresses, requested in this order.
-    """
-    return 2 * dump + (_LINKS_PART if kind == "links" else _ADDRESSES_PART)
+    def __init__(self, number: int, parts: tuple[Part, ...]) -> None:
+        self.number = number
+        self.routes = any(part.kind.startswith("routes") for part in parts)
+        self.left = len(parts)
+        """Parts that have not ended."""
+        self.sound = True
+        """Whether what came so far can be trusted."""
 
 
 class FeedTranslator:
-    """
-    Turns feed messages of one helper into inputs; a new helper needs a new translator.
-
-    One dump of the core is two of the helper, see `dump_id`.
-    """
+    """Turns feed messages of one helper into inputs; a new helper needs a new translator."""
 
     def __init__(self) -> None:
-        self._complete: dict[int, bool] = {}
-        """Helper's number of a dump to whether what came of it so far can be trusted."""
+        self._jobs: dict[int, _Job] = {}
+        """Helper's number of a dump to the core's dump it is a part of."""
+        self._last = 0
+
+    def expect(self, number: int, parts: tuple[Part, ...]) -> list[tuple[int, Part]]:
+        """
+        Return the helper's number for each part of the core's dump `number`.
+
+        They have to be requested in this order.
+        """
+        job = _Job(number, parts)
+        numbered = [(self._last + place, part) for place, part in enumerate(parts, 1)]
+        self._last += len(parts)
+        self._jobs |= dict.fromkeys((each for each, _ in numbered), job)
+        return numbered
 
     def translate(self, message: protocol.FeedMessage) -> list[Input]:
         """
@@ -44,42 +72,51 @@ class FeedTranslator:
         """
         match message:
             case protocol.Datagrams():
-                return self._translate_events(message)
+                return _translate_events(message)
             case protocol.Overrun(source=source):
-                return [Overran()] if source == protocol.LINKS else []
+                return [Overran() if source == protocol.LINKS else RoutesOverran()]
             case protocol.DumpPart():
                 return self._translate_part(message)
             case protocol.DumpFinished():
                 return self._finish(message)
 
-    def _translate_events(self, message: protocol.Datagrams) -> list[Input]:
-        """Return the events of the link socket; routes are read from issue 3 on."""
-        inputs: list[Input] = []
-        if message.source != protocol.LINKS:
-            return inputs
-        for part in message.parts:
-            try:
-                inputs += decode(part)
-            except DecodeError as error:
-                inputs.append(Overran(str(error)))
-        return inputs
-
     def _translate_part(self, message: protocol.DumpPart) -> list[Input]:
         """Return one part of a dump; one that cannot be decoded spoils the dump."""
+        job = self._jobs.get(message.dump)
+        if job is None:
+            return []
         try:
-            return decode(message.data, message.dump // 2)
+            if job.routes:
+                return [RoutesDumped(decode_routes(message.data), job.number)]
+            return decode(message.data, job.number)
         except DecodeError:
-            self._complete[message.dump] = False
+            job.sound = False
             return []
 
     def _finish(self, message: protocol.DumpFinished) -> list[Input]:
-        """Return the end of a dump once its second half has ended."""
-        number, part = divmod(message.dump, 2)
-        sound = self._complete.pop(message.dump, True)
-        whole = sound and message.errno == 0 and not message.interrupted
-        if part == _LINKS_PART:
-            later = {half: sound for half, sound in self._complete.items() if half > message.dump}
-            self._complete = {message.dump: whole, **later}
+        """Return the end of a dump once its last part has ended."""
+        job = self._jobs.pop(message.dump, None)
+        if job is None:
             return []
-        links = self._complete.pop(dump_id(number, "links"), False)
-        return [DumpEnded(number, consistent=whole and links)]
+        # a routing table that nobody has used yet does not exist
+        absent = job.routes and message.errno == errno.ENOENT
+        if (message.errno and not absent) or message.interrupted:
+            job.sound = False
+        job.left -= 1
+        if job.left:
+            return []
+        if job.routes:
+            return [RoutesDumpEnded(job.number, job.sound)]
+        return [DumpEnded(job.number, job.sound)]
+
+
+def _translate_events(message: protocol.Datagrams) -> list[Input]:
+    """Return what events say."""
+    inputs: list[Input] = []
+    for part in message.parts:
+        try:
+            inputs += decode(part)
+        except DecodeError as error:
+            lost = Overran if message.source == protocol.LINKS else RoutesOverran
+            inputs.append(lost(str(error)))
+    return inputs

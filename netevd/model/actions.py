@@ -65,9 +65,18 @@ class EndRun:
 
 @frozen(slots=True)
 class RequestDump:
-    """Ask the helper for a fresh dump of all links and then all addresses."""
+    """Ask the helper for a fresh dump of all links, then all addresses, then all rules."""
 
     dump: int
+
+
+@frozen(slots=True)
+class RequestRoutes:
+    """Ask the helper for a fresh dump of routes, once the kernel has ended what it is changing."""
+
+    dump: int
+    families: tuple[int, ...]
+    """4, 6 or both."""
 
 
 @frozen(slots=True)
@@ -85,4 +94,6 @@ class Ready:
     """The first dump is known and announced."""
 
 
-Action: TypeAlias = Publish | StartRun | SignalRun | EndRun | RequestDump | Note | Ready
+Action: TypeAlias = (
+    Publish | StartRun | SignalRun | EndRun | RequestDump | RequestRoutes | Note | Ready
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from attrs import frozen
 
 from netevd.model.address import Address
+from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
 
 
@@ -29,19 +31,25 @@ class EventType(StrEnum):
     ADDRESS_REMOVED = "address-removed"
     ADDRESS_USABLE = "address-usable"
     ADDRESS_DEPRECATED = "address-deprecated"
+    ROUTES = "routes"
+    GATEWAY_CHANGED = "gateway-changed"
+
+
+HOST_LANE: Final = 0
+"""Lane of events that no link has."""
 
 
 @frozen(slots=True)
 class Event:
-    """One event of one link."""
+    """One event of one link, or of the host."""
 
     sequence: int
     """Grows by one, never used again."""
     type: EventType
     time_ns: int
     """Wall clock when the kernel message was read, nanoseconds since 1970."""
-    after: Snapshot
-    """The link after the change; for link-removed the last that was known of it."""
+    after: Snapshot | None
+    """The link after the change; for link-removed the last that was known of it; None: no link's."""
     before: Snapshot | None
     """The link before the change; None when it was not known before."""
     lane: int
@@ -52,3 +60,14 @@ class Event:
     """Announced because the daemon started, not because something changed."""
     address: Address | None = None
     """Subject of an address event."""
+    route: Route | None = None
+    """Subject of a route event."""
+    gone: bool = False
+    """Whether that route is gone, not new."""
+    family: int = 0
+    """4 or 6 for events of an address, a route or a gateway, else 0."""
+
+    @property
+    def name(self) -> str:
+        """Name of the link, "" for an event of the host."""
+        return "" if self.after is None else self.after.link.name

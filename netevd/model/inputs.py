@@ -8,6 +8,8 @@ from attrs import frozen
 
 from netevd.model.address import Address
 from netevd.model.link import IfIndex, Link
+from netevd.model.route import Route
+from netevd.model.rule import Rule
 
 
 @frozen(slots=True)
@@ -53,9 +55,72 @@ class AddressGone:
 
 
 @frozen(slots=True)
+class RouteSeen:
+    """The kernel said RTM_NEWROUTE."""
+
+    route: Route
+    replace: bool = False
+    """It took the place of the first route of the same key. Source: NLM_F_REPLACE, netlink(7)."""
+
+
+@frozen(slots=True)
+class RouteGone:
+    """The kernel said RTM_DELROUTE."""
+
+    route: Route
+
+
+@frozen(slots=True)
+class RoutesDumped:
+    """Part of a dump of routes."""
+
+    routes: tuple[Route, ...]
+    dump: int
+
+
+@frozen(slots=True)
+class RoutesDumpEnded:
+    """Like DumpEnded, of a dump of routes."""
+
+    dump: int
+    consistent: bool
+
+
+@frozen(slots=True)
+class RoutesOverran:
+    """Like Overran, of the socket that routes come from."""
+
+    reason: str = ""
+
+
+@frozen(slots=True)
+class NexthopChanged:
+    """A nexthop object was changed or removed: IPv4 routes that use it may be gone unsaid."""
+
+    nexthop_id: int
+
+
+@frozen(slots=True)
+class RuleSeen:
+    """The kernel said RTM_NEWRULE."""
+
+    rule: Rule
+    dump: int = 0
+    """Number of the dump this is part of, 0 for an event."""
+
+
+@frozen(slots=True)
+class RuleGone:
+    """The kernel said RTM_DELRULE."""
+
+    rule: Rule
+
+
+@frozen(slots=True)
 class DumpEnded:
     """
-    Everything of one dump was handed in, and every event that the kernel queued before its end.
+    Everything of one dump of links, addresses and rules was handed in, and every event that the
+    kernel queued before its end.
     """
 
     dump: int
@@ -151,7 +216,9 @@ class Stopping:
 
 
 Input: TypeAlias = (
-    LinkSeen | LinkGone | AddressSeen | AddressGone | DumpEnded | Overran | HelperConnected
+    LinkSeen | LinkGone | AddressSeen | AddressGone | RouteSeen | RouteGone | RuleSeen | RuleGone
+    | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
+    | DumpEnded | Overran | HelperConnected
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
     | Tick | Stopping
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NewType
+import struct
+from typing import Final, NamedTuple, NewType
 
-from attrs import frozen
+from attrs import field, frozen
 
 IfIndex = NewType("IfIndex", int)
 """Number of a link within its network namespace; the kernel may use it again after a removal."""
@@ -20,6 +21,26 @@ OPERSTATES: Final = (
     "unknown", "notpresent", "down", "lowerlayerdown", "testing", "dormant", "up",
 )  # fmt: skip
 """Names of RFC 2863 values by their number. Source: linux/if.h, IF_OPER_*."""
+
+
+_COUNTERS: Final = struct.Struct("=10Q")
+COUNTERS_SIZE: Final = _COUNTERS.size
+"""Octets of the part of struct rtnl_link_stats64 that `Statistics` reads."""
+
+
+class Statistics(NamedTuple):
+    """Counters of a link since it was made. Source: struct rtnl_link_stats64, linux/if_link.h."""
+
+    rx_packets: int
+    tx_packets: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_errors: int
+    tx_errors: int
+    rx_dropped: int
+    tx_dropped: int
+    multicast: int
+    collisions: int
 
 
 @frozen(slots=True)
@@ -49,6 +70,15 @@ class Link:
     """IFLA_LINK: the link below, or the other end of a veth; 0 for none."""
     netnsid: int | None = None
     """IFLA_LINK_NETNSID: in which other namespace `peer` lies; None for this one."""
+    counters: bytes = field(default=b"", eq=False, repr=False)
+    """The first COUNTERS_SIZE octets of IFLA_STATS64 as of the message; no fact, so not compared."""
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Counters as of the message, None where the kernel gave none."""
+        if len(self.counters) != COUNTERS_SIZE:
+            return None
+        return Statistics._make(_COUNTERS.unpack(self.counters))
 
     @property
     def up(self) -> bool:

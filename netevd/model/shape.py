@@ -8,6 +8,7 @@ UTF-8 are escaped, and the object says so. What is absent is null or an empty li
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final, TypeAlias
@@ -15,6 +16,15 @@ from typing import Final, TypeAlias
 from netevd.model.address import IFA_F_DADFAILED, RT_SCOPE_HOST, RT_SCOPE_LINK, Address
 from netevd.model.event import Event
 from netevd.model.link import OPERSTATES, Link
+from netevd.model.route import (
+    ANYWHERE,
+    TABLE_MAIN,
+    Route,
+    show_metric,
+    show_protocol,
+    show_route_type,
+    show_table,
+)
 from netevd.model.snapshot import Snapshot
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -83,6 +93,54 @@ def shape_address(address: Address) -> dict[str, Json]:
     }
 
 
+def shape_route(route: Route) -> dict[str, Json]:
+    """Return the object of a route."""
+    return {
+        "destination": route.destination,
+        "family": f"ipv{route.family}",
+        "table": route.table,
+        "metric": route.priority,
+        "type": show_route_type(route.type),
+        "protocol": show_protocol(route.protocol),
+        "scope": _SCOPE_WORDS.get(route.scope, str(route.scope)),
+        "nexthops": [
+            {"index": hop.ifindex or None, "gateway": hop.gateway or None, "weight": hop.weight}
+            for hop in route.nexthops
+        ],
+        "preferred_source": route.preferred_source or None,
+        "source": route.source or None,
+        "nexthop_id": route.nexthop_id or None,
+        "metrics": {show_metric(number): value for number, value in route.metrics},
+    }
+
+
+def describe_route(route: Route, names: Callable[[int], str] = str) -> str:
+    """Return a route in one line, as ip-route(8) writes it. names: name of an ifindex."""
+    words = [] if route.type == 1 else [show_route_type(route.type)]
+    words.append("default" if route.destination in ANYWHERE else route.destination)
+    if route.source:
+        words.append(f"from {route.source}")
+    hops = [
+        (f"via {hop.gateway} " if hop.gateway else "")
+        + (f"dev {names(hop.ifindex)}" if hop.ifindex else "")
+        for hop in route.nexthops
+    ]
+    words += hops if len(hops) < 2 else [f"nexthop {hop}" for hop in hops]
+    if route.table != TABLE_MAIN:
+        words.append(f"table {show_table(route.table)}")
+    words.append(f"proto {show_protocol(route.protocol)}")
+    if route.preferred_source:
+        words.append(f"src {route.preferred_source}")
+    if route.priority:
+        words.append(f"metric {route.priority}")
+    return " ".join(words)
+
+
+def _shape_statistics(link: Link) -> Json:
+    counters = link.statistics
+    return None if counters is None else dict(counters._asdict())
+
+
 def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
     """Return the object of a link with its addresses."""
     link = snapshot.link
@@ -100,6 +158,8 @@ def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
         "master": printable(snapshot.master_name) or None,
         "altnames": [printable(name) for name in link.altnames],
         "addresses": [shape_address(address) for address in snapshot.addresses],
+        "gateways": list(snapshot.gateways),
+        "statistics": _shape_statistics(link),
     }
     if shape["name"] != link.name:
         shape["name_is_escaped"] = True
@@ -108,17 +168,21 @@ def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
 
 def shape_event(event: Event) -> dict[str, Json]:
     """Return the object of an event, without the link's snapshots."""
+    after = event.after
     return {
         "sequence": event.sequence,
         "type": event.type,
         "time": show_time(event.time_ns),
-        "interface": printable(event.after.link.name),
-        "index": event.after.link.ifindex,
+        "interface": None if after is None else printable(after.link.name),
+        "index": None if after is None else after.link.ifindex,
         "backend": event.backend,
         "initial": event.initial,
-        "state": event.after.state,
+        "state": None if after is None else after.state,
         "previous_state": None if event.before is None else event.before.state,
+        "family": f"ipv{event.family}" if event.family else None,
         "address": None if event.address is None else shape_address(event.address),
+        "route": None if event.route is None else shape_route(event.route),
+        "change": None if event.route is None else "del" if event.gone else "new",
     }
 
 

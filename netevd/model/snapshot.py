@@ -33,3 +33,15 @@ class Snapshot:
     state: OperationalState
     master_name: str = ""
     """Name of the link this one is enslaved to, "" for none or not known."""
+    gateways: tuple[str, ...] = ()
+    """Gateways of default routes over the link: IPv4 before IPv6, of each the preferred one first."""
+
+    @property
+    def gateway4(self) -> str:
+        """The IPv4 gateway that is used over this link, "" for none."""
+        return next((each for each in self.gateways if ":" not in each), "")
+
+    @property
+    def gateway6(self) -> str:
+        """The IPv6 gateway that is used over this link, "" for none."""
+        return next((each for each in self.gateways if ":" in each), "")

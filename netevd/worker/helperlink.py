@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import trio
 
-from netevd.kernel.feed import FeedTranslator, dump_id
+from netevd.config.schema import Routes
+from netevd.kernel.feed import FeedTranslator, Part
 from netevd.model.inputs import Input
+from netevd.model.route import ALL_TABLES, read_table
 from netevd.worker.ports import PeerGone, Port
 from privsep.protocol import (
     FEED,
@@ -26,23 +28,32 @@ from privsep.protocol import (
 _BATCH = 32
 """Packets handled before other tasks get their turn."""
 
+_LINKS = (Part("links"), Part("addresses"), Part("rules"))
+
 
 class HelperLink:
     """One helper, from its first packet until it is gone."""
 
-    def __init__(self, feed: int, rpc: int, submit: Callable[[Input], None]) -> None:
-        """feed, rpc: descriptors, taken over. submit: takes every input, in order."""
+    def __init__(
+        self, feed: int, rpc: int, submit: Callable[[Input], None], routes: Routes
+    ) -> None:
+        """
+        feed, rpc: descriptors, taken over. submit: takes every input, in order. routes: which ones
+        are wanted, so that others need not be dumped.
+        """
         self._feed: Port[FeedMessage] = Port(feed, FEED)
         self._rpc: Port[Reply] = Port(rpc, REPLY)
         self._submit = submit
         self._translator = FeedTranslator()
         self._asking = trio.Lock()
         self._dumping = trio.Lock()
-        self._wanted = 0
+        self._routes = routes
+        self._wanted: dict[bool, tuple[int, tuple[Part, ...]]] = {}
+        """What is to be dumped next, links (False) and routes (True)."""
+        self._request = trio.Event()
         self._finished = 0
         self._progress = trio.Condition()
         self._scope = trio.CancelScope()
-        self._requests_in, self._requests = trio.open_memory_channel[int](64)
 
     def close(self) -> None:
         """Let go of this helper; `run` ends."""
@@ -61,12 +72,23 @@ class HelperLink:
             self._rpc.close()
 
     def request_dump(self, dump: int) -> None:
-        """Ask for links and addresses under this number; a later request voids an earlier one."""
-        self._wanted = dump
-        try:
-            self._requests_in.send_nowait(dump)
-        except trio.WouldBlock:
-            return  # as many are waiting; the newest number is taken in any case
+        """Ask for links, addresses and rules; a later request voids an earlier one."""
+        self._wanted[False] = (dump, _LINKS)
+        self._request.set()
+
+    def request_routes(self, dump: int, families: tuple[int, ...]) -> None:
+        """
+        Ask for routes of these families; a later request voids an earlier one.
+
+        What the kernel says first may be said before it is so: the dump of no link at all is answered
+        once the kernel has done what it was about.
+        """
+        tables = {read_table(word) for word in self._routes.tables}
+        if ALL_TABLES in tables or self._routes.default_routes:
+            tables = {ALL_TABLES}  # default routes can't be asked for by themselves
+        parts = [Part(f"routes{family}", table) for family in families for table in sorted(tables)]
+        self._wanted[True] = (dump, (Part("nothing"), *parts))
+        self._request.set()
 
     async def ping(self, number: int) -> bool:
         """Tell whether the helper answers; waits for as long as it takes."""
@@ -104,14 +126,19 @@ class HelperLink:
     async def _dump_on_request(self) -> None:
         try:
             await self._ask(Hello(VERSION))
-            async for dump in self._requests:
-                if dump != self._wanted:
-                    continue
-                for kind in ("links", "addresses"):
-                    number = dump_id(dump, kind)
-                    await self._ask(Dump(number, kind))
-                    async with self._progress:
-                        while self._finished < number:
-                            await self._progress.wait()
+            while True:
+                await self._request.wait()
+                self._request = trio.Event()
+                while self._wanted:
+                    dump, parts = self._wanted.pop(min(self._wanted))
+                    for number, part in self._translator.expect(dump, parts):
+                        await self._dump(number, part)
         except PeerGone:
             return
+
+    async def _dump(self, number: int, part: Part) -> None:
+        """Have one dump made and wait for its end."""
+        await self._ask(Dump(number, part.kind, part.table))
+        async with self._progress:
+            while self._finished < number:
+                await self._progress.wait()

@@ -86,7 +86,10 @@ class _Worker:
         self._engine = Engine(self._configuration, first_sequence=first, first_run=first)
         kind = DryPerformer if configure.dry_run else Performer
         self._performer = kind(
-            self._log, request_dump=self._request_dump, report_ready=self._report_ready
+            self._log,
+            request_dump=self._request_dump,
+            request_routes=self._request_routes,
+            report_ready=self._report_ready,
         )
         self._dry_run = configure.dry_run
         self._observe = configure.observe
@@ -164,7 +167,9 @@ class _Worker:
             case HelperPeer():
                 if self._helper is not None:
                     self._helper.close()
-                self._helper = HelperLink(descriptors[0], descriptors[1], self.submit)
+                self._helper = HelperLink(
+                    descriptors[0], descriptors[1], self.submit, self._configuration.routes
+                )
                 self.submit(HelperConnected())
                 self._nursery.start_soon(self._follow_helper, self._helper)
             case RunnerPeer():
@@ -209,6 +214,10 @@ class _Worker:
     def _request_dump(self, dump: int) -> None:
         if self._helper is not None:
             self._helper.request_dump(dump)
+
+    def _request_routes(self, dump: int, families: tuple[int, ...]) -> None:
+        if self._helper is not None:
+            self._helper.request_routes(dump, families)
 
     def _report_ready(self) -> None:
         watched = ", ".join(self._configuration.network.links) or "all links but lo"

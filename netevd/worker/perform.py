@@ -19,11 +19,14 @@ from netevd.model.actions import (
     Publish,
     Ready,
     RequestDump,
+    RequestRoutes,
     SignalRun,
     StartRun,
 )
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import Input, RunFinished
+from netevd.model.shape import describe_route
+from netevd.model.snapshot import Snapshot
 from privsep.protocol import Forget, Message, Run, Signal
 
 
@@ -42,11 +45,16 @@ class Performer:
         log: FilteringBoundLogger,
         *,
         request_dump: Callable[[int], None],
+        request_routes: Callable[[int, tuple[int, ...]], None],
         report_ready: Callable[[], None],
     ) -> None:
-        """request_dump: starts the dump of this number; report_ready: tells the supervisor."""
+        """
+        request_dump: starts the dump of this number. request_routes: the same for routes of these
+        families. report_ready: tells the supervisor.
+        """
         self._log = log
         self._request_dump = request_dump
+        self._request_routes = request_routes
         self._report_ready = report_ready
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
@@ -69,6 +77,8 @@ class Performer:
                     self.runner.send(Forget(run))
             case RequestDump(dump=dump):
                 self._request_dump(dump)
+            case RequestRoutes(dump=dump, families=families):
+                self._request_routes(dump, families)
             case Note(level=level, message=message, fields=fields):
                 write(self._log, level, message, dict(fields))
             case Ready():
@@ -88,7 +98,7 @@ class Performer:
         event, path = self._events.get(run, (None, None))
         fields: dict[str, object] = {"script": path, "stream": stream}
         if event is not None:
-            fields |= {"interface": event.after.link.name, "sequence": event.sequence}
+            fields |= {"interface": event.name or None, "sequence": event.sequence}
         self._log.info(line, **fields)
 
 
@@ -99,7 +109,7 @@ class DryPerformer(Performer):
         """Log the script that would run, and have it end well at once."""
         self._log.info(
             f"would run {action.hook.path}",
-            interface=action.event.after.link.name,
+            interface=action.event.name or None,
             event_type=action.event.type.value,
             sequence=action.event.sequence,
         )
@@ -117,12 +127,21 @@ class DryPerformer(Performer):
 def describe(event: Event) -> str:
     """Return in a few words what changed."""
     before, after = event.before, event.after
+    if event.route is not None:
+        words = describe_route(event.route, lambda ifindex: _name_link(after, ifindex))
+        return f"{'del' if event.gone else 'new'} {words}"
+    if after is None:
+        return event.type.value
     if event.type is EventType.CARRIER:
         return "has carrier" if event.initial else "got carrier"
     if event.type is EventType.NO_CARRIER:
         return "has no carrier" if event.initial or before is None else "lost carrier"
     if event.address is not None:
         return f"{event.address.ip}/{event.address.prefix}"
+    if event.type is EventType.GATEWAY_CHANGED:
+        old = None if before is None else before.gateway4 if event.family == 4 else before.gateway6
+        new = after.gateway4 if event.family == 4 else after.gateway6
+        return f"IPv{event.family} gateway {new or 'none'} (was {old or 'none'})"
     if event.type is EventType.LINK_ADDED:
         return f"ifindex {after.link.ifindex}" + (f", {after.link.kind}" if after.link.kind else "")
     if before is None or event.initial:
@@ -143,13 +162,21 @@ def describe(event: Event) -> str:
     return f"{before.state.value} -> {after.state.value}"
 
 
+def _name_link(snapshot: Snapshot | None, ifindex: int) -> str:
+    """Return the name of a link where it is the event's own, else its number as ip(8) writes it."""
+    if snapshot is not None and snapshot.link.ifindex == ifindex:
+        return snapshot.link.name
+    return f"if{ifindex}"
+
+
 def log_event(log: FilteringBoundLogger, event: Event) -> None:
     """Write the record of one event."""
-    usable = [address.ip for address in event.after.addresses if address.usable]
-    address = event.address.ip if event.address is not None else next(iter(usable), None)
+    addresses = () if event.after is None else event.after.addresses
+    usable = (address.ip for address in addresses if address.usable)
+    address = event.address.ip if event.address is not None else next(usable, None)
     log.info(
         describe(event),
-        interface=event.after.link.name,
+        interface=event.name or None,
         event_type=event.type.value,
         ip=address,
         sequence=event.sequence,

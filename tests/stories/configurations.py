@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Configuration, Count, Duration, Patterns
+from netevd.config.schema import Configuration, Count, Duration, Patterns, Routes, Tables
+
+NO_ROUTES = Routes(tables=Tables(()), default_routes=False)
+"""Stories of links have no dumps of routes in them."""
 
 
 def configure(
@@ -14,12 +17,14 @@ def configure(
     initial: bool = True,
     concurrency: int = 8,
     script_timeout: float = 30.0,
+    routes: Routes = NO_ROUTES,
 ) -> Configuration:
-    """Return the default configuration with these values."""
+    """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
     return evolve(
         default,
         network=evolve(default.network, links=Patterns(links), emit_json=emit_json),
         scripts=evolve(default.scripts, initial=initial, concurrency=Count(concurrency)),
         script_timeout=Duration(script_timeout),
+        routes=routes,
     )

@@ -25,11 +25,12 @@ from netevd.model.actions import (
     Publish,
     Ready,
     RequestDump,
+    RequestRoutes,
     SignalRun,
     StartRun,
 )
 from netevd.model.address import Address
-from netevd.model.event import Event
+from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
@@ -46,6 +47,9 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IfIndex, Link
+from netevd.model.route import Nexthop, Route, Table
+from netevd.model.shape import describe_route
+from tests.stories.configurations import configure
 
 START_NS = 1_700_000_000_123_456_789
 """Wall clock at the beginning of each story: 2023-11-14T22:13:20.123Z."""
@@ -60,7 +64,7 @@ class Playbook:
     """One engine, a clock that stands still, and what the engine wanted."""
 
     def __init__(self, configuration: Configuration | None = None) -> None:
-        self.engine = Engine(configuration or Configuration(), first_sequence=1)
+        self.engine = Engine(configuration or configure(), first_sequence=1)
         self.time = 1000.0
         self.actions: list[Action] = []
         """What came of the last input."""
@@ -138,9 +142,7 @@ def show(actions: list[Action]) -> str:
 def _show(action: Action) -> str:
     match action:
         case Publish(event=event):
-            subject = f" {event.address.ip}" if event.address else ""
-            initial = " initial" if event.initial else ""
-            return f"{event.sequence} {event.after.link.name} {event.type}{subject}{initial}"
+            return f"{event.sequence} {event.name or 'host'} {event.type}{_show_subject(event)}"
         case StartRun():
             return f"start {action.run}: {action.hook.path} for {action.event.sequence}"
         case SignalRun():
@@ -149,12 +151,27 @@ def _show(action: Action) -> str:
             return f"end {action.run}: {action.result}"
         case RequestDump(dump=dump):
             return f"dump {dump}"
+        case RequestRoutes(dump=dump, families=families):
+            return f"dump {dump} of routes {' '.join(map(str, families))}"
         case Note():
             return f"{action.level}: {action.message}"
         case Ready():
             return "ready"
         case _:
             assert_never(action)
+
+
+def _show_subject(event: Event) -> str:
+    subject = ""
+    if event.address is not None:
+        subject = f" {event.address.ip}"
+    elif event.route is not None:
+        subject = f" {'del' if event.gone else 'new'} {describe_route(event.route)}"
+    elif event.type is EventType.GATEWAY_CHANGED:
+        assert event.after is not None
+        gateway = event.after.gateway4 if event.family == 4 else event.after.gateway6
+        subject = f" {event.family} {gateway or 'none'}"
+    return subject + (" initial" if event.initial else "")
 
 
 # --- words of the stories --------------------------------------------------------------------------
@@ -212,6 +229,35 @@ def has(
 def lost(text: str, ifindex: int) -> AddressGone:
     """Return RTM_DELADDR, see `address`."""
     return AddressGone(address(text, ifindex))
+
+
+def route(
+    destination: str,
+    *ways: str,
+    table: int = 254,
+    metric: int = 0,
+    protocol: int = 4,
+    kind: int = 1,
+    source: str = "",
+    nexthop_id: int = 0,
+) -> Route:
+    """Return a route; a way is "GATEWAY@IFINDEX" or "@IFINDEX"."""
+    hops = []
+    for way in ways:
+        gateway, _, ifindex = way.partition("@")
+        hops.append(Nexthop(IfIndex(int(ifindex)), gateway))
+    return Route(
+        6 if ":" in destination else 4,
+        Table(table),
+        destination,
+        metric,
+        kind,
+        protocol,
+        0,
+        tuple(hops),
+        source,
+        nexthop_id=nexthop_id,
+    )
 
 
 def hooks(*paths: str, first: int = 1) -> tuple[Hook, ...]:

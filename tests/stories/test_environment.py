@@ -58,7 +58,10 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "initial": False,
         "state": "no-carrier",
         "previous_state": "routable",
+        "family": None,
         "address": None,
+        "route": None,
+        "change": None,
     }
     assert shape["before"]["state"] == "routable"
     assert shape["interface"]["addresses"][0] == {
@@ -83,6 +86,8 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "carrier": False,
         "master": "br0",
         "altnames": [],
+        "gateways": [],
+        "statistics": None,
     }
 
 

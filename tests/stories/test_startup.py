@@ -1,6 +1,5 @@
 """What is told when the daemon starts."""
 
-from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.model.actions import Publish, StartRun
 from netevd.model.inputs import DumpEnded, HelperConnected, HooksListed, Input, Now, RunnerConnected
@@ -171,7 +170,7 @@ def test_initial_scripts_can_be_turned_off(play: Play) -> None:
 
 def test_numbers_begin_where_the_caller_says() -> None:
     """Sequence and run numbers go on from those of the caller."""
-    engine = Engine(Configuration(), first_sequence=4711, first_run=99)
+    engine = Engine(configure(), first_sequence=4711, first_run=99)
     now = Now(0.0, 0)
     before: tuple[Input, ...] = (
         RunnerConnected(),

@@ -20,7 +20,7 @@ ADDRESS = Address(IfIndex(2), 4, "192.0.2.1", 24, 0, 0)
 
 def find(change: Change) -> list[str]:
     """Return the types of a change, in order."""
-    return [kind.value for kind, _ in classify(change)]
+    return [each.type.value for each in classify(change)]
 
 
 def differ(changes: dict[str, Any]) -> Change:
@@ -81,16 +81,18 @@ def test_addresses(old: int | None, new: int | None, kinds: list[str]) -> None:
     change = Change(1, BEFORE, BEFORE, (pair,))  # type: ignore[arg-type]
 
     assert find(change) == kinds
-    assert {address and address.ip for _, address in classify(change)} <= {ADDRESS.ip}
+    assert {each.address and each.address.ip for each in classify(change)} <= {ADDRESS.ip}
 
 
 def test_the_order_within_one_message() -> None:
-    """Link, carrier, addresses, operational state."""
-    after = Snapshot(evolve(LINK, name="lan0", mtu=9000, flags=0), (ADDRESS,), OperationalState.OFF)
+    """Link, carrier, addresses, gateways, operational state."""
+    link = evolve(LINK, name="lan0", mtu=9000, flags=0)
+    after = Snapshot(link, (ADDRESS,), OperationalState.OFF, gateways=("192.0.2.9",))
     change = Change(1, BEFORE, after, ((None, ADDRESS),))
 
     assert find(change) == [
-        "link-renamed", "link-changed", "no-carrier", "address-added", "address-usable", "off",
+        "link-renamed", "link-changed", "no-carrier", "address-added", "address-usable",
+        "gateway-changed", "off",
     ]  # fmt: skip
 
 
@@ -101,6 +103,26 @@ def test_a_new_link() -> None:
     assert find(Change(1, None, after, ((None, ADDRESS),))) == [
         "link-added", "carrier", "routable", "address-added", "address-usable",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "families"),
+    [
+        ((), ("192.0.2.9",), [4]),
+        (("192.0.2.9",), ("192.0.2.9", "192.0.2.10"), []),
+        (("192.0.2.9", "192.0.2.10"), ("192.0.2.10",), [4]),
+        ((), ("192.0.2.9", "fe80::1"), [4, 6]),
+        (("fe80::1",), ("fe80::2",), [6]),
+        (("192.0.2.9", "fe80::1"), (), [4, 6]),
+    ],
+)
+def test_gateways(old: tuple[str, ...], new: tuple[str, ...], families: list[int]) -> None:
+    """The gateway that is used is told by family; one that waits behind it is not."""
+    found = classify(Change(1, evolve(BEFORE, gateways=old), evolve(BEFORE, gateways=new), ()))
+
+    assert [(each.type.value, each.family) for each in found] == [
+        ("gateway-changed", family) for family in families
+    ]
 
 
 def test_a_vanished_link() -> None:
@@ -115,5 +137,5 @@ def test_an_introduction() -> None:
     """A link as it is: one event for each state group that has one."""
     down = Snapshot(evolve(LINK, flags=0), (), OperationalState.OFF)
 
-    assert [kind.value for kind, _ in introduce(BEFORE)] == ["carrier"]
-    assert [kind.value for kind, _ in introduce(down)] == ["no-carrier", "off"]
+    assert [each.type.value for each in introduce(BEFORE)] == ["carrier"]
+    assert [each.type.value for each in introduce(down)] == ["no-carrier", "off"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from netevd.config.schema import Configuration
 from netevd.core import engine as engine_module
 from netevd.core.engine import Engine
 from netevd.model.inputs import DumpEnded, HooksListed, Now, Overran
+from tests.stories.configurations import configure
 from tests.stories.playbook import Playbook, gone, hooks, seen
 
 
@@ -25,7 +25,7 @@ def test_the_deadline_is_the_earliest() -> None:
 
 def test_a_first_engine_wants_nothing() -> None:
     """Before anything is connected there is nothing to wait for."""
-    engine = Engine(Configuration(), first_sequence=1)
+    engine = Engine(configure(), first_sequence=1)
 
     assert engine.deadline() is None
     assert engine.get_snapshots() == ()

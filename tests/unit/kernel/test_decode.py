@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from netevd.kernel.decode import DecodeError, decode
+from netevd.kernel.attributes import DecodeError
+from netevd.kernel.decode import decode
 from netevd.model.address import FOREVER
 from netevd.model.inputs import AddressGone, AddressSeen, Input, LinkGone, LinkSeen
 from netevd.model.link import Link

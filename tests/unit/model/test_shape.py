@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 from attrs import evolve
@@ -16,8 +17,10 @@ from netevd.model.address import (
     Address,
 )
 from netevd.model.event import Event, EventType
-from netevd.model.link import IfIndex, Link
+from netevd.model.link import IfIndex, Link, Statistics
+from netevd.model.route import Nexthop, Route, Table
 from netevd.model.shape import (
+    describe_route,
     printable,
     shape_address,
     shape_event,
@@ -28,9 +31,59 @@ from netevd.model.shape import (
 )
 from netevd.model.snapshot import OperationalState, Snapshot
 
-LINK = Link(IfIndex(2), "eth0", 0x11043, 6, 1500, "02:00:00:00:00:01", "02:00:00:00:00:02", "veth")
+LINK = Link(
+    IfIndex(2), "eth0", 0x11043, 6, 1500, "02:00:00:00:00:01", "02:00:00:00:00:02", "veth",
+    counters=struct.pack("=10Q", *range(1, 11)),
+)  # fmt: skip
 ADDRESS = Address(IfIndex(2), 4, "192.0.2.1", 24, 0, 0, "192.0.2.9")
-SNAPSHOT = Snapshot(LINK, (ADDRESS,), OperationalState.ROUTABLE, "br0")
+SNAPSHOT = Snapshot(LINK, (ADDRESS,), OperationalState.ROUTABLE, "br0", ("192.0.2.9", "fe80::1"))
+
+
+def test_an_event_of_the_host() -> None:
+    """An event that no link has says so by null; a route has its own object."""
+    hops = (Nexthop(IfIndex(2), "192.0.2.9"), Nexthop(IfIndex(0), "", 5))
+    route = Route(
+        4, Table(300), "0.0.0.0/0", 100, 6, 4, 253, hops, "192.0.2.1", metrics=((2, 1400), (99, 1))
+    )
+
+    shape = shape_event(Event(7, EventType.ROUTES, 0, None, None, 0, route=route, gone=True))
+
+    assert (shape["interface"], shape["index"], shape["state"]) == (None, None, None)
+    assert shape["change"] == "del"
+    assert shape["route"] == {
+        "destination": "0.0.0.0/0",
+        "family": "ipv4",
+        "table": 300,
+        "metric": 100,
+        "type": "blackhole",
+        "protocol": "static",
+        "scope": "link",
+        "nexthops": [
+            {"index": 2, "gateway": "192.0.2.9", "weight": 1},
+            {"index": None, "gateway": None, "weight": 5},
+        ],
+        "preferred_source": "192.0.2.1",
+        "source": None,
+        "nexthop_id": None,
+        "metrics": {"mtu": 1400, "99": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("route", "line"),
+    [
+        (Route(4, Table(254), "10.0.0.0/8", 0, 1, 3, 0, (Nexthop(IfIndex(2), "192.0.2.9"),)),
+         "10.0.0.0/8 via 192.0.2.9 dev if2 proto boot"),
+        (Route(6, Table(255), "::/0", 5, 7, 200, 0, (), "2001:db8::1", "2001:db8::/64"),
+         "unreachable default from 2001:db8::/64 table local proto 200 src 2001:db8::1 metric 5"),
+        (Route(4, Table(77), "0.0.0.0/0", 0, 1, 16, 0,
+               (Nexthop(IfIndex(2), "192.0.2.9"), Nexthop(IfIndex(3)))),
+         "default nexthop via 192.0.2.9 dev if2 nexthop dev if3 table 77 proto dhcp"),
+    ],
+)  # fmt: skip
+def test_a_route_in_one_line(route: Route, line: str) -> None:
+    """A route is written as ip-route(8) writes it."""
+    assert describe_route(route, lambda ifindex: f"if{ifindex}") == line
 
 
 def test_an_interface() -> None:
@@ -49,6 +102,10 @@ def test_an_interface() -> None:
         "master": "br0",
         "altnames": [],
         "addresses": [shape_address(ADDRESS)],
+        "gateways": ["192.0.2.9", "fe80::1"],
+        "statistics": dict(
+            zip(Statistics._fields, range(1, 11), strict=True),
+        ),
     }
 
 
@@ -59,7 +116,7 @@ def test_what_an_interface_does_not_have_is_null() -> None:
     shape = shape_interface(bare)
 
     absent = [key for key, value in shape.items() if value is None]
-    assert absent == ["kind", "mac_address", "permanent_mac_address", "master"]
+    assert absent == ["kind", "mac_address", "permanent_mac_address", "master", "statistics"]
     assert shape["operstate"] == "unknown"
     assert shape_address(evolve(ADDRESS, peer=""))["peer"] is None
 
@@ -67,7 +124,9 @@ def test_what_an_interface_does_not_have_is_null() -> None:
 def test_an_event() -> None:
     """The object of an event names its link and both states."""
     before = evolve(SNAPSHOT, state=OperationalState.CARRIER)
-    event = Event(7, EventType.ADDRESS_ADDED, 1_500_000_000, SNAPSHOT, before, 1, address=ADDRESS)
+    event = Event(
+        7, EventType.ADDRESS_ADDED, 1_500_000_000, SNAPSHOT, before, 1, address=ADDRESS, family=4
+    )
 
     assert shape_event(event) == {
         "sequence": 7,
@@ -79,7 +138,10 @@ def test_an_event() -> None:
         "initial": False,
         "state": "routable",
         "previous_state": "carrier",
+        "family": "ipv4",
         "address": shape_address(ADDRESS),
+        "route": None,
+        "change": None,
     }
     bare = shape_event(Event(7, EventType.LINK_ADDED, 0, SNAPSHOT, None, 1))
     assert (bare["previous_state"], bare["address"]) == (None, None)

@@ -42,11 +42,15 @@ def test_headers_of_a_dump(datagram: bytes, expected: tuple[int, bool, int, bool
 
 
 def test_dump_requests_are_constant() -> None:
-    """A dump request differs in nothing but its sequence."""
-    for kind in ("links", "addresses"):
-        first, second = rtnetlink.encode_dump(kind, 1), rtnetlink.encode_dump(kind, 2**32 + 2)
+    """A dump request differs in nothing but its sequence, and the table of a dump of routes."""
+    for kind in ("links", "addresses", "rules", "nothing"):
+        first = rtnetlink.encode_dump(kind, 1, 0)
+        second = rtnetlink.encode_dump(kind, 2**32 + 2, 77)
         assert first[:8] + first[12:] == second[:8] + second[12:]
         assert struct.unpack_from("=I", second, 8) == (2,)
+    every, one = (rtnetlink.encode_dump("routes4", 1, table) for table in (0, 77))
+    assert one[4:28] == every[4:]
+    assert one[28:] == struct.pack("=HHI", 8, 15, 77)
 
 
 def test_notify_without_a_socket_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,313 @@
+"""
+What is known of routes: the tables, the changes that inputs make, and what a dump sets right.
+
+A slot holds every route to one destination in one table, in the kernel's order. Facts go in one by
+one (`see`, `drop`) or as a dump (`keep`, `merge`); `settle` returns what is different. Which link
+hears of it, and which routes users want to hear of, is the engine's business.
+
+The kernel does not tell every loss of an IPv4 route (fib_sync_down_dev() in
+net/ipv4/fib_semantics.c), and what a message replaced has to be guessed where a slot holds several:
+then `unsure` is set, and only a dump can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from netevd.model.link import IfIndex
+from netevd.model.route import TABLE_MAIN, Route, RouteKey
+
+Slot: TypeAlias = tuple[Route, ...]
+_Slots: TypeAlias = dict[str, Slot | Route]
+"""Destination to its routes. Nearly every slot holds one, which stands for itself."""
+
+_EMPTY: Final[_Slots] = {}
+"""What stands for a table that is not there; never written to."""
+
+
+@frozen(slots=True)
+class RouteChange:
+    """A route that is new (`before` None), or gone (`after` None)."""
+
+    before: Route | None
+    after: Route | None
+
+    @property
+    def route(self) -> Route:
+        """The route this is about."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+
+class RouteTable:
+    """All routes that `wants` lets in."""
+
+    def __init__(self, wants: Callable[[Route], bool]) -> None:
+        self._wants = wants
+        self._tables: dict[tuple[int, int], _Slots] = {}
+        """Family and table to its slots."""
+        self._links: dict[tuple[int, IfIndex], int] = {}
+        """Family and ifindex to the number of nexthops over it."""
+        self._sources: dict[str, int] = {}
+        """Preferred source to the number of its routes."""
+        self._objects: dict[int, int] = {}
+        """Nexthop object to the number of its routes."""
+        self._defaults: dict[Route, None] = {}
+        self._changes: list[RouteChange] = []
+        self._gateways_of: set[IfIndex] = set()
+        self._families: frozenset[int] | None = None
+        """Families of the dump under way."""
+        self._dumped: dict[tuple[int, int], _Slots] = {}
+        self._told: dict[tuple[int, int], dict[str, set[RouteKey]]] = {}
+        """Keys that events spoke of since the dump under way was asked for."""
+        self.unsure = False
+        """Only a dump can tell what is so."""
+
+    def __iter__(self) -> Iterator[Route]:
+        for slots in self._tables.values():
+            for slot in slots.values():
+                yield from _open(slot)
+
+    def __len__(self) -> int:
+        return sum(len(_open(slot)) for slots in self._tables.values() for slot in slots.values())
+
+    def leads_over(self, ifindex: IfIndex, family: int) -> bool:
+        """Tell whether a route of this family uses a link."""
+        return (family, ifindex) in self._links
+
+    def prefers(self, address: str) -> bool:
+        """Tell whether a route gives packets this source address."""
+        return address in self._sources
+
+    def uses(self, nexthop_id: int) -> bool:
+        """Tell whether a route uses this nexthop object."""
+        return nexthop_id in self._objects
+
+    def find_gateways(self, ifindex: IfIndex) -> tuple[str, ...]:
+        """Return the gateways of default routes over a link: IPv4 first, of each the best first."""
+        found = sorted(
+            (route.family, route.table != TABLE_MAIN, route.priority, order, hop.gateway)
+            for route in self._defaults
+            for order, hop in enumerate(route.nexthops)
+            if hop.ifindex == ifindex and hop.gateway
+        )
+        return tuple(dict.fromkeys(each[-1] for each in found))
+
+    # --- facts -----------------------------------------------------------------------------
+
+    def see(self, route: Route, *, replace: bool) -> None:
+        """Take in an RTM_NEWROUTE. `replace`: it took the place of the first one of its key."""
+        self._note(route)
+        slots = self._find_slots(route)
+        slot = _open(slots.get(route.destination, ()))
+        same = [each for each in slot if each.key == route.key]
+        old = self._find_replaced(route, same, replace=replace)
+        wanted = self._wants(route)
+        if old == route or (old is None and (route in same or not wanted)):
+            return
+        rest = tuple(each for each in slot if each != old)
+        slot = (*rest, route) if wanted else rest
+        self._replace((old,) if old else (), (route,) if wanted else ())
+        _store(slots, route.destination, slot)
+
+    def _find_replaced(self, route: Route, same: list[Route], *, replace: bool) -> Route | None:
+        """Return which route of the same key a new one takes the place of, None for none."""
+        if route.balances:
+            # such a message names every way: those that there were, and the new one
+            joined = [each for each in same if each.balances]
+            if joined:
+                return joined[0]
+        if not replace or not same:
+            return None
+        self.unsure = self.unsure or len(same) > 1
+        return same[0]
+
+    def drop(self, route: Route) -> None:
+        """Take in an RTM_DELROUTE."""
+        self._note(route)
+        slots = self._find_slots(route)
+        slot = _open(slots.get(route.destination, ()))
+        old, left = route, None
+        if route not in slot:
+            same = [each for each in slot if each.key == route.key]
+            parts = [each for each in same if each.balances and _holds(each, route)]
+            if not parts:
+                self.unsure = self.unsure or bool(same)
+                return
+            old, left = parts[0], _reduce(parts[0], route)
+        rest = tuple(each for each in slot if each != old)
+        self._replace((old,), () if left is None else (left,))
+        _store(slots, route.destination, rest if left is None else (*rest, left))
+
+    def drop_link(self, ifindex: IfIndex) -> None:
+        """Take in that a link is gone, and with it every route that leads over nothing else."""
+        if not any(self.leads_over(ifindex, family) for family in (4, 6)):
+            return
+        doomed = [
+            route
+            for route in self
+            if route.nexthops and all(hop.ifindex == ifindex for hop in route.nexthops)
+        ]
+        for route in doomed:
+            self.drop(route)
+
+    def settle(self) -> list[RouteChange]:
+        """Return what changed since the last call, in order."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def settle_gateways(self) -> set[IfIndex]:
+        """Return the links whose default routes changed since the last call."""
+        found, self._gateways_of = self._gateways_of, set()
+        return found
+
+    # --- dump and difference -------------------------------------------------------------------
+
+    def begin_dump(self, families: Iterable[int]) -> None:
+        """Get ready for a dump of these families; an earlier one is void."""
+        self._families = frozenset(families)
+        self._dumped = {}
+        self._told = {}
+        self.unsure = False
+
+    def void_dump(self) -> None:
+        """Forget the dump under way."""
+        self._families = None
+        self._dumped = {}
+        self._told = {}
+
+    def keep(self, routes: tuple[Route, ...]) -> None:
+        """Keep a part of the dump; routes that are known take no memory twice."""
+        if self._families is None:
+            return
+        place, known, kept = (0, 0), _EMPTY, _EMPTY
+        wants = self._wants
+        for route in routes:
+            if not wants(route):
+                continue
+            if (route.family, route.table) != place:
+                place = (route.family, route.table)
+                known = self._tables.get(place, _EMPTY)
+                kept = self._dumped.setdefault(place, {})
+            destination = route.destination
+            old = known.get(destination)
+            if destination in kept:
+                kept[destination] = (*_open(kept[destination]), route)
+            else:
+                kept[destination] = old if old is not None and old == route else route
+
+    def merge(self, *, silently: bool) -> None:
+        """
+        Make the dump the truth, but for what events told since it was asked for. The dump is over.
+
+        Where an event and the dump differ about routes of one key and there are several, neither
+        is sure: `unsure` asks for another dump. `silently`: nothing of it counts as a change.
+        """
+        families, dumped, told = self._families, self._dumped, self._told
+        if families is None:
+            return
+        self.void_dump()
+        for place in sorted({*self._tables, *dumped}):
+            if place[0] not in families:
+                continue
+            known, fresh = self._tables.get(place, _EMPTY), dumped.get(place, {})
+            spoken = told.get(place, {})
+            differing = [each for each in known if each not in fresh]
+            differing += [each for each, slot in fresh.items() if known.get(each) != slot]
+            self._tables[place] = fresh
+            for destination in differing:
+                old, new = _open(known.get(destination, ())), _open(fresh.get(destination, ()))
+                if destination in spoken:
+                    new = self._weigh(old, new, spoken[destination])
+                    _store(fresh, destination, new)
+                self._replace(old, new, silently=silently)
+            if not fresh:
+                del self._tables[place]
+
+    def _weigh(self, old: Slot, new: Slot, keys: set[RouteKey]) -> Slot:
+        """Return a slot of which events told some keys and the dump the others."""
+        for key in keys:
+            ours = [each for each in old if each.key == key]
+            theirs = [each for each in new if each.key == key]
+            if set(ours) != set(theirs) and max(len(ours), len(theirs)) > 1:
+                self.unsure = True
+        heard = tuple(each for each in old if each.key in keys)
+        return heard + tuple(each for each in new if each.key not in keys)
+
+    def _replace(self, old: Slot, new: Slot, *, silently: bool = False) -> None:
+        """Count what differs from one slot to another, and keep it to be told."""
+        for route in old:
+            if route not in new:
+                self._count(route, -1)
+                if not silently:
+                    self._changes.append(RouteChange(route, None))
+        for route in new:
+            if route not in old:
+                self._count(route, 1)
+                if not silently:
+                    self._changes.append(RouteChange(None, route))
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    def _find_slots(self, route: Route) -> _Slots:
+        return self._tables.setdefault((route.family, route.table), {})
+
+    def _note(self, route: Route) -> None:
+        """Remember that an event spoke of routes of this key."""
+        if self._families is not None and route.family in self._families:
+            place = self._told.setdefault((route.family, route.table), {})
+            place.setdefault(route.destination, set()).add(route.key)
+
+    def _count(self, route: Route, step: int) -> None:
+        """Keep the counts and the default routes that follow from a route's presence."""
+        for hop in route.nexthops:
+            _add(self._links, (route.family, hop.ifindex), step)
+        if route.preferred_source:
+            _add(self._sources, route.preferred_source, step)
+        if route.nexthop_id:
+            _add(self._objects, route.nexthop_id, step)
+        if route.is_default:
+            if step > 0:
+                self._defaults[route] = None
+            else:
+                self._defaults.pop(route, None)
+            self._gateways_of.update(hop.ifindex for hop in route.nexthops)
+
+
+_Key = TypeVar("_Key")
+
+
+def _add(counts: dict[_Key, int], key: _Key, step: int) -> None:
+    count = counts.get(key, 0) + step
+    if count:
+        counts[key] = count
+    else:
+        del counts[key]
+
+
+def _open(slot: Slot | Route) -> Slot:
+    """Return a slot as a tuple of routes."""
+    return (slot,) if isinstance(slot, Route) else slot
+
+
+def _store(slots: _Slots, destination: str, slot: Slot) -> None:
+    if not slot:
+        slots.pop(destination, None)
+    else:
+        slots[destination] = slot[0] if len(slot) == 1 else slot
+
+
+def _holds(whole: Route, part: Route) -> bool:
+    """Tell whether every way of one route is one of another's."""
+    return all(hop[:2] in [each[:2] for each in whole.nexthops] for hop in part.nexthops)
+
+
+def _reduce(whole: Route, part: Route) -> Route | None:
+    """Return a route without the ways of another, None if none are left."""
+    lost = [hop[:2] for hop in part.nexthops]
+    rest = tuple(hop for hop in whole.nexthops if hop[:2] not in lost)
+    return whole._replace(nexthops=rest) if rest else None

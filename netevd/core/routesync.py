@@ -1,0 +1,113 @@
+"""
+When routes have to be dumped: at the start, after a loss, and where the kernel may have been silent.
+
+The core.resync of routes. A dump that the kernel's silence calls for waits, after an earlier one,
+for as long as that one took: links that flap beside a large table cost half of the time at most.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from netevd.core.routes import RouteTable
+from netevd.model.actions import Action, Note, RequestRoutes
+from netevd.model.inputs import RoutesDumpEnded
+
+_FIRST_DELAY_S: Final = 0.1
+_LONGEST_DELAY_S: Final = 5.0
+"""As in core.resync."""
+
+_FAILURES_TOLD: Final = 5
+"""Dumps in a row that ended in nothing before it is said."""
+
+BOTH: Final = frozenset((4, 6))
+NONE: Final[frozenset[int]] = frozenset()
+
+
+class RouteSync:
+    """The dump of routes that is under way, if any, and which one is wanted next."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self._table = table
+        self.number = 0
+        """Number of the dump under way, 0 for none."""
+        self.due: float | None = None
+        """Monotonic seconds when the next dump has to be requested."""
+        self.settled = False
+        """Whether a first dump was tried: nobody waits for routes any longer."""
+        self.known = False
+        """Whether a dump has ever come to its end: what comes from here on is a change."""
+        self._last = 0
+        self._failures = 0
+        self._wanted: frozenset[int] = NONE
+        self._running: frozenset[int] = NONE
+        self._began = 0.0
+        self._earliest = 0.0
+        self._catching_up = ""
+
+    def restart(self, now: float, reason: str = "") -> None:
+        """Have everything dumped at once. `reason`: why, "" for one that nobody has to hear of."""
+        self._table.void_dump()
+        self.number = 0
+        self._failures = 0
+        self._wanted = BOTH
+        self._catching_up = reason
+        self.due = now
+
+    def want(self, families: frozenset[int], now: float) -> None:
+        """Have these families dumped, after the dump under way, which may be too old."""
+        self._wanted |= families
+        if not self.number and self._wanted and self.due is None:
+            self.due = max(now, self._earliest)
+
+    def lose(self, reason: str, now: float, actions: list[Action]) -> None:
+        """Take in that messages were lost: a dump under way may lack what they said."""
+        self._void(now)
+        reason = reason or "the receive buffer was full"
+        if self._catching_up != reason:
+            self._catching_up = reason
+            text = f"Kernel messages were lost: {reason}; reading all routes again"
+            actions.append(Note("warn", text))
+
+    def begin(self, now: float) -> RequestRoutes:
+        """Return the request for what is wanted."""
+        self._last += 1
+        self.number = self._last
+        self._running, self._wanted = self._wanted or BOTH, NONE
+        self.due = None
+        self._began = now
+        self._table.begin_dump(self._running)
+        return RequestRoutes(self.number, tuple(sorted(self._running)))
+
+    def end(self, ended: RoutesDumpEnded, now: float, actions: list[Action]) -> None:
+        """Take in the end of a dump."""
+        if ended.dump != self.number:
+            return
+        self.settled = True
+        if not ended.consistent:
+            self._void(now)
+            if self._failures == _FAILURES_TOLD:
+                text = f"The kernel's routes could not be read {_FAILURES_TOLD} times in a row"
+                actions.append(Note("warn", f"{text}; still trying"))
+            return
+        families, self._running = self._running, NONE
+        self._table.merge(silently=not self.known)
+        self.number = 0
+        self._failures = 0
+        self._earliest = now + (now - self._began)
+        self.known = True
+        if self._catching_up:
+            actions.append(Note("info", f"All routes were read again: {self._catching_up}"))
+            self._catching_up = ""
+        if self._table.unsure:
+            self._wanted |= families
+        self.want(NONE, now)
+
+    def _void(self, now: float) -> None:
+        self._table.void_dump()
+        self.number = 0
+        self._wanted = BOTH
+        if self.due is None:
+            delay = _FIRST_DELAY_S * 2 ** min(self._failures - 1, 16) if self._failures else 0.0
+            self.due = now + min(delay, _LONGEST_DELAY_S)
+            self._failures += 1

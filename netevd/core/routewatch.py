@@ -1,0 +1,176 @@
+"""
+Routes as users hear of them: which link a change belongs to, and when the kernel may be silent.
+
+Composes core.routes (what is known) and core.routesync (when to dump). A change belongs to the first
+watched link that the route leads over, one of a route without a link to the host. One over a link
+that was not seen yet waits for it: links and routes come over two sockets.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias, assert_never
+
+from netevd.core.observe import Observer
+from netevd.core.routes import RouteChange, RouteTable
+from netevd.core.routesync import BOTH, RouteSync
+from netevd.model.actions import Action, RequestRoutes
+from netevd.model.address import Address
+from netevd.model.event import HOST_LANE
+from netevd.model.inputs import (
+    NexthopChanged,
+    Now,
+    RouteGone,
+    RoutesDumped,
+    RoutesDumpEnded,
+    RouteSeen,
+    RoutesOverran,
+)
+from netevd.model.link import IfIndex
+from netevd.model.route import PROTOCOL_OURS, Route
+from netevd.model.snapshot import Snapshot
+
+RouteInput: TypeAlias = (
+    RouteSeen | RouteGone | RoutesDumped | RoutesDumpEnded | RoutesOverran | NexthopChanged
+)
+
+_IPV4 = frozenset((4,))
+
+
+class RouteNews(NamedTuple):
+    """A change of a route, and whose it is."""
+
+    lane: int
+    link: Snapshot | None
+    """None: the host's."""
+    change: RouteChange
+
+
+class RouteWatch:
+    """Everything about routes; links and addresses are asked from the observer."""
+
+    def __init__(self, table: RouteTable, observer: Observer, *, wanted: bool) -> None:
+        """wanted: whether any route is; if not, none is ever asked for."""
+        self._table = table
+        self._observer = observer
+        self._sync = RouteSync(table)
+        self._wanted = wanted
+        self._parked: dict[IfIndex, dict[Route, None]] = {}
+        """Routes that are new, over links that were not seen yet."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody has to wait for the first dump any longer."""
+        return self._sync.settled or not self._wanted
+
+    @property
+    def due(self) -> float | None:
+        """When `begin` is wanted, in monotonic seconds; None for never."""
+        return self._sync.due
+
+    def begin(self, now: Now) -> RequestRoutes:
+        """Return the request for the dump that is due."""
+        return self._sync.begin(now.monotonic)
+
+    def restart(self, now: Now, reason: str) -> None:
+        """Have all routes dumped, from a new helper."""
+        if self._wanted:
+            self._sync.restart(now.monotonic, reason)
+
+    def handle(self, given: RouteInput, now: Now, actions: list[Action]) -> None:
+        """Take in what the kernel says of routes."""
+        table, sync = self._table, self._sync
+        match given:
+            case RouteSeen(route=route, replace=replace):
+                table.see(route, replace=replace)
+            case RouteGone(route=route):
+                table.drop(route)
+            case RoutesDumped(routes=routes, dump=dump):
+                if dump == sync.number:
+                    table.keep(routes)
+            case RoutesDumpEnded():
+                sync.end(given, now.monotonic, actions)
+            case RoutesOverran(reason=reason):
+                sync.lose(reason, now.monotonic, actions)
+            case NexthopChanged(nexthop_id=number):
+                if table.uses(number):
+                    sync.want(BOTH, now.monotonic)
+            case _:
+                assert_never(given)
+        if table.unsure:
+            sync.want(BOTH, now.monotonic)
+        gateways = table.settle_gateways()
+        if gateways:
+            self._observer.see_gateways(gateways)
+
+    # --- where the kernel is silent ----------------------------------------------------------------
+
+    def note_link_down(self, ifindex: IfIndex, now: Now) -> None:
+        """Take in that a link was set down: the kernel drops its routes and tells not all of them."""
+        families = [each for each in (4, 6) if self._table.leads_over(ifindex, each)]
+        self._sync.want(frozenset(families), now.monotonic)
+
+    def note_link_gone(self, ifindex: IfIndex, now: Now) -> None:
+        """Take in that a link is gone, and with it all routes that lead over nothing else."""
+        self._parked.pop(ifindex, None)
+        self.note_link_down(ifindex, now)
+        self._table.drop_link(ifindex)
+        self._table.settle_gateways()
+
+    def note_address_gone(self, address: Address, now: Now) -> None:
+        """Take in that an IPv4 address left: routes that prefer it or need its link leave unsaid."""
+        table = self._table
+        if address.family == 4 and (
+            table.leads_over(address.ifindex, 4) or table.prefers(address.ip)
+        ):
+            self._sync.want(_IPV4, now.monotonic)
+
+    # --- news ----------------------------------------------------------------------------------------
+
+    def settle(self, now: Now) -> list[RouteNews]:
+        """Return what users have to be told since the last call, and count it as told."""
+        changes = self._table.settle()
+        if not changes or not self._sync.known:
+            return []
+        found = (self._find_owner(change, now) for change in changes)
+        return [each for each in found if each is not None]
+
+    def introduce(self, ifindex: IfIndex) -> list[RouteNews]:
+        """Return the routes that waited for this link."""
+        waiting = self._parked.pop(ifindex, {})
+        told = self._observer.find_told(ifindex)
+        if told is None:
+            return []
+        return [RouteNews(*told, RouteChange(None, route)) for route in waiting]
+
+    def discard(self) -> None:
+        """Forget that there is anything to tell; for the time before the first announcement."""
+        self._table.settle()
+        self._parked.clear()
+
+    def _find_owner(self, change: RouteChange, now: Now) -> RouteNews | None:
+        """Return a change with the link it belongs to, None if nobody has to hear of it now."""
+        route = change.route
+        if route.protocol == PROTOCOL_OURS:
+            return None
+        if not route.nexthops:
+            return RouteNews(HOST_LANE, None, change)
+        for hop in route.nexthops:
+            told = self._observer.find_told(hop.ifindex)
+            if told is not None:
+                return RouteNews(*told, change)
+        for hop in route.nexthops:
+            if hop.ifindex not in self._observer:
+                self._park(hop.ifindex, change, now)
+                break
+        return None
+
+    def _park(self, ifindex: IfIndex, change: RouteChange, now: Now) -> None:
+        """Keep a change for a link that was not seen yet; or it is gone, and the kernel is silent."""
+        waiting = self._parked.setdefault(ifindex, {})
+        if change.after is None:
+            waiting.pop(change.route, None)
+        else:
+            waiting[change.route] = None
+            self._sync.want(_IPV4, now.monotonic)
+        if not waiting:
+            del self._parked[ifindex]

@@ -1,0 +1,521 @@
+"""Routes: what is told of them, of which link, and when the kernel has to be asked again."""
+
+from __future__ import annotations
+
+import pytest
+
+from netevd.config.schema import Configuration, Protocols, Routes, Tables
+from netevd.model.inputs import (
+    DumpEnded,
+    HelperConnected,
+    HooksListed,
+    NexthopChanged,
+    RouteGone,
+    RoutesDumped,
+    RoutesDumpEnded,
+    RouteSeen,
+    RoutesOverran,
+    RunnerConnected,
+)
+from netevd.model.route import Route
+from tests.stories.configurations import configure
+from tests.stories.playbook import (
+    NOTHING,
+    Play,
+    Playbook,
+    gone,
+    has,
+    hooks,
+    lost,
+    route,
+    seen,
+    show,
+)
+
+LAN = "10.0.0.0/8"
+ANY = "0.0.0.0/0"
+
+
+def begin(
+    play: Play, *routes: Route, links: tuple[str, ...] = (), settings: Routes | None = None
+) -> Playbook:
+    """Return a story that begins with eth0 (2) and eth1 (3), both up, and these routes."""
+    story = play(configure(links=links, routes=settings or Routes()))
+    parts = (seen("eth0", 2, dump=1), seen("eth1", 3, dump=1))
+    story.fill(RunnerConnected(), HooksListed(()), HelperConnected(), *parts)
+    story.fill(DumpEnded(1, consistent=True), RoutesDumped(tuple(routes), 1))
+    return story.fill(RoutesDumpEnded(1, consistent=True))
+
+
+def _last(story: Playbook) -> list[str]:
+    """Return the lines of the last input."""
+    return show(story.actions).splitlines()
+
+
+def test_the_start_waits_for_routes(play: Play) -> None:
+    """Links are announced when their gateways are known; routes that are there are not told."""
+    story = play(configure(routes=Routes()))
+    story >> HelperConnected() << "dump 1\ndump 1 of routes 4 6"
+    story.fill(seen("eth0", 2, dump=1))
+    story >> DumpEnded(1, consistent=True) << NOTHING
+    story >> RoutesDumped((route(ANY, "10.0.0.1@2"),), 1) << NOTHING
+    story >> RoutesDumpEnded(1, consistent=True) << "1 eth0 carrier initial\nready"
+    assert story.events[0].after is not None
+    assert story.events[0].after.gateways == ("10.0.0.1",)
+
+
+def test_routes_that_cant_be_read_hold_up_nobody(play: Play) -> None:
+    """A first dump in vain is enough: links are announced; gateways are told when they are known."""
+    story = play(configure(routes=Routes()))
+    story.fill(HelperConnected(), seen("eth0", 2, dump=1), DumpEnded(1, consistent=True))
+
+    expected = "1 eth0 carrier initial\nready\ndump 2 of routes 4 6"
+    story >> RoutesDumpEnded(1, consistent=False) << expected
+    story >> RoutesDumped((route(ANY, "10.0.0.1@2"), route(LAN, "@2")), 2) << NOTHING
+    story >> RoutesDumpEnded(2, consistent=True) << "2 eth0 gateway-changed 4 10.0.0.1"
+
+
+def test_a_route_comes_and_goes(play: Play) -> None:
+    """Each change is one event of the link; a repetition is none."""
+    story = begin(play)
+    lan = route(LAN, "10.9.9.9@2")
+
+    story >> RouteSeen(lan) << "3 eth0 routes new 10.0.0.0/8 via 10.9.9.9 dev 2 proto static"
+    story >> RouteSeen(lan) << NOTHING
+    story >> RouteGone(lan) << "4 eth0 routes del 10.0.0.0/8 via 10.9.9.9 dev 2 proto static"
+    story >> RouteGone(lan) << NOTHING
+
+
+def test_a_replacement_is_del_then_new(play: Play) -> None:
+    """The old route is told as gone before the new one; the same again is no change."""
+    story = begin(play, route(LAN, "10.9.9.1@2"))
+
+    (
+        story
+        >> RouteSeen(route(LAN, "10.9.9.2@3"), replace=True)
+        << """
+        3 eth0 routes del 10.0.0.0/8 via 10.9.9.1 dev 2 proto static
+        4 eth1 routes new 10.0.0.0/8 via 10.9.9.2 dev 3 proto static
+    """
+    )
+    story >> RouteSeen(route(LAN, "10.9.9.2@3"), replace=True) << NOTHING
+
+
+def test_another_metric_is_another_route(play: Play) -> None:
+    """A replacement concerns only routes of the same metric."""
+    story = begin(play, route(LAN, "10.9.9.1@2", metric=5))
+
+    expected = "3 eth0 routes new 10.0.0.0/8 via 10.9.9.2 dev 2 proto static"
+    story >> RouteSeen(route(LAN, "10.9.9.2@2"), replace=True) << expected
+    assert len(list(story.engine.get_routes())) == 2
+
+
+def test_a_replacement_among_several_asks_the_kernel(play: Play) -> None:
+    """Which of several was replaced is guessed, and a dump tells."""
+    one, two, three = (route(LAN, f"10.9.9.{n}@2") for n in (1, 2, 3))
+    story = begin(play, one, two)
+
+    (
+        story
+        >> RouteSeen(three, replace=True)
+        << """
+        3 eth0 routes del 10.0.0.0/8 via 10.9.9.1 dev 2 proto static
+        4 eth0 routes new 10.0.0.0/8 via 10.9.9.3 dev 2 proto static
+        dump 2 of routes 4 6
+    """
+    )
+    story >> RoutesDumped((one, three), 2) << NOTHING
+    (
+        story
+        >> RoutesDumpEnded(2, consistent=True)
+        << """
+        5 eth0 routes del 10.0.0.0/8 via 10.9.9.2 dev 2 proto static
+        6 eth0 routes new 10.0.0.0/8 via 10.9.9.1 dev 2 proto static
+    """
+    )
+
+
+def test_ways_of_ipv6_join_and_leave(play: Play) -> None:
+    """IPv6 names all ways when one joins, and only the one that leaves."""
+    lan = "2001:db8:1::/48"
+    one, two = route(lan, "fe80::1@2"), route(lan, "fe80::2@3")
+    both = one._replace(nexthops=one.nexthops + two.nexthops)
+    story = begin(play, one)
+
+    story.fill(RouteSeen(both))
+    assert list(story.engine.get_routes()) == [both]
+    (
+        story
+        >> RouteGone(one)
+        << """
+        5 eth0 routes del 2001:db8:1::/48 nexthop via fe80::1 dev 2 nexthop via fe80::2 dev 3 proto static
+        6 eth1 routes new 2001:db8:1::/48 via fe80::2 dev 3 proto static
+    """
+    )
+    story >> RouteGone(two) << "7 eth1 routes del 2001:db8:1::/48 via fe80::2 dev 3 proto static"
+
+
+def test_whose_a_route_is(play: Play) -> None:
+    """The first watched link it leads over, the host for none; over others it is known, not told."""
+    story = begin(play, links=("eth1",))
+
+    (
+        story
+        >> RouteSeen(route(LAN, "@2", "@3"))
+        << ("2 eth1 routes new 10.0.0.0/8 nexthop dev 2 nexthop dev 3 proto static")
+    )
+    story >> RouteSeen(route("10.1.0.0/16", "@2")) << NOTHING
+    (
+        story
+        >> RouteSeen(route("10.2.0.0/16", kind=6))
+        << ("3 host routes new blackhole 10.2.0.0/16 proto static")
+    )
+    assert len(list(story.engine.get_routes())) == 3
+
+
+def test_routes_of_netevd_are_not_told(play: Play) -> None:
+    """What netevd writes with its protocol number is known and fires nothing."""
+    story = begin(play)
+
+    story >> RouteSeen(route(LAN, "@2", protocol=110)) << NOTHING
+    assert len(list(story.engine.get_routes())) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (Routes(), {"main", "default"}),
+        (Routes(default_routes=False), {"main"}),
+        (Routes(tables=Tables(("77",))), {"default"}),
+        (Routes(tables=Tables(("300",)), default_routes=False), {"other"}),
+        (Routes(tables=Tables(("all",))), {"main", "default", "other"}),
+        (Routes(tables=Tables(("all",)), protocols=Protocols(("dhcp", "2"))), {"other"}),
+    ],
+)
+def test_which_routes_are_known(play: Play, settings: Routes, wanted: set[str]) -> None:
+    """Tables, default routes and protocols choose, for events and for dumps alike."""
+    routes = {
+        "main": route(LAN, "@2"),
+        "default": route(ANY, "10.0.0.1@2", table=77),
+        "other": route(LAN, "@2", table=300, protocol=16),
+    }
+    story = begin(play, *routes.values(), settings=settings)
+    known = {name for name, each in routes.items() if each in set(story.engine.get_routes())}
+    assert known == wanted
+
+    story = begin(play, settings=settings).fill(*(RouteSeen(each) for each in routes.values()))
+    known = {name for name, each in routes.items() if each in set(story.engine.get_routes())}
+    assert known == wanted
+
+
+def test_a_replacement_by_what_is_not_wanted(play: Play) -> None:
+    """A route of another protocol that takes the place of one that is known makes it go."""
+    settings = Routes(protocols=Protocols(("dhcp",)))
+    story = begin(play, route(LAN, "@2", protocol=16), settings=settings)
+
+    (
+        story
+        >> RouteSeen(route(LAN, "@3", protocol=4), replace=True)
+        << ("3 eth0 routes del 10.0.0.0/8 dev 2 proto dhcp")
+    )
+    assert list(story.engine.get_routes()) == []
+
+
+def test_no_routes_at_all(play: Play) -> None:
+    """Without tables and default routes nothing is ever asked for."""
+    settings = Routes(tables=Tables(()), default_routes=False)
+    story = play(configure(routes=settings))
+    story >> HelperConnected() << "dump 1"
+    story >> DumpEnded(1, consistent=True) << "ready"
+
+
+class TestGateways:
+    """gateway-changed, and what a script is told of gateways."""
+
+    def test_a_gateway_changes(self, play: Play) -> None:
+        """The one that is used counts: the main table, then the lowest metric."""
+        story = begin(play)
+        first, better = route(ANY, "10.0.0.1@2", metric=100), route(ANY, "10.0.0.2@2", metric=50)
+
+        (
+            story
+            >> RouteSeen(first)
+            << """
+            3 eth0 routes new default via 10.0.0.1 dev 2 proto static metric 100
+            4 eth0 gateway-changed 4 10.0.0.1
+        """
+        )
+        (
+            story
+            >> RouteSeen(better)
+            << """
+            5 eth0 routes new default via 10.0.0.2 dev 2 proto static metric 50
+            6 eth0 gateway-changed 4 10.0.0.2
+        """
+        )
+        story.fill(RouteSeen(route(ANY, "10.0.0.3@2", table=77)))
+        assert story.events[-1].type == "routes"
+        (
+            story
+            >> RouteGone(better)
+            << """
+            8 eth0 routes del default via 10.0.0.2 dev 2 proto static metric 50
+            9 eth0 gateway-changed 4 10.0.0.1
+        """
+        )
+
+    def test_families_are_told_apart(self, play: Play) -> None:
+        """Each family has its own gateway and its own event."""
+        story = begin(play, route(ANY, "10.0.0.1@2"))
+
+        story.fill(RouteSeen(route("::/0", "fe80::1@2")))
+        assert (story.events[-1].type, story.events[-1].family) == ("gateway-changed", 6)
+        assert story.events[-1].after is not None
+        assert story.events[-1].after.gateways == ("10.0.0.1", "fe80::1")
+
+    def test_a_default_route_without_a_gateway(self, play: Play) -> None:
+        """A default route on the link itself, or one that refuses, has no gateway."""
+        story = begin(play)
+
+        story >> RouteSeen(route(ANY, "@2")) << "3 eth0 routes new default dev 2 proto static"
+        (
+            story
+            >> RouteSeen(route("::/0", "fe80::1@2", kind=7))
+            << ("4 eth0 routes new unreachable default via fe80::1 dev 2 proto static")
+        )
+
+    def test_variables(self, play: Play) -> None:
+        """Scripts of routes and of gateways are told the route, and the gateways of the link."""
+        story = begin(play, route("::/0", "fe80::1@2"))
+        story.with_scripts("/etc/netevd/routes.d/a", "/etc/netevd/gateway-changed.d/b")
+
+        story.fill(RouteSeen(route(ANY, "10.0.0.1@2", metric=7, protocol=16)))
+        first = dict(next(each.values for each in story.actions if hasattr(each, "values")))
+
+        assert {
+            name: value
+            for name, value in first.items()
+            if name.startswith("NETEVD_") and name not in {"NETEVD_TIME", "NETEVD_SEQUENCE"}
+        } == {
+            "NETEVD_EVENT": "routes",
+            "NETEVD_FAMILY": "ipv4",
+            "NETEVD_PREVIOUS_STATE": "carrier",
+            "NETEVD_DESTINATION": "0.0.0.0/0",
+            "NETEVD_GATEWAY": "10.0.0.1",
+            "NETEVD_GATEWAY6": "fe80::1",
+            "NETEVD_METRIC": "7",
+            "NETEVD_PROTOCOL": "dhcp",
+            "NETEVD_TABLE": "254",
+        }
+        assert (first["EVENT"], first["STATE"], first["LINK"]) == ("new", "routes", "eth0")
+
+    def test_variables_of_the_host(self, play: Play) -> None:
+        """An event without a link has no LINK, and what is there is of its type."""
+        story = begin(play).with_scripts("/etc/netevd/routes.d/a")
+
+        story.fill(RouteSeen(route("10.2.0.0/16", kind=6)))
+
+        values = story.get_values()
+        assert "LINK" not in values
+        assert "LINKINDEX" not in values
+        assert values["ADDRESSES"] == ""
+        assert '"interface":null' in values["JSON"]
+
+
+class TestSilence:
+    """Where the kernel drops routes without a word."""
+
+    def test_a_link_that_goes_down(self, play: Play) -> None:
+        """Its families are read again; what is not there any more is told."""
+        story = begin(play, route(LAN, "@2"), route("10.1.0.0/16", "@3"))
+
+        (
+            story
+            >> seen("eth0", 2, up=False)
+            << """
+            3 eth0 link-changed
+            4 eth0 no-carrier
+            5 eth0 off
+            dump 2 of routes 4
+        """
+        )
+        story >> RoutesDumped((route("10.1.0.0/16", "@3"),), 2) << NOTHING
+        (
+            story
+            >> RoutesDumpEnded(2, consistent=True)
+            << "6 eth0 routes del 10.0.0.0/8 dev 2 proto static"
+        )
+
+    def test_a_link_without_routes(self, play: Play) -> None:
+        """Nothing is read again for a link that no route leads over."""
+        story = begin(play, route(LAN, "@3"))
+
+        story >> seen("eth0", 2, up=False) << "3 eth0 link-changed\n4 eth0 no-carrier\n5 eth0 off"
+
+    def test_an_address_that_leaves(self, play: Play) -> None:
+        """Routes over its link, or with it as source, may leave with it."""
+        story = begin(play, route(LAN, "@3", source="192.0.2.1"))
+        story.fill(has("192.0.2.1/24", 2), has("192.0.2.2/24", 2), has("2001:db8::1/64", 2))
+
+        story >> lost("192.0.2.2/24", 2) << "10 eth0 address-removed 192.0.2.2"
+        story >> lost("192.0.2.1/24", 2) << "11 eth0 address-removed 192.0.2.1\ndump 2 of routes 4"
+
+    def test_a_nexthop_object(self, play: Play) -> None:
+        """Routes that use it may be gone; nobody asks when none does."""
+        story = begin(play, route(LAN, "@2", nexthop_id=7))
+
+        story >> NexthopChanged(8) << NOTHING
+        story >> NexthopChanged(7) << "dump 2 of routes 4 6"
+
+    def test_a_link_that_vanishes(self, play: Play) -> None:
+        """Its routes are told before its addresses; those over other links too are asked for."""
+        story = begin(play, route(LAN, "@2"), route("10.1.0.0/16", "@2", "@3"))
+        story.fill(has("192.0.2.1/24", 2))
+
+        (
+            story
+            >> gone(2)
+            << """
+            6 eth0 routes del 10.0.0.0/8 dev 2 proto static
+            7 eth0 address-removed 192.0.2.1
+            8 eth0 link-removed
+            dump 2 of routes 4
+        """
+        )
+
+    def test_dumps_take_half_of_the_time_at_most(self, play: Play) -> None:
+        """After one that took 2 s the next one waits for 2 s."""
+        story = begin(play, route(LAN, "@2"))
+        story.fill(seen("eth0", 2, up=False), 2.0, RoutesDumped((route(LAN, "@2"),), 2))
+        story.fill(RoutesDumpEnded(2, consistent=True), seen("eth0", 2))
+
+        story.fill(seen("eth0", 2, up=False))
+        assert "dump" not in " ".join(_last(story))
+        story >> 1.9 << NOTHING
+        story >> 0.2 << "dump 3 of routes 4"
+
+
+class TestOrder:
+    """Links and routes come over two sockets, so either may be first."""
+
+    def test_a_route_before_its_link(self, play: Play) -> None:
+        """It waits for its link and is told after it."""
+        story = begin(play)
+        story.fill(RouteSeen(route(LAN, "@9")))
+
+        (
+            story
+            >> seen("eth9", 9)
+            << """
+            3 eth9 link-added
+            4 eth9 carrier
+            5 eth9 routes new 10.0.0.0/8 dev 9 proto static
+        """
+        )
+
+    def test_a_route_that_came_and_went_before_its_link(self, play: Play) -> None:
+        """Nobody hears of it."""
+        story = begin(play)
+        story.fill(RouteSeen(route(LAN, "@9")), RouteGone(route(LAN, "@9")))
+
+        story >> seen("eth9", 9) << "3 eth9 link-added\n4 eth9 carrier"
+
+    def test_a_removal_after_the_link_was_removed(self, play: Play) -> None:
+        """It was told with the link, and not again."""
+        story = begin(play, route("2001:db8::/64", "@2"))
+
+        story.fill(gone(2))
+        story >> RouteGone(route("2001:db8::/64", "@2")) << NOTHING
+
+    def test_a_late_route_of_a_removed_link(self, play: Play) -> None:
+        """The kernel is asked whether it is there."""
+        story = begin(play)
+        story.fill(gone(3))
+
+        story >> RouteSeen(route(LAN, "@3")) << "dump 2 of routes 4"
+        story >> RoutesDumpEnded(2, consistent=True) << NOTHING
+        assert list(story.engine.get_routes()) == []
+
+
+class TestOverrun:
+    """Lost messages of routes."""
+
+    def test_what_was_missed_is_told(self, play: Play) -> None:
+        """The difference comes at the end of the dump; events meanwhile outweigh it."""
+        old, new, late = (route(f"10.{n}.0.0/16", "@2") for n in (1, 2, 3))
+        story = begin(play, old)
+
+        (
+            story
+            >> RoutesOverran()
+            << """
+            warn: Kernel messages were lost: the receive buffer was full; reading all routes again
+            dump 2 of routes 4 6
+        """
+        )
+        story.fill(RouteSeen(late))
+        story >> RoutesDumped((new,), 2) << NOTHING
+        (
+            story
+            >> RoutesDumpEnded(2, consistent=True)
+            << """
+            info: All routes were read again: the receive buffer was full
+            4 eth0 routes del 10.1.0.0/16 dev 2 proto static
+            5 eth0 routes new 10.2.0.0/16 dev 2 proto static
+        """
+        )
+        assert {each.destination for each in story.engine.get_routes()} == {
+            "10.2.0.0/16", "10.3.0.0/16",
+        }  # fmt: skip
+
+    def test_a_second_overrun_voids_the_dump(self, play: Play) -> None:
+        """Nothing is told of a dump that may lack what was lost."""
+        story = begin(play, route(LAN, "@2"))
+        story.fill(RoutesOverran(), RoutesOverran(), 0.2)
+
+        story >> RoutesDumpEnded(2, consistent=True) << NOTHING
+        story.fill(RoutesDumped((route(LAN, "@2"),), 3))
+        (
+            story
+            >> RoutesDumpEnded(3, consistent=True)
+            << ("info: All routes were read again: the receive buffer was full")
+        )
+
+    def test_failures_are_told_once(self, play: Play) -> None:
+        """Five dumps in a row in vain are worth a line."""
+        story = begin(play)
+        story.fill(RoutesOverran())
+        lines: list[str] = []
+        for dump in range(2, 9):
+            story.fill(RoutesDumpEnded(dump, consistent=False))
+            lines += _last(story)
+            story.fill(10.0)
+            lines += _last(story)
+
+        assert [each for each in lines if each.startswith("warn")] == [
+            "warn: The kernel's routes could not be read 5 times in a row; still trying"
+        ]
+
+    def test_a_new_helper_is_asked_for_routes(self, play: Play) -> None:
+        """What changed in between is told."""
+        story = begin(play, route(LAN, "@2"))
+
+        story.fill(HelperConnected())
+        assert _last(story) == ["dump 2", "dump 2 of routes 4 6"]
+        story.fill(RoutesDumpEnded(2, consistent=True))
+        assert _last(story)[-1] == "3 eth0 routes del 10.0.0.0/8 dev 2 proto static"
+
+
+def test_scripts_of_routes(play: Play) -> None:
+    """Scripts of the host have a lane of their own, beside those of links."""
+    story = begin(play)
+    story.fill(HooksListed(hooks("/etc/netevd/routes.d/a")))
+
+    story.fill(RouteSeen(route("10.2.0.0/16", kind=6)), RouteSeen(route(LAN, "@2")))
+
+    assert _last(story)[-1] == "start 2: /etc/netevd/routes.d/a for 4"
+
+
+def test_defaults_are_as_documented() -> None:
+    """The main table and default routes, of everybody."""
+    assert Configuration().routes == Routes(("main",), True, ())  # type: ignore[arg-type]
