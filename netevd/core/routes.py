@@ -1,13 +1,15 @@
 """
 What is known of routes: the tables, the changes that inputs make, and what a dump sets right.
 
-A slot holds every route to one destination in one table, in the kernel's order. Facts go in one by
+A slot holds every route to one destination in one table; IPv6 may have one twice. Facts go in one by
 one (`see`, `drop`) or as a dump (`keep`, `merge`); `settle` returns what is different. Which link
 hears of it, and which routes users want to hear of, is the engine's business.
 
 The kernel does not tell every loss of an IPv4 route (fib_sync_down_dev() in
-net/ipv4/fib_semantics.c), and what a message replaced has to be guessed where a slot holds several:
-then `unsure` is set, and only a dump can tell.
+net/ipv4/fib_semantics.c). What a message replaced has to be guessed where a slot holds several; IPv6
+does not tell that a route of several ways replaced another (ip6_route_multipath_add() in
+net/ipv6/route.c), may hold a route twice, and its dump may leave out what stands between two ways of
+one (rt6_dump_route()). In all of these `unsure` is set, and only a new dump can tell.
 """
 
 from __future__ import annotations
@@ -52,8 +54,6 @@ class RouteTable:
         """Family and table to its slots."""
         self._links: dict[tuple[int, IfIndex], int] = {}
         """Family and ifindex to the number of nexthops over it."""
-        self._sources: dict[str, int] = {}
-        """Preferred source to the number of its routes."""
         self._objects: dict[int, int] = {}
         """Nexthop object to the number of its routes."""
         self._defaults: dict[Route, None] = {}
@@ -64,8 +64,8 @@ class RouteTable:
         self._dumped: dict[tuple[int, int], _Slots] = {}
         self._told: dict[tuple[int, int], dict[str, set[RouteKey]]] = {}
         """Keys that events spoke of since the dump under way was asked for."""
-        self.unsure = False
-        """Only a dump can tell what is so."""
+        self.unsure: set[int] = set()
+        """Families of which only a dump can tell what is so."""
 
     def __iter__(self) -> Iterator[Route]:
         for slots in self._tables.values():
@@ -78,10 +78,6 @@ class RouteTable:
     def leads_over(self, ifindex: IfIndex, family: int) -> bool:
         """Tell whether a route of this family uses a link."""
         return (family, ifindex) in self._links
-
-    def prefers(self, address: str) -> bool:
-        """Tell whether a route gives packets this source address."""
-        return address in self._sources
 
     def uses(self, nexthop_id: int) -> bool:
         """Tell whether a route uses this nexthop object."""
@@ -109,39 +105,48 @@ class RouteTable:
         wanted = self._wants(route)
         if old == route or (old is None and (route in same or not wanted)):
             return
-        rest = tuple(each for each in slot if each != old)
-        slot = (*rest, route) if wanted else rest
-        self._replace((old,) if old else (), (route,) if wanted else ())
-        _store(slots, route.destination, slot)
+        rest = _without(slot, old)
+        found = (*rest, route) if wanted and route not in rest else rest
+        self._replace(slot, found)
+        _store(slots, route.destination, found)
 
     def _find_replaced(self, route: Route, same: list[Route], *, replace: bool) -> Route | None:
         """Return which route of the same key a new one takes the place of, None for none."""
+        if not same:
+            return None
+        if route.family == 6:
+            plain = len(same) == 1 and len(route.nexthops) < 2 and len(same[0].nexthops) < 2
+            if not (plain and replace and route.balances == same[0].balances):
+                self.unsure.add(6)
+        elif len(same) > 1:
+            self.unsure.add(4)
         if route.balances:
             # such a message names every way: those that there were, and the new one
             joined = [each for each in same if each.balances]
             if joined:
                 return joined[0]
-        if not replace or not same:
-            return None
-        self.unsure = self.unsure or len(same) > 1
-        return same[0]
+        return same[0] if replace else None
 
     def drop(self, route: Route) -> None:
         """Take in an RTM_DELROUTE."""
         self._note(route)
         slots = self._find_slots(route)
         slot = _open(slots.get(route.destination, ()))
+        same = [each for each in slot if each.key == route.key]
+        if route.family == 6 and (len(same) > 1 or any(len(each.nexthops) > 1 for each in same)):
+            self.unsure.add(6)
         old, left = route, None
         if route not in slot:
-            same = [each for each in slot if each.key == route.key]
             parts = [each for each in same if each.balances and _holds(each, route)]
             if not parts:
-                self.unsure = self.unsure or bool(same)
+                if same:
+                    self.unsure.add(route.family)
                 return
             old, left = parts[0], _reduce(parts[0], route)
-        rest = tuple(each for each in slot if each != old)
-        self._replace((old,), () if left is None else (left,))
-        _store(slots, route.destination, rest if left is None else (*rest, left))
+        rest = _without(slot, old)
+        found = rest if left is None else (*rest, left)
+        self._replace(slot, found)
+        _store(slots, route.destination, found)
 
     def drop_link(self, ifindex: IfIndex) -> None:
         """Take in that a link is gone, and with it every route that leads over nothing else."""
@@ -172,7 +177,7 @@ class RouteTable:
         self._families = frozenset(families)
         self._dumped = {}
         self._told = {}
-        self.unsure = False
+        self.unsure.clear()
 
     def void_dump(self) -> None:
         """Forget the dump under way."""
@@ -205,7 +210,8 @@ class RouteTable:
         Make the dump the truth, but for what events told since it was asked for. The dump is over.
 
         Where an event and the dump differ about routes of one key and there are several, neither
-        is sure: `unsure` asks for another dump. `silently`: nothing of it counts as a change.
+        is sure; nor where only an event knows an IPv4 route, which may be gone silently since.
+        Then `unsure` asks for another dump. `silently`: nothing of it counts as a change.
         """
         families, dumped, told = self._families, self._dumped, self._told
         if families is None:
@@ -233,8 +239,10 @@ class RouteTable:
         for key in keys:
             ours = [each for each in old if each.key == key]
             theirs = [each for each in new if each.key == key]
-            if set(ours) != set(theirs) and max(len(ours), len(theirs)) > 1:
-                self.unsure = True
+            if sorted(ours) != sorted(theirs) and (
+                max(len(ours), len(theirs)) > 1 or (ours and key[0] == 4)
+            ):
+                self.unsure.add(key[0])
         heard = tuple(each for each in old if each.key in keys)
         return heard + tuple(each for each in new if each.key not in keys)
 
@@ -266,8 +274,6 @@ class RouteTable:
         """Keep the counts and the default routes that follow from a route's presence."""
         for hop in route.nexthops:
             _add(self._links, (route.family, hop.ifindex), step)
-        if route.preferred_source:
-            _add(self._sources, route.preferred_source, step)
         if route.nexthop_id:
             _add(self._objects, route.nexthop_id, step)
         if route.is_default:
@@ -287,6 +293,14 @@ def _add(counts: dict[_Key, int], key: _Key, step: int) -> None:
         counts[key] = count
     else:
         del counts[key]
+
+
+def _without(slot: Slot, route: Route | None) -> Slot:
+    """Return a slot with one route less."""
+    if route not in slot:
+        return slot
+    place = slot.index(route)
+    return slot[:place] + slot[place + 1 :]
 
 
 def _open(slot: Slot | Route) -> Slot:

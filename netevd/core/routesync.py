@@ -43,6 +43,8 @@ class RouteSync:
         self._running: frozenset[int] = NONE
         self._began = 0.0
         self._earliest = 0.0
+        self._doubts = 0
+        """Dumps in a row that left something unsure: a storm must not become one of dumps."""
         self._catching_up = ""
 
     def restart(self, now: float, reason: str = "") -> None:
@@ -90,18 +92,17 @@ class RouteSync:
                 text = f"The kernel's routes could not be read {_FAILURES_TOLD} times in a row"
                 actions.append(Note("warn", f"{text}; still trying"))
             return
-        families, self._running = self._running, NONE
+        self._running = NONE
         self._table.merge(silently=not self.known)
         self.number = 0
         self._failures = 0
-        self._earliest = now + (now - self._began)
+        self._doubts = self._doubts + 1 if self._table.unsure else 0
+        self._earliest = now + (now - self._began) * 2 ** min(self._doubts, 6)
         self.known = True
         if self._catching_up:
             actions.append(Note("info", f"All routes were read again: {self._catching_up}"))
             self._catching_up = ""
-        if self._table.unsure:
-            self._wanted |= families
-        self.want(NONE, now)
+        self.want(frozenset(self._table.unsure), now)
 
     def _void(self, now: float) -> None:
         self._table.void_dump()

@@ -97,7 +97,7 @@ class RouteWatch:
             case _:
                 assert_never(given)
         if table.unsure:
-            sync.want(BOTH, now.monotonic)
+            sync.want(frozenset(table.unsure), now.monotonic)
         gateways = table.settle_gateways()
         if gateways:
             self._observer.see_gateways(gateways)
@@ -105,9 +105,14 @@ class RouteWatch:
     # --- where the kernel is silent ----------------------------------------------------------------
 
     def note_link_down(self, ifindex: IfIndex, now: Now) -> None:
-        """Take in that a link was set down: the kernel drops its routes and tells not all of them."""
-        families = [each for each in (4, 6) if self._table.leads_over(ifindex, each)]
-        self._sync.want(frozenset(families), now.monotonic)
+        """
+        Take in that a link was set down: the kernel drops its IPv4 routes and tells none of them.
+
+        IPv6 tells them, unless net.ipv6.route.skip_notify_on_dev_down is set. That an IPv4 route is
+        there may be on its way yet, over the other socket.
+        """
+        six = self._table.leads_over(ifindex, 6)
+        self._want(BOTH if six else _IPV4, now)
 
     def note_link_gone(self, ifindex: IfIndex, now: Now) -> None:
         """Take in that a link is gone, and with it all routes that lead over nothing else."""
@@ -118,11 +123,12 @@ class RouteWatch:
 
     def note_address_gone(self, address: Address, now: Now) -> None:
         """Take in that an IPv4 address left: routes that prefer it or need its link leave unsaid."""
-        table = self._table
-        if address.family == 4 and (
-            table.leads_over(address.ifindex, 4) or table.prefers(address.ip)
-        ):
-            self._sync.want(_IPV4, now.monotonic)
+        if address.family == 4:
+            self._want(_IPV4, now)
+
+    def _want(self, families: frozenset[int], now: Now) -> None:
+        if self._wanted and self._sync.known:
+            self._sync.want(families, now.monotonic)
 
     # --- news ----------------------------------------------------------------------------------------
 
@@ -152,7 +158,7 @@ class RouteWatch:
         route = change.route
         if route.protocol == PROTOCOL_OURS:
             return None
-        if not route.nexthops:
+        if route.refuses or not route.nexthops:
             return RouteNews(HOST_LANE, None, change)
         for hop in route.nexthops:
             told = self._observer.find_told(hop.ifindex)

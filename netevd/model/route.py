@@ -105,6 +105,11 @@ class Route(NamedTuple):
         return (self.family, self.table, self.destination, self.source, self.tos, self.priority)
 
     @property
+    def refuses(self) -> bool:
+        """Whether it leads nowhere: blackhole and the like, which IPv6 has stand on lo."""
+        return 6 <= self.type <= 9
+
+    @property
     def is_default(self) -> bool:
         """Whether it leads everywhere."""
         return self.destination in ANYWHERE and self.type == 1

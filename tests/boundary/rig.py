@@ -32,6 +32,7 @@ from privsep.protocol import (
     Reply,
     Report,
     Rescan,
+    RouteFilter,
     Run,
     ScriptsReply,
     Started,
@@ -56,14 +57,14 @@ def mode() -> Mode:
     return Mode(os.geteuid() != 0, identity, identity, identity, "")
 
 
-def wait_for(condition: Callable[[], M | None], what: str) -> M:
+def wait_for(condition: Callable[[], M | None], what: str, seconds: float = DEADLINE) -> M:
     """Return the first true value of a condition that must come true."""
-    until = time.monotonic() + DEADLINE
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         if value := condition():
             return value
         select.select([], [], [], 0.01)
-    raise AssertionError(f"{what} did not come within {DEADLINE:.0f} s")
+    raise AssertionError(f"{what} did not come within {seconds:.0f} s")
 
 
 def receive(channel: Channel[M]) -> tuple[M, list[int]]:
@@ -72,11 +73,15 @@ def receive(channel: Channel[M]) -> tuple[M, list[int]]:
     return channel.receive()
 
 
+ROUTES = RouteFilter([254], default_routes=True, protocols=[])
+"""Which routes a helper hears of unless a test says otherwise."""
+
+
 class RunnerRig:
     """A runner process; the test is its supervisor and its worker."""
 
     def __init__(self, roots: list[str], events: list[str]) -> None:
-        launch = Launch([script_identity()], roots, events, "info", "text", 30.0, 65536)
+        launch = Launch([script_identity()], roots, events, "info", "text", 30.0, 65536, ROUTES)
         self.pid, lead = spawn.start_runner(mode(), launch, 0)
         self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)

@@ -386,7 +386,7 @@ def test_completion_knows_commands_types_and_interfaces() -> None:
     assert _complete("li") == ["list"]
     assert _complete("list", "") == ["hooks"]
     assert "--interface" in _complete("test", "script", "--i")
-    assert _complete("test", "script", "--event", "rou") == ["routable"]
+    assert _complete("test", "script", "--event", "rout") == ["routable", "routes"]
     assert _complete("test", "script", "--env", "NETEVD_AD") == ["NETEVD_ADDRESS="]
     assert "lo" in _complete("test", "script", "--interface", "")
     assert _complete("completion", "f") == ["fish"]
