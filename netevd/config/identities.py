@@ -93,10 +93,9 @@ class Identities:
 
 def _identify(rule: Rule, user: str) -> ScriptIdentity:
     capabilities = None if rule.capabilities is None else tuple(sorted(rule.capabilities))
-    user = rule.user or user
-    if user != "root":
-        capabilities = capabilities or None
-    return ScriptIdentity(user, capabilities, _translate(rule.limits))
+    if rule.user in {None, user}:
+        capabilities = capabilities or None  # never root's
+    return ScriptIdentity(rule.user or user, capabilities, _translate(rule.limits))
 
 
 def _translate(limits: Limits) -> tuple[tuple[str, int], ...]:
