@@ -186,10 +186,12 @@ def _make_converter() -> cattrs.Converter:
     converter.register_structure_hook(bool, read_bool)
     for kind, reader in READERS.items():
         converter.register_structure_hook_func(lambda given, kind=kind: given == kind, reader)  # type: ignore[misc]
+    # what stands inside first: cattrs looks up the readers of fields when it makes that of a class
+    _accept_mappings(converter, schema.Limits, schema.Limits())
     _accept_mappings(converter, schema.Rule)
-    for section in (schema.Limits, schema.System, schema.Network, schema.Scripts, schema.Routes):
-        _accept_mappings(converter, section, section())
     _accept_lists(converter, tuple[schema.Rule, ...])
+    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes):
+        _accept_mappings(converter, section, section())
     return converter
 
 

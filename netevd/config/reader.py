@@ -92,7 +92,7 @@ def _make_runners(loaded: Loaded, problems: list[Problem], *, observe: bool) -> 
         if user is None:
             continue  # one of the problems
         capabilities = wanted.capabilities or ()
-        if wanted.capabilities is None and user.uid == 0:
+        if wanted.capabilities is None and user.uid == 0 and not observe:
             capabilities = get_args(Capability)
         runners.append(
             Identity(
