@@ -63,7 +63,7 @@ def _read_duration(value: object, _: object) -> float:
     return seconds
 
 
-def _read_bytes(value: object, least: int, most: int) -> int:
+def _read_bytes(value: object, most: int) -> int:
     text = _read_text(value, "a size such as 64KiB")
     match = _SIZE.match(text.strip())
     if match is None:
@@ -71,8 +71,6 @@ def _read_bytes(value: object, least: int, most: int) -> int:
     size = int(match[1]) * _SIZES[match[2] or ""]
     if size > most:
         raise ValueError(f"expected at most {show_bytes(most)}, found {text[:80]!r}")
-    if size < least:
-        raise ValueError(f"expected at least {show_bytes(least)}, found {text[:80]!r}")
     return size
 
 
@@ -85,11 +83,11 @@ def show_bytes(size: int) -> str:
 
 
 def _read_size(value: object, _: object) -> int:
-    return _read_bytes(value, 0, 16 * 1024**2)
+    return _read_bytes(value, 16 * 1024**2)
 
 
 def _read_large_size(value: object, _: object) -> int:
-    return _read_bytes(value, 0, 1024**4)
+    return _read_bytes(value, 1024**4)
 
 
 def _read_number(value: object, least: int, most: int) -> int:

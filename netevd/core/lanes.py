@@ -96,8 +96,7 @@ class Lanes:
 
     def put_back(self, run: Run) -> None:
         """Let a run that was taken, and was not started or is to be started again, be taken again."""
-        if self.size:
-            heappush(self._ready, (run.number, run))
+        heappush(self._ready, (run.number, run))
 
     def release(self, run: Run) -> None:
         """Take out a run that was taken and has ended; its successors may start."""

@@ -9,10 +9,7 @@ that was handed over (core.active).
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
 from typing import Final, TypeAlias, assert_never
-
-from attrs import evolve
 
 from netevd.config.identities import Identities, Treatment
 from netevd.config.schema import Configuration, Rule
@@ -22,6 +19,7 @@ from netevd.core.hooks import HookTable
 from netevd.core.lanes import LIMIT, Lanes, Run
 from netevd.core.mutexes import Mutexes
 from netevd.core.pauses import Pauses
+from netevd.core.retries import Retries
 from netevd.core.runners import Runners
 from netevd.model.actions import Action, EndRun, Note, StartRun
 from netevd.model.event import Event
@@ -40,9 +38,6 @@ from netevd.model.shape import printable
 
 EARLY_LIMIT: Final = 10_000
 """Events that wait for the first script table at most."""
-
-LONGEST_DELAY_S: Final = 300.0
-"""Retries are never further apart, unless the rule's first delay is longer."""
 
 RunnerInput: TypeAlias = (
     RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected | HooksListed | ResumeHook
@@ -72,12 +67,9 @@ class Runs:
         self._lanes = Lanes()
         self._runners = Runners(hooks)
         self._mutexes = Mutexes()
+        self._retries = Retries()
         self._pauses = Pauses(configuration.scripts.pause_after)
         self._active: dict[int, Active] = {}
-        self._failed: dict[int, EndRun] = {}
-        """How the last attempt of a run ended that is tried again."""
-        self._resting: list[tuple[float, int, Run]] = []
-        """Heap of the runs whose next attempt has to wait, with its time in monotonic seconds."""
         self._dropping: set[int] = set()
         """Lanes that are full, which was said."""
         self._early: deque[Event] | None = deque()
@@ -125,11 +117,7 @@ class Runs:
         self._lanes.close()
         self._mutexes.clear()
         self._runners.clear()
-        self._resting = []
-        for number, last in self._failed.items():
-            if number not in self._active:
-                reason = "netevd stopped before its next attempt"
-                actions.append(evolve(last, final=True, reason=reason))
+        actions.extend(self._retries.stop(self._active))
         if waiting > 0:
             text = f"{waiting} scripts were waiting and are not run: netevd stops"
             actions.append(Note("warn", text, {"runs": waiting}))
@@ -138,9 +126,9 @@ class Runs:
 
     def start(self, now: Now, actions: list[Action]) -> None:
         """Start what may start, oldest first."""
-        lanes, resting = self._lanes, self._resting
-        while resting and resting[0][0] <= now.monotonic:
-            lanes.put_back(heappop(resting)[2])
+        lanes = self._lanes
+        for run in self._retries.wake(now):
+            lanes.put_back(run)
         while lanes.ready and len(self._active) < self._concurrency:
             run = lanes.take()
             treatment = self._identities.find(run.hook.path)
@@ -177,8 +165,7 @@ class Runs:
         self, run: Run, hook: Hook, treatment: Treatment, now: Now, actions: list[Action]
     ) -> None:
         rule, runner = treatment.rule, treatment.runner
-        last = self._failed.get(run.number)
-        attempt = 1 if last is None else last.attempt + 1
+        attempt = self._retries.count_attempt(run)
         timeout = self._timeout_s if rule.timeout is None else rule.timeout
         due = now.monotonic + START_PATIENCE_S
         self._active[run.number] = Active(run, hook, runner, attempt, timeout, due)
@@ -274,10 +261,7 @@ class Runs:
         actions.append(end)
         note_end(run, ended, actions)
         if again:
-            self._failed[run.number] = end
-            delay = _find_delay(rule, active.attempt)
-            heappush(self._resting, (now.monotonic + delay, run.number, run))
-            text = f"is tried again in {delay:g} s"
+            text = f"is tried again in {self._retries.rest(run, end, rule, now):g} s"
             more = {"attempt": active.attempt + 1, "attempts": rule.retries + 1}
             actions.append(note_run(run, "info", text, **more))
             return
@@ -304,8 +288,7 @@ class Runs:
         active: Active | None = None,
     ) -> None:
         """Record the end of a run of whose process nothing is known, in its attempt of now."""
-        last = self._failed.get(run.number)
-        attempt = 1 if last is None else last.attempt + 1
+        attempt = self._retries.count_attempt(run)
         runner = 0 if active is None else active.runner
         actions.append(
             EndRun(
@@ -322,7 +305,7 @@ class Runs:
 
     def _release(self, run: Run) -> None:
         """Let go of a run that has ended; what comes after it may start."""
-        self._failed.pop(run.number, None)
+        self._retries.forget(run)
         self._lanes.release(run)
         self._dropping.discard(run.event.lane)
 
@@ -331,20 +314,15 @@ class Runs:
     def deadline(self) -> float | None:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
         times = [each.due for each in self._active.values() if each.due is not None]
-        if self._resting:
-            times.append(self._resting[0][0])
+        retry = self._retries.deadline()
+        if retry is not None:
+            times.append(retry)
         return min(times, default=None)
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due."""
         for active in self._active.values():
             active.press(now, actions)
-
-
-def _find_delay(rule: Rule, attempt: int) -> float:
-    """Return how long a rule's script waits after this attempt, in seconds."""
-    doubled = rule.retry_delay * 2.0 ** min(attempt - 1, 40)
-    return max(rule.retry_delay, min(doubled, LONGEST_DELAY_S))
 
 
 def _note_resumed(path: str, why: str) -> Note:
