@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from netevd.config.load import Loaded
+from netevd.config.reader import VENDOR_DIRECTORY
+from netevd.config.schema import Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 
@@ -24,7 +26,9 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
     """
     Return what this machine lacks for the configuration. file: place of settings that have defaults.
     """
-    return sorted([*_doubt_directory(loaded, file), *_doubt_user(loaded, file)])
+    return sorted(
+        [*_doubt_directory(loaded, file), *_doubt_user(loaded, file), *_doubt_rules(loaded)]
+    )
 
 
 def _doubt_directory(loaded: Loaded, file: str) -> Iterator[Problem]:
@@ -54,13 +58,52 @@ def _doubt_directory(loaded: Loaded, file: str) -> Iterator[Problem]:
 def _doubt_user(loaded: Loaded, file: str) -> Iterator[Problem]:
     name = loaded.configuration.scripts.user
     place = loaded.places.get(("scripts", "user"), Place(file))
-    try:
-        uid = pwd.getpwnam(name).pw_uid
-    except KeyError:
-        make = f"useradd --system --user-group --no-create-home {name}"
-        yield Problem(place, f"user: there is no system user {name!r}; make it with: {make}")
-        return
-    if uid == 0:
+    uid = _find_uid(name)
+    if uid is None:
+        yield Problem(place, _say_missing(name))
+    elif uid == 0:
         yield Problem(
             place, "user: scripts don't run as root; give them a system user of their own"
         )
+
+
+def _find_uid(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def _say_missing(name: str) -> str:
+    make = f"useradd --system --user-group --no-create-home {name}"
+    return f"user: there is no system user {name!r}; make it with: {make}"
+
+
+def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
+    scripts = loaded.configuration.scripts
+    for index, rule in enumerate(scripts.rules):
+        key = ("scripts", "rules", str(index))
+        place = loaded.places[*key, "path"]
+        if rule == Rule(rule.path, retry_delay=rule.retry_delay):
+            yield Problem(place, f"path: this rule changes nothing about {rule.path}")
+        elif not rule.retries and (*key, "retry_delay") in loaded.places:
+            text = "retry_delay: nothing is tried again without retries"
+            yield Problem(loaded.places[*key, "retry_delay"], text)
+        if rule.user is not None and _find_uid(rule.user) is None:
+            yield Problem(loaded.places[*key, "user"], _say_missing(rule.user))
+        fault = _find_misplacement(rule.path, scripts.directory)
+        if fault:
+            yield Problem(place, f"path: {rule.path} {fault}")
+
+
+def _find_misplacement(path: str, root: str) -> str:
+    """Return why no event runs a script of this path, "" when one does."""
+    above, kind = os.path.split(os.path.dirname(path))
+    events = [f"{each.value}.d" for each in EventType]
+    if above not in {root, VENDOR_DIRECTORY}:
+        return f"is never run: scripts stand in {root}/TYPE.d and {VENDOR_DIRECTORY}/TYPE.d"
+    if kind not in events:
+        close = difflib.get_close_matches(kind, events, 1, 0.6)
+        advice = f"; did you mean {close[0]}?" if close else ""
+        return f"is never run: {kind!r} is no directory of an event type{advice}"
+    return "" if os.path.lexists(path) else "is not there"

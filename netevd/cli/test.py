@@ -7,6 +7,7 @@ import os
 import pathlib
 import time
 from collections.abc import Sequence
+from typing import Final
 
 import click
 import msgspec
@@ -17,15 +18,19 @@ from netevd.cli.output import colour_option, format_options, print_shape, read_f
 from netevd.cli.rehearsal import read_snapshots, rehearse
 from netevd.cli.trial import Trial
 from netevd.cli.words import Assignment, EventName, InterfaceName, advise
+from netevd.config.identities import Identities
 from netevd.config.links import watches
 from netevd.config.load import load
-from netevd.config.schema import Configuration
+from netevd.config.schema import AbsolutePath, Configuration, Rule
 from netevd.core.environment import build_values, find_bad_name
 from netevd.kernel.dump import DumpError, snapshot_links
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import Input
 from netevd.model.snapshot import OperationalState, Snapshot
 from privsep.protocol import escape
+
+_NO_RULE: Final = Rule(AbsolutePath("/"))
+_RULE_KEYS: Final = ("user", "capabilities", "timeout", "detach", "mutex", "retries", "limits")
 
 
 @click.group()
@@ -69,6 +74,7 @@ def script(
     """
     path = _find_script(path)
     configuration = _load(config)
+    _say_rule(configuration, path)
     event = _make_event(configuration, interface, kind)
     trial = Trial(path, event, configuration, streaming=read_format() == "table")
     values: tuple[tuple[str, str], ...] = ()
@@ -118,6 +124,14 @@ def _load(config: str | None) -> Configuration:
     if isinstance(loaded, list):
         raise show_problems([str(problem) for problem in loaded])
     return loaded.configuration
+
+
+def _say_rule(configuration: Configuration, path: str) -> None:
+    """Say what the daemon would do otherwise, since it heeds the script's rule."""
+    rule = Identities(configuration, observe=False).find(path).rule
+    given = [key for key in _RULE_KEYS if getattr(rule, key) != getattr(_NO_RULE, key)]
+    if given:
+        say(f"its rule ({', '.join(given)}) is for the daemon: here the script runs without it")
 
 
 def _make_event(configuration: Configuration, name: str | None, kind: EventType) -> Event:

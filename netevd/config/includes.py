@@ -13,6 +13,9 @@ from netevd.config.tree import Place, Problem, Tree, Unreadable, parse, read_fil
 FILE_LIMIT: Final = 256
 """Files of one configuration at most."""
 
+APPENDED: Final = frozenset({("scripts", "rules")})
+"""Lists that grow with each file; any other is replaced."""
+
 
 def read_all(path: str, environment: Mapping[str, str], problems: list[Problem]) -> Tree:
     """Return one tree of a file and all it includes; problems are added to the list."""
@@ -80,13 +83,21 @@ class _Reader:
         return found
 
 
-def merge(first: Tree, second: Tree) -> Tree:
-    """Return one tree of two: mappings merge, of anything else the second wins."""
-    if isinstance(second.value, dict) and second.value == {} and isinstance(first.value, dict):
+def merge(first: Tree, second: Tree, path: tuple[str, ...] = ()) -> Tree:
+    """
+    Return one tree of two: mappings merge, some lists are appended, of anything else the second wins.
+
+    path: keys that lead to the two.
+    """
+    if second.value is None or (second.value == {} and isinstance(first.value, dict)):
         return first
+    if path in APPENDED and isinstance(first.value, list) and isinstance(second.value, list):
+        return Tree(first.place, [*first.value, *second.value])
     if not (isinstance(first.value, dict) and isinstance(second.value, dict)):
-        return second if second.value is not None else first
+        return second
     merged = dict(first.value)
     for name, (place, child) in second.value.items():
-        merged[name] = (place, merge(merged[name][1], child)) if name in merged else (place, child)
+        known = merged.get(name)
+        both = child if known is None else merge(known[1], child, (*path, name))
+        merged[name] = (place, both)
     return Tree(first.place, merged)

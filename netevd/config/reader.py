@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
+from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
-from netevd.config.schema import Configuration
+from netevd.config.schema import Capability, Configuration
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
@@ -40,14 +41,14 @@ def main(arguments: list[str]) -> int:
         answer = _reject(loaded)
     else:
         problems: list[Problem] = []
-        identity = _resolve_user(loaded, problems, observe=mode == "observe")
+        runners = _make_runners(loaded, problems, observe=mode == "observe")
         if mode != "observe":
             problems += _find_untrusted(loaded)
-        if problems or identity is None:
+        if problems:
             answer = _reject(problems)
         else:
             os.pwrite(memory, msgspec.msgpack.encode(loaded.configuration), 0)
-            answer = _launch(loaded.configuration, identity)
+            answer = _launch(loaded.configuration, runners)
     with socket.socket(fileno=reply) as sock:
         sock.send(pack(answer))
     return 0
@@ -60,10 +61,10 @@ def _reject(problems: list[Problem]) -> Rejected:
     return Rejected(lines)
 
 
-def _launch(configuration: Configuration, identity: Identity) -> Launch:
+def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
     directories = dict.fromkeys([configuration.scripts.directory, VENDOR_DIRECTORY])
     return Launch(
-        runners=[identity],
+        runners=runners,
         directories=list(directories),
         events=[kind.value for kind in EventType],
         log_level=configuration.system.log_level,
@@ -78,45 +79,81 @@ def _launch(configuration: Configuration, identity: Identity) -> Launch:
     )
 
 
-def _resolve_user(loaded: Loaded, problems: list[Problem], *, observe: bool) -> Identity | None:
-    """Return the identity of scripts; in observe mode the caller's."""
-    if observe:
-        uid = os.getuid()
-        try:
-            name = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            name = f"uid {uid}"
-        return Identity(name, uid, os.getgid(), os.getgroups())
-    name = loaded.configuration.scripts.user
-    place = loaded.places.get(("scripts", "user"), Place("scripts.user"))
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        problems.append(
-            Problem(place, f"user: there is no system user {name!r}; make it with:"
-                    f" useradd --system --user-group --no-create-home {name}")
+# --- identities ------------------------------------------------------------------------------------
+
+
+def _make_runners(loaded: Loaded, problems: list[Problem], *, observe: bool) -> list[Identity]:
+    """Return what each runner becomes, in the order of `Identities`; in observe mode the caller."""
+    identities = Identities(loaded.configuration, observe=observe)
+    users = {} if observe else _resolve_users(loaded, problems)
+    runners = []
+    for number, wanted in enumerate(identities.all):
+        user = _find_caller() if observe else users.get(wanted.user)
+        if user is None:
+            continue  # one of the problems
+        capabilities = wanted.capabilities or ()
+        if wanted.capabilities is None and user.uid == 0 and not observe:
+            capabilities = get_args(Capability)
+        runners.append(
+            Identity(
+                user.user, user.uid, user.gid, user.groups,
+                list(capabilities), list(wanted.limits), list(identities.list_paths(number)) if number else [],
+            )
         )  # fmt: skip
-        return None
-    if entry.pw_uid == 0:
-        problems.append(
-            Problem(place, "user: scripts don't run as root; give them a system user of their own")
-        )
-        return None
-    groups = sorted(set(os.getgrouplist(name, entry.pw_gid)))
-    return Identity(name, entry.pw_uid, entry.pw_gid, groups)
+    return runners
+
+
+def _find_caller() -> Identity:
+    uid = os.getuid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"uid {uid}"
+    return Identity(name, uid, os.getgid(), os.getgroups())
+
+
+def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identity]:
+    """Return every script user as numbers, by name; those that can't be had are problems."""
+    scripts = loaded.configuration.scripts
+    wanted: dict[tuple[str, ...], str] = {("scripts", "user"): scripts.user}
+    for index, rule in enumerate(scripts.rules):
+        if rule.user is not None:
+            wanted["scripts", "rules", str(index), "user"] = rule.user
+    found: dict[str, Identity] = {}
+    for key, name in wanted.items():
+        place = loaded.places.get(key, Place("scripts.user"))
+        try:
+            entry = pwd.getpwnam(name)
+        except KeyError:
+            problems.append(
+                Problem(place, f"user: there is no system user {name!r}; make it with:"
+                        f" useradd --system --user-group --no-create-home {name}")
+            )  # fmt: skip
+            continue
+        if entry.pw_uid == 0 and key == ("scripts", "user"):
+            advice = "give them a system user of their own, or single ones a rule with 'user: root'"
+            problems.append(Problem(place, f"user: scripts don't run as root; {advice}"))
+            continue
+        groups = sorted(set(os.getgrouplist(name, entry.pw_gid)))
+        found[name] = Identity(name, entry.pw_uid, entry.pw_gid, groups)
+    return found
 
 
 def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
+    keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory")]
+    for index in range(len(loaded.configuration.scripts.rules)):
+        rule = ("scripts", "rules", str(index))
+        keys += [(*rule, "user"), (*rule, "capabilities")]
     problems = []
-    for key in ("user", "directory"):
-        place = loaded.places.get(("scripts", key))
+    for key in keys:
+        place = loaded.places.get(key)
         if place is None:
             continue
         status = os.stat(place.file)
         if status.st_uid != 0 or status.st_mode & 0o022:
             problems.append(
-                Problem(place, f"{key}: only a file that belongs to root and that nobody else may"
+                Problem(place, f"{key[-1]}: only a file that belongs to root and that nobody else may"
                         f" write can say this; mend it with:"
                         f" chown root {place.file} && chmod go-w {place.file}")
             )  # fmt: skip

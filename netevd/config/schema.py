@@ -26,10 +26,30 @@ Protocols = NewType("Protocols", tuple[str, ...])
 """Who installs routes, by name or number. Written as a list or blank-separated."""
 UserName = NewType("UserName", str)
 """Name of a system user."""
+Times = NewType("Times", int)
+"""A number from 0 to 1000."""
+Amount = NewType("Amount", int)
+"""A number from 16 to 1048576."""
+Bytes = NewType("Bytes", int)
+"""Bytes, at most 1024 GiB. Written as a Size."""
+MutexName = NewType("MutexName", str)
+"""Letters, digits, dots, hyphens and underscores, at most 64."""
 
 Backend = Literal["auto", "kernel"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json"]
+Obsolete = Literal["run", "skip"]
+Capability = Literal[
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+    "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK", "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+]  # fmt: skip
+"""Source: linux/capability.h, in its order."""
 
 
 @frozen(slots=True)
@@ -56,6 +76,57 @@ class Network:
 
 
 @frozen(slots=True)
+class Limits:
+    """
+    What one script may use, soft and hard limit in one. Source: setrlimit(2).
+
+    They hold for each process by itself, `processes` for all processes of the script's user.
+    """
+
+    open_files: Amount | None = None
+    """Open file descriptors."""
+    processes: Amount | None = None
+    """Processes of this user at the same time, netevd's runner and those outside netevd included.
+    The kernel does not hold root to it."""
+    file_size: Bytes | None = None
+    """Bytes that a file may grow to."""
+    memory: Bytes | None = None
+    """Bytes of address space, at least 64MiB: netevd's runner lives under it too."""
+    locked_memory: Bytes | None = None
+    """Bytes of memory that may be locked."""
+    stack: Bytes | None = None
+    """Bytes of stack, at least 1MiB."""
+    cpu_time: Duration | None = None
+    """CPU time, in whole seconds."""
+    core_size: Bytes | None = None
+    """Bytes of a core dump, 0 for none."""
+
+
+@frozen(slots=True)
+class Rule:
+    """What is different for one script."""
+
+    path: AbsolutePath
+    """The script as `netevd list hooks` names it."""
+    user: UserName | None = None
+    """User that it runs as instead of scripts.user; here root may be given."""
+    capabilities: tuple[Capability, ...] | None = None
+    """Capabilities that it has. Not given: none, and for user root all that netevd has."""
+    timeout: Duration | None = None
+    """How long it may run, instead of script_timeout."""
+    detach: bool = False
+    """Its run ends with its first process; what that left lives until the daemon stops."""
+    mutex: MutexName | None = None
+    """Of all scripts whose rules name the same mutex one runs at a time."""
+    retries: Times = Times(0)
+    """How often it is tried again after it has failed or was timed out."""
+    retry_delay: Duration = Duration(1.0)
+    """How long before it is tried again; twice as long each further time, at most 5 minutes."""
+    limits: Limits = field(factory=Limits)
+    """Resource limits, instead of those that the daemon was started with."""
+
+
+@frozen(slots=True)
 class Scripts:
     """Where scripts stand and how they run."""
 
@@ -69,6 +140,12 @@ class Scripts:
     """Output of one run that is kept, both streams together; the rest is read and dropped."""
     initial: bool = True
     """Whether the events that tell the state at start run scripts."""
+    obsolete: Obsolete = "run"
+    """skip: a script of a state is passed over when one of a later state is waiting already."""
+    pause_after: Times = Times(0)
+    """Runs that fail in a row after which a script is paused until its file changes; 0 for never."""
+    rules: tuple[Rule, ...] = ()
+    """What is different for single scripts; one rule a script."""
 
 
 @frozen(slots=True)

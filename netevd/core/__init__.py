@@ -6,5 +6,6 @@ opens, waits, logs, reads a clock or draws a random number; whoever holds the en
 in the order in which an input passes them: resync (dump and difference), observe (tables,
 snapshots, changes), record (one link's facts and counts), operational (networkctl's scale),
 classify (changes to event types), hooks (which scripts), lanes (in which order), runs (a script's
-life), environment (its variables). `engine` composes them.
+life: runners, mutexes, retries, pauses hold it back, active is the part with a process), environment (its
+variables). `engine` composes them.
 """

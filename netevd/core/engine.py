@@ -35,6 +35,7 @@ from netevd.model.inputs import (
     NexthopChanged,
     Now,
     Overran,
+    ResumeHook,
     RouteGone,
     RoutesDumped,
     RoutesDumpEnded,
@@ -66,11 +67,17 @@ class Engine:
     """
     Everything that netevd decides, for one configuration.
 
-    `first_sequence` and `first_run` are the first numbers to be used for events and runs.
+    `first_sequence` and `first_run` are the first numbers to be used for events and runs. `observe`:
+    the caller can't change users.
     """
 
     def __init__(
-        self, configuration: Configuration, first_sequence: int, first_run: int = 1
+        self,
+        configuration: Configuration,
+        first_sequence: int,
+        first_run: int = 1,
+        *,
+        observe: bool = False,
     ) -> None:
         patterns = configuration.network.links
         self._table = RouteTable(make_filter(configuration.routes))
@@ -85,7 +92,7 @@ class Engine:
         self._rules = RuleTable()
         self._resync = Resync()
         self._hooks = HookTable()
-        self._runs = Runs(configuration, self._hooks, first_run)
+        self._runs = Runs(configuration, self._hooks, first_run, observe=observe)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -156,9 +163,9 @@ class Engine:
                 self._redump = False
                 self._resync.restart(now.monotonic)
                 self._routes.restart(now, self._catching_up)
-            case HooksListed(hooks=hooks):
-                self._runs.list_hooks(hooks, actions)
-            case RunStarted() | RunRefused() | RunFinished() | RunnerLost() | RunnerConnected():
+            case RunStarted() | RunRefused() | RunFinished() | ResumeHook():
+                self._runs.handle(given, now, actions)
+            case RunnerLost() | RunnerConnected() | HooksListed():
                 self._runs.handle(given, now, actions)
             case Tick():
                 self._runs.tick(now, actions)

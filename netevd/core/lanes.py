@@ -15,11 +15,23 @@ from typing import Final
 
 from attrs import frozen
 
-from netevd.model.event import Event
+from netevd.model.event import Event, EventType
 from netevd.model.inputs import Hook
 
 LIMIT: Final = 10_000
 """Runs that a lane holds at most, the one that is running included."""
+
+_STATES: Final = {
+    EventType.CARRIER: "carrier",
+    EventType.NO_CARRIER: "carrier",
+    EventType.OFF: "operational",
+    EventType.DORMANT: "operational",
+    EventType.DEGRADED_CARRIER: "operational",
+    EventType.DEGRADED: "operational",
+    EventType.ENSLAVED: "operational",
+    EventType.ROUTABLE: "operational",
+}
+"""Groups of event types of which a later one makes an earlier one obsolete."""
 
 
 @frozen(slots=True, eq=False)
@@ -45,6 +57,8 @@ class Lanes:
         self._names: dict[str, deque[Run]] = {}
         self._ready: list[tuple[int, Run]] = []
         """Heap of the runs that may start."""
+        self._latest: dict[int, dict[str, int]] = {}
+        """Sequence of the latest event of each group of states in each lane."""
         self.size = 0
         """Runs that have not ended, started ones included."""
 
@@ -65,11 +79,24 @@ class Lanes:
         lane.append(run)
         name.append(run)
         self.size += 1
+        state = _STATES.get(run.event.type)
+        if state is not None:
+            self._latest.setdefault(run.event.lane, {})[state] = run.event.sequence
         self._offer(run)
+
+    def is_obsolete(self, run: Run) -> bool:
+        """Tell whether a later state of the run's group is in its lane."""
+        state = _STATES.get(run.event.type)
+        latest = self._latest.get(run.event.lane, {})
+        return state is not None and latest.get(state, 0) > run.event.sequence
 
     def take(self) -> Run:
         """Return the oldest run that may start. What comes after it waits until `release`."""
         return heappop(self._ready)[1]
+
+    def put_back(self, run: Run) -> None:
+        """Let a run that was taken, and was not started or is to be started again, be taken again."""
+        heappush(self._ready, (run.number, run))
 
     def release(self, run: Run) -> None:
         """Take out a run that was taken and has ended; its successors may start."""
@@ -82,6 +109,7 @@ class Lanes:
         self.size -= 1
         if not lane:
             del self._lanes[run.event.lane]
+            self._latest.pop(run.event.lane, None)
         if not name:
             del self._names[run.name]
         for follower in {id(queue[0]): queue[0] for queue in (lane, name) if queue}.values():
@@ -96,5 +124,6 @@ class Lanes:
         """Forget every run: nothing starts any more."""
         self._lanes = {}
         self._names = {}
+        self._latest = {}
         self._ready = []
         self.size = 0

@@ -1,28 +1,33 @@
 """
 The life of runs: from an event's hooks through the lanes to the one record of each run's end.
 
-Belongs here: what is asked of the runner and when, timeouts, results and what is said of them.
-Does not belong here: processes and pipes (the runner, worker.runs), order (core.lanes).
+Belongs here: what is asked of the runners and when, what a rule changes about it, results. Does not
+belong here: processes and pipes (the runners, worker.runs), order (core.lanes), the stages of a run
+that was handed over (core.active).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
-from signal import Signals
 from typing import Final, TypeAlias, assert_never
 
-from attrs import define
-
-from netevd.config.schema import Configuration
+from netevd.config.identities import Identities, Treatment
+from netevd.config.schema import Configuration, Rule
+from netevd.core.active import START_PATIENCE_S, Active, note_end, note_run
 from netevd.core.environment import build_values, find_bad_name
 from netevd.core.hooks import HookTable
 from netevd.core.lanes import LIMIT, Lanes, Run
-from netevd.model.actions import Action, EndRun, Note, SignalRun, StartRun
+from netevd.core.mutexes import Mutexes
+from netevd.core.pauses import Pauses
+from netevd.core.retries import Retries
+from netevd.core.runners import Runners
+from netevd.model.actions import Action, EndRun, Note, StartRun
 from netevd.model.event import Event
 from netevd.model.inputs import (
     Hook,
+    HooksListed,
     Now,
+    ResumeHook,
     RunFinished,
     RunnerConnected,
     RunnerLost,
@@ -31,57 +36,44 @@ from netevd.model.inputs import (
 )
 from netevd.model.shape import printable
 
-START_PATIENCE_S: Final = 10.0
-"""After this the runner's silence is reported."""
-
-KILL_DELAY_S: Final = 5.0
-"""From TERM to KILL."""
-
 EARLY_LIMIT: Final = 10_000
 """Events that wait for the first script table at most."""
 
-RunnerInput: TypeAlias = RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
-
-
-class _Stage(Enum):
-    """What a run that was handed to the runner waits for."""
-
-    STARTING = "the runner's word that it runs"
-    RUNNING = "its end"
-    TERMINATING = "its end after TERM"
-    KILLED = "its end after KILL"
-
-
-@define(slots=True, eq=False)
-class _Active:
-    """A run that was handed to the runner."""
-
-    run: Run
-    hook: Hook
-    stage: _Stage
-    due: float | None
-    """Monotonic seconds when something has to be done about it."""
+RunnerInput: TypeAlias = (
+    RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected | HooksListed | ResumeHook
+)
 
 
 class Runs:
-    """Every run that has not ended, and what is known of the runner."""
+    """Every run that has not ended, and what is known of the runners."""
 
-    def __init__(self, configuration: Configuration, hooks: HookTable, first_run: int) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        hooks: HookTable,
+        first_run: int,
+        *,
+        observe: bool = False,
+    ) -> None:
+        """observe: see `Identities`."""
         self._timeout_s = configuration.script_timeout
         self._concurrency = configuration.scripts.concurrency
         self._initial = configuration.scripts.initial
+        self._skips_obsolete = configuration.scripts.obsolete == "skip"
         self._emit_json = configuration.network.emit_json
+        self._identities = Identities(configuration, observe=observe)
         self._hooks = hooks
         self._number = first_run
         self._lanes = Lanes()
-        self._active: dict[int, _Active] = {}
+        self._runners = Runners(hooks)
+        self._mutexes = Mutexes()
+        self._retries = Retries()
+        self._pauses = Pauses(configuration.scripts.pause_after)
+        self._active: dict[int, Active] = {}
         self._dropping: set[int] = set()
         """Lanes that are full, which was said."""
         self._early: deque[Event] | None = deque()
         """Events from before the first script table."""
-        self._connected = False
-        self._listed = False
-        """Whether the table is this runner's: another numbers its entries anew."""
         self._stopping = False
 
     # --- from events to the lanes ------------------------------------------------------------
@@ -102,49 +94,11 @@ class Runs:
             run = Run(self._number, hook, event)
             self._number += 1
             if fault is not None:
-                self._end_unstarted(run, "refused", fault, actions)
-                actions.append(_note(run, "warn", f"was not run: {fault}"))
+                self._refuse(run, fault, actions)
             elif self._lanes.is_full(event.lane):
                 self._drop(run, actions)
             else:
                 self._lanes.add(run)
-
-    def list_hooks(self, hooks: tuple[Hook, ...], actions: list[Action]) -> None:
-        """Take the runner's script table."""
-        actions.extend(self._hooks.replace(hooks))
-        self._listed = True
-        early, self._early = self._early, None
-        for event in early or ():
-            self.add(event, actions)
-
-    def start(self, now: Now, actions: list[Action]) -> None:
-        """Start what may start, oldest first."""
-        if not (self._connected and self._listed):
-            return
-        lanes = self._lanes
-        while lanes.ready and len(self._active) < self._concurrency:
-            run = lanes.take()
-            hook = self._hooks.renew(run.hook)
-            if hook is None or not hook.runnable:
-                reason = "it is not there any more" if hook is None else hook.reason
-                self._end_unstarted(run, "refused", reason, actions)
-                actions.append(_note(run, "warn", f"was not run: {reason}"))
-                self._release(run)
-                continue
-            due = now.monotonic + START_PATIENCE_S
-            self._active[run.number] = _Active(run, hook, _Stage.STARTING, due)
-            values = build_values(run.event, emit_json=self._emit_json)
-            actions.append(StartRun(run.number, hook, run.event, values))
-
-    def stop(self, actions: list[Action]) -> None:
-        """Start nothing more."""
-        waiting = self._lanes.size - len(self._active)
-        self._stopping = True
-        self._early = None
-        self._lanes.close()
-        if waiting > 0:
-            text = f"{waiting} scripts were waiting and are not run: netevd stops"
-            actions.append(Note("warn", text, {"runs": waiting}))
 
     def _drop(self, run: Run, actions: list[Action]) -> None:
         lane = run.event.lane
@@ -153,131 +107,223 @@ class Runs:
         if lane not in self._dropping:
             self._dropping.add(lane)
             text = "and later ones are dropped until fewer are waiting"
-            actions.append(_note(run, "warn", f"was not run: {reason}; it {text}"))
+            actions.append(note_run(run, "warn", f"was not run: {reason}; it {text}"))
 
-    def _release(self, run: Run) -> None:
-        self._lanes.release(run)
-        self._dropping.discard(run.event.lane)
+    def stop(self, actions: list[Action]) -> None:
+        """Start nothing more."""
+        waiting = self._lanes.size - len(self._active)
+        self._stopping = True
+        self._early = None
+        self._lanes.close()
+        self._mutexes.clear()
+        self._runners.clear()
+        actions.extend(self._retries.stop(self._active))
+        if waiting > 0:
+            text = f"{waiting} scripts were waiting and are not run: netevd stops"
+            actions.append(Note("warn", text, {"runs": waiting}))
 
-    # --- what the runner says --------------------------------------------------------------------
+    # --- from the lanes to the runners -------------------------------------------------------
+
+    def start(self, now: Now, actions: list[Action]) -> None:
+        """Start what may start, oldest first."""
+        lanes = self._lanes
+        for run in self._retries.wake(now):
+            lanes.put_back(run)
+        while lanes.ready and len(self._active) < self._concurrency:
+            run = lanes.take()
+            treatment = self._identities.find(run.hook.path)
+            if not self._try(run, treatment, now, actions):
+                self._wake(treatment.rule)
+
+    def _try(self, run: Run, treatment: Treatment, now: Now, actions: list[Action]) -> bool:
+        """Start a run that is the oldest of its lane, if nothing else holds it back."""
+        rule, runner = treatment.rule, treatment.runner
+        if treatment.refusal:
+            self._skip(run, "refused", treatment.refusal, actions)
+            return False
+        if not self._runners.is_there(runner):
+            self._runners.park(run, runner)
+            return False
+        if self._skips_obsolete and self._lanes.is_obsolete(run):
+            self._skip(run, "obsolete", "a later state of its link is waiting", actions)
+            return False
+        if self._pauses.is_paused(run.hook.path):
+            self._skip(run, "paused", "it is paused, since it failed too often in a row", actions)
+            return False
+        hook = self._runners.find_hook(run, runner)
+        if hook is None or not hook.runnable:
+            if not self._runners.asks_again(run, runner, actions):
+                reason = "it is not there any more" if hook is None else hook.reason
+                self._skip(run, "refused", reason, actions)
+            return False
+        if rule.mutex is not None and not self._mutexes.take(rule.mutex, run):
+            return False
+        self._hand_over(run, hook, treatment, now, actions)
+        return True
+
+    def _hand_over(
+        self, run: Run, hook: Hook, treatment: Treatment, now: Now, actions: list[Action]
+    ) -> None:
+        rule, runner = treatment.rule, treatment.runner
+        attempt = self._retries.count_attempt(run)
+        timeout = self._timeout_s if rule.timeout is None else rule.timeout
+        due = now.monotonic + START_PATIENCE_S
+        self._active[run.number] = Active(run, hook, runner, attempt, timeout, due)
+        values = build_values(run.event, emit_json=self._emit_json)
+        actions.append(StartRun(run.number, hook, run.event, values, runner, rule.detach))
+
+    def _skip(self, run: Run, result: str, reason: str, actions: list[Action]) -> None:
+        """End a run that was the oldest of its lane and is not started."""
+        if result == "refused":
+            self._refuse(run, reason, actions)
+        else:
+            self._end_unstarted(run, result, reason, actions)
+            actions.append(note_run(run, "info", f"was not run: {reason}"))
+        self._release(run)
+
+    def _wake(self, rule: Rule) -> None:
+        """Let the next run have a mutex, if nobody holds it."""
+        if rule.mutex is not None:
+            follower = self._mutexes.wake(rule.mutex)
+            if follower is not None:
+                self._lanes.put_back(follower)
+
+    # --- what the runners say ----------------------------------------------------------------
 
     def handle(self, given: RunnerInput, now: Now, actions: list[Action]) -> None:
-        """Take in what the runner says. A run that is not known has ended before: nothing to do."""
+        """Take in what a runner says. A run that is not known has ended before: nothing to do."""
         match given:
             case RunStarted(run=number):
-                active = self._active.get(number)
-                if active is not None and active.stage is _Stage.STARTING:
-                    active.stage = _Stage.RUNNING
-                    active.due = now.monotonic + self._timeout_s
+                if number in self._active:
+                    self._active[number].note_start(now)
             case RunRefused(run=number, reason=reason):
                 active = self._active.pop(number, None)
                 if active is not None:
-                    self._end_unstarted(active.run, "refused", reason, actions)
-                    actions.append(_note(active.run, "warn", f"was not run: {reason}"))
+                    self._leave(active)
+                    self._refuse(active.run, reason, actions, active)
                     self._release(active.run)
             case RunFinished():
                 active = self._active.pop(given.run, None)
                 if active is not None:
-                    self._finish(active, given, actions)
-                    self._release(active.run)
-            case RunnerLost():
-                self._lose(actions)
-            case RunnerConnected():
-                self._connected = True
+                    self._leave(active)
+                    self._finish(active, given, now, actions)
+            case RunnerLost(runner=runner):
+                self._lose(runner, actions)
+            case RunnerConnected(runner=runner):
+                self._return(self._runners.connect(runner))
+            case HooksListed():
+                self._list_hooks(given, actions)
+            case ResumeHook(path=path):
+                if self._pauses.resume(path):
+                    actions.append(_note_resumed(path, "somebody said so"))
             case _:
                 assert_never(given)
 
-    def _finish(self, active: _Active, ended: RunFinished, actions: list[Action]) -> None:
-        """Record the end of a run and say it."""
-        run, status = active.run, ended.status
-        late = active.stage in (_Stage.TERMINATING, _Stage.KILLED)
-        result = "timeout" if late else "failed" if status else "ok"
-        actions.append(
-            EndRun(
-                run.number, active.hook, run.event, result, status,
-                ended.duration_s, ended.cpu_s, ended.leftovers,
-            )
-        )  # fmt: skip
-        if status < 0:
-            text = f"was ended by signal {_show_signal(-status)}"
-        else:
-            text = f"exited with code {status}"
-        duration = round(ended.duration_s, 3)
-        actions.append(_note(run, "warn" if status else "info", text, duration=duration))
-        if ended.leftovers:
-            text = f"left {ended.leftovers} processes behind, which were killed"
-            actions.append(_note(run, "warn", text, leftovers=ended.leftovers))
+    def _list_hooks(self, listed: HooksListed, actions: list[Action]) -> None:
+        """Take a runner's script table; runner 0's first one lets events in."""
+        renumbered = not self._runners.has_listed(listed.runner)
+        self._return(self._runners.list_hooks(listed.runner, listed.hooks, actions))
+        if listed.runner != 0:
+            return
+        for path in self._pauses.review(listed.hooks, renumbered=renumbered):
+            actions.append(_note_resumed(path, "its file has changed"))
+        early, self._early = self._early, None
+        for event in early or ():
+            self.add(event, actions)
 
-    def _lose(self, actions: list[Action]) -> None:
+    def _return(self, runs: list[Run]) -> None:
+        for run in runs:
+            self._lanes.put_back(run)
+
+    def _lose(self, runner: int, actions: list[Action]) -> None:
         """End what the lost runner had; what waits goes on with the next one."""
-        self._connected = False
-        self._listed = False
-        lost, self._active = self._active, {}
-        for active in lost.values():
+        self._runners.lose(runner)
+        for active in [each for each in self._active.values() if each.runner == runner]:
+            del self._active[active.run.number]
+            self._leave(active)
             reason = "the runner died and its scripts with it"
-            self._end_unstarted(active.run, "lost", reason, actions)
-            actions.append(_note(active.run, "warn", f"is lost: {reason}"))
+            self._end_unstarted(active.run, "lost", reason, actions, active)
+            actions.append(note_run(active.run, "warn", f"is lost: {reason}"))
             self._release(active.run)
 
-    @staticmethod
-    def _end_unstarted(run: Run, result: str, reason: str, actions: list[Action]) -> None:
-        actions.append(EndRun(run.number, run.hook, run.event, result, None, 0.0, 0.0, 0, reason))
+    # --- ends ---------------------------------------------------------------------------------
+
+    def _finish(self, active: Active, ended: RunFinished, now: Now, actions: list[Action]) -> None:
+        """Record the end of an attempt and say it; have it tried again if it has failed."""
+        run, result = active.run, active.judge(ended)
+        rule = self._identities.find(run.hook.path).rule
+        again = result != "ok" and active.attempt <= rule.retries and not self._stopping
+        end = EndRun(
+            run.number, active.hook, run.event, result, ended.status,
+            ended.duration_s, ended.cpu_s, ended.leftovers,
+            runner=active.runner, attempt=active.attempt, final=not again,
+        )  # fmt: skip
+        actions.append(end)
+        note_end(run, ended, actions)
+        if again:
+            text = f"is tried again in {self._retries.rest(run, end, rule, now):g} s"
+            more = {"attempt": active.attempt + 1, "attempts": rule.retries + 1}
+            actions.append(note_run(run, "info", text, **more))
+            return
+        if self._pauses.count(self._hooks.renew(run.hook) or run.hook, result):
+            text = (
+                f"is paused, since {self._pauses.after} runs in a row have failed: mend it; it runs"
+            )
+            advice = "again once its file has changed, as by chmod -x and then chmod +x"
+            actions.append(note_run(run, "error", f"{text} {advice}"))
+        self._release(run)
+
+    def _refuse(
+        self, run: Run, reason: str, actions: list[Action], active: Active | None = None
+    ) -> None:
+        self._end_unstarted(run, "refused", reason, actions, active)
+        actions.append(note_run(run, "warn", f"was not run: {reason}"))
+
+    def _end_unstarted(
+        self,
+        run: Run,
+        result: str,
+        reason: str,
+        actions: list[Action],
+        active: Active | None = None,
+    ) -> None:
+        """Record the end of a run of whose process nothing is known, in its attempt of now."""
+        attempt = self._retries.count_attempt(run)
+        runner = 0 if active is None else active.runner
+        actions.append(
+            EndRun(
+                run.number, run.hook, run.event, result, None, 0.0, 0.0, 0, reason, runner, attempt
+            )
+        )
+
+    def _leave(self, active: Active) -> None:
+        """Give back what a run holds while it is with its runner."""
+        rule = self._identities.find(active.run.hook.path).rule
+        if rule.mutex is not None:
+            self._mutexes.release(rule.mutex)
+            self._wake(rule)
+
+    def _release(self, run: Run) -> None:
+        """Let go of a run that has ended; what comes after it may start."""
+        self._retries.forget(run)
+        self._lanes.release(run)
+        self._dropping.discard(run.event.lane)
 
     # --- time --------------------------------------------------------------------------------
 
     def deadline(self) -> float | None:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
-        if not self._active:
-            return None
-        return min(
-            (each.due for each in self._active.values() if each.due is not None), default=None
-        )
+        times = [each.due for each in self._active.values() if each.due is not None]
+        retry = self._retries.deadline()
+        if retry is not None:
+            times.append(retry)
+        return min(times, default=None)
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due."""
         for active in self._active.values():
-            if active.due is None or active.due > now.monotonic:
-                continue
-            match active.stage:
-                case _Stage.STARTING:
-                    active.due = None
-                    text = f"was not started within {START_PATIENCE_S:g} s; still waiting for the runner"
-                    actions.append(_note(active.run, "warn", text))
-                case _Stage.RUNNING:
-                    active.stage = _Stage.TERMINATING
-                    active.due = now.monotonic + KILL_DELAY_S
-                    actions.append(SignalRun(active.run.number, "TERM"))
-                    text = f"has run for {self._timeout_s:g} s, its limit, and gets TERM"
-                    actions.append(_note(active.run, "warn", text))
-                case _Stage.TERMINATING:
-                    active.stage = _Stage.KILLED
-                    active.due = None
-                    actions.append(SignalRun(active.run.number, "KILL"))
-                    text = f"has not ended within {KILL_DELAY_S:g} s after TERM and gets KILL"
-                    actions.append(_note(active.run, "warn", text))
-                case _Stage.KILLED:
-                    pass  # nothing more can be done about it, so nothing is due
-                case _:
-                    assert_never(active.stage)
+            active.press(now, actions)
 
 
-def _note(run: Run, level: str, text: str, **more: float) -> Note:
-    """Return a log line about a run's script."""
-    return Note(
-        level,
-        f"Script {printable(run.hook.path)} {text}",
-        {
-            "interface": printable(run.name),
-            "event": run.event.type.value,
-            "sequence": run.event.sequence,
-            "run": run.number,
-            **more,
-        },
-    )
-
-
-def _show_signal(number: int) -> str:
-    try:
-        return Signals(number).name
-    except ValueError:
-        return str(number)
+def _note_resumed(path: str, why: str) -> Note:
+    return Note("info", f"Script {printable(path)} is no longer paused: {why}")

@@ -26,6 +26,10 @@ class StartRun:
     event: Event
     values: tuple[tuple[str, str], ...]
     """Variables of the script; the runner adds PATH, NETEVD_SCRIPT_PATH and its marker."""
+    runner: int = 0
+    """Number of the runner that has the script's identity."""
+    detach: bool = False
+    """The run ends with its first process."""
 
 
 @frozen(slots=True)
@@ -35,15 +39,25 @@ class SignalRun:
     run: int
     which: str
     """TERM or KILL."""
+    runner: int = 0
+    """Number of the runner that was asked for it."""
+
+
+@frozen(slots=True)
+class RequestHooks:
+    """Have a runner read the script directories again and list them."""
+
+    runner: int
 
 
 @frozen(slots=True)
 class EndRun:
     """
-    A run is over: record it.
+    A run, or one attempt of it, is over: record it.
 
-    Sent once for each StartRun, and once for each run that never got that far: it was refused or
-    dropped before the runner was asked.
+    Sent once for each StartRun; once for each run that never got that far, since it was refused,
+    dropped, obsolete or paused; and once more for a run that waits for its next attempt when netevd
+    stops.
     """
 
     run: int
@@ -52,7 +66,8 @@ class EndRun:
     result: str
     """
     ok, failed (exit code not 0 or a signal), timeout, refused, lost (the runner died), dropped (too
-    many runs of the link were waiting).
+    many runs of the link were waiting), obsolete (a later state was waiting), paused (the script
+    had failed too often in a row).
     """
     status: int | None
     """Exit code or minus signal number; None when it never started or was lost."""
@@ -60,7 +75,13 @@ class EndRun:
     cpu_s: float
     leftovers: int
     reason: str = ""
-    """Why it was refused, lost or dropped, "" otherwise."""
+    """Why it was refused, lost, dropped, obsolete or paused, "" otherwise."""
+    runner: int = 0
+    """Number of the runner that it belongs to."""
+    attempt: int = 1
+    """Counts from 1; 2 is the first retry."""
+    final: bool = True
+    """False: it failed and is tried again, under the same number."""
 
 
 @frozen(slots=True)
@@ -95,5 +116,13 @@ class Ready:
 
 
 Action: TypeAlias = (
-    Publish | StartRun | SignalRun | EndRun | RequestDump | RequestRoutes | Note | Ready
+    Publish
+    | StartRun
+    | SignalRun
+    | RequestHooks
+    | EndRun
+    | RequestDump
+    | RequestRoutes
+    | Note
+    | Ready
 )

@@ -162,9 +162,10 @@ class Hook:
 
 @frozen(slots=True)
 class HooksListed:
-    """The runner's whole script table, in running order."""
+    """A runner's whole script table, in running order."""
 
     hooks: tuple[Hook, ...]
+    runner: int = 0
 
 
 @frozen(slots=True)
@@ -197,12 +198,23 @@ class RunFinished:
 
 @frozen(slots=True)
 class RunnerLost:
-    """The runner died; its scripts were killed."""
+    """A runner died; its scripts were killed."""
+
+    runner: int = 0
 
 
 @frozen(slots=True)
 class RunnerConnected:
-    """A (new) runner takes runs."""
+    """A (new) runner takes runs. Runner 0 is that of scripts without a rule."""
+
+    runner: int = 0
+
+
+@frozen(slots=True)
+class ResumeHook:
+    """Somebody says that a paused script shall run again."""
+
+    path: str
 
 
 @frozen(slots=True)
@@ -220,5 +232,5 @@ Input: TypeAlias = (
     | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
     | DumpEnded | Overran | HelperConnected
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
-    | Tick | Stopping
+    | ResumeHook | Tick | Stopping
 )  # fmt: skip

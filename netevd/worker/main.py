@@ -13,14 +13,17 @@ import os
 import time
 from collections import deque
 
+import attrs
 import msgspec
 import trio
 
+from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.model.actions import Action, Note, Publish
 from netevd.model.inputs import (
     HelperConnected,
+    HooksListed,
     Input,
     Now,
     RunnerConnected,
@@ -83,7 +86,9 @@ class _Worker:
         self._tracing = system.log_level == "trace"
         wall = time.time_ns()
         first = 1 if configure.dry_run else wall // 1000
-        self._engine = Engine(self._configuration, first_sequence=first, first_run=first)
+        observe = configure.observe
+        self._engine = Engine(self._configuration, first, first, observe=observe)
+        self._identities = len(Identities(self._configuration, observe=observe).all)
         kind = DryPerformer if configure.dry_run else Performer
         self._performer = kind(
             self._log,
@@ -92,12 +97,12 @@ class _Worker:
             report_ready=self._report_ready,
         )
         self._dry_run = configure.dry_run
-        self._observe = configure.observe
+        self._observe = observe
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
         self._helper: HelperLink | None = None
-        self._runner: RunnerLink | None = None
+        self._runners: dict[int, RunnerLink] = {}
         self._nursery: trio.Nursery
         self._stopping = False
         self._scripts_ended = trio.Event()
@@ -108,7 +113,7 @@ class _Worker:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
             await self._follow_control()
-            if self._runner is not None:
+            if self._runners:
                 with trio.move_on_after(1):
                     await self._scripts_ended.wait()
             self._nursery.cancel_scope.cancel()
@@ -172,16 +177,8 @@ class _Worker:
                 )
                 self.submit(HelperConnected())
                 self._nursery.start_soon(self._follow_helper, self._helper)
-            case RunnerPeer():
-                if self._runner is not None:
-                    self._runner.close()
-                    self.submit(RunnerLost())
-                limit = self._configuration.scripts.output_limit
-                self._runner = RunnerLink(
-                    descriptors[0], limit, self.submit, self._performer.log_output, self._log
-                )
-                self._performer.runner = self._runner
-                self._nursery.start_soon(self._follow_runner, self._runner)
+            case RunnerPeer(runner=number):
+                self._take_runner(number, descriptors[0])
             case Liveness(number=number):
                 self._nursery.start_soon(self._answer_liveness, number)
             case Stop():
@@ -200,14 +197,34 @@ class _Worker:
         if helper is self._helper and not self._stopping:
             self._log.warning("the helper is gone; kernel events wait for its successor")
 
-    async def _follow_runner(self, runner: RunnerLink) -> None:
-        await runner.run(lambda: self.submit(RunnerConnected()))
+    def _take_runner(self, number: int, descriptor: int) -> None:
+        if number in self._runners:
+            self._runners[number].close()
+            self.submit(RunnerLost(number))
+        limit = self._configuration.scripts.output_limit
+        submit = self._submit_for_all if self._dry_run else self.submit
+        tell = self._performer.log_output
+        runner = RunnerLink(number, descriptor, limit, submit, tell=tell, log=self._log)
+        self._runners[number] = self._performer.runners[number] = runner
+        self._nursery.start_soon(self._follow_runner, number, runner)
+
+    def _submit_for_all(self, input_: Input) -> None:
+        """Take what the only runner of a dry run says, which is no real one, for that of each."""
+        for number in range(self._identities):
+            if isinstance(input_, HooksListed | RunnerConnected):
+                input_ = attrs.evolve(input_, runner=number)
+            self.submit(input_)
+
+    async def _follow_runner(self, number: int, runner: RunnerLink) -> None:
+        await runner.run()
         if self._dry_run:
             return
-        if runner is self._runner:
-            self._performer.runner = self._runner = None
-            self.submit(RunnerLost())
-            self._scripts_ended.set()
+        if runner is self._runners.get(number):
+            del self._runners[number]
+            self._performer.runners.pop(number, None)
+            self.submit(RunnerLost(number))
+            if not self._runners:
+                self._scripts_ended.set()
 
     # --- what the engine asks for -------------------------------------------------------------------
 

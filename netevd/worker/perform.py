@@ -1,5 +1,5 @@
 """
-Actions of the engine made real: log lines, requests to the runner, requests to the helper.
+Actions of the engine made real: log lines, requests to the runners, requests to the helper.
 
 One arm for each kind of action and no decision in any of them. `--dry-run` is the same engine with
 `DryPerformer`.
@@ -19,6 +19,7 @@ from netevd.model.actions import (
     Publish,
     Ready,
     RequestDump,
+    RequestHooks,
     RequestRoutes,
     SignalRun,
     StartRun,
@@ -27,11 +28,11 @@ from netevd.model.event import Event, EventType
 from netevd.model.inputs import Input, RunFinished
 from netevd.model.shape import describe_route
 from netevd.model.snapshot import Snapshot
-from privsep.protocol import Forget, Message, Run, Signal
+from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
 
 class Runner(Protocol):
-    """Where requests to the runner go; nowhere while there is none."""
+    """Where requests to a runner go."""
 
     def send(self, message: Message) -> None:
         """Send a message, now or later."""
@@ -58,7 +59,8 @@ class Performer:
         self._report_ready = report_ready
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
-        self.runner: Runner | None = None
+        self.runners: dict[int, Runner] = {}
+        """Those that are there, by number."""
 
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; return an input when the action has an immediate outcome."""
@@ -68,13 +70,14 @@ class Performer:
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 return self.start(action)
-            case SignalRun(run=run, which=which):
-                if self.runner is not None:
-                    self.runner.send(Signal(run, which))
+            case SignalRun(run=run, which=which, runner=number):
+                self._send(number, Signal(run, which))
+            case RequestHooks(runner=number):
+                self._send(number, Rescan())
             case EndRun(run=run):
                 known = self._events.pop(run, None) is not None
-                if known and self.runner and action.result in {"ok", "failed", "timeout"}:
-                    self.runner.send(Forget(run))
+                if known and action.result in {"ok", "failed", "timeout"}:
+                    self._send(action.runner, Forget(run))
             case RequestDump(dump=dump):
                 self._request_dump(dump)
             case RequestRoutes(dump=dump, families=families):
@@ -88,10 +91,16 @@ class Performer:
         return None
 
     def start(self, action: StartRun) -> Input | None:
-        """Ask the runner to start a script."""
-        if self.runner is not None:
-            self.runner.send(Run(action.run, action.hook.entry, list(action.values)))
+        """Ask the script's runner to start it."""
+        request = Run(action.run, action.hook.entry, list(action.values), action.detach)
+        self._send(action.runner, request)
         return None
+
+    def _send(self, number: int, message: Message) -> None:
+        """Send a request to a runner; one that is gone has taken its runs with it."""
+        runner = self.runners.get(number)
+        if runner is not None:
+            runner.send(message)
 
     def log_output(self, run: int, stream: str, line: str) -> None:
         """Log one line that a script printed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import trio
@@ -12,6 +13,7 @@ from netevd.model.inputs import (
     HooksListed,
     Input,
     RunFinished,
+    RunnerConnected,
     RunRefused,
     RunStarted,
 )
@@ -28,6 +30,7 @@ from privsep.protocol import (
     Message,
     Refused,
     Rescan,
+    Run,
     Running,
     ScriptsReply,
     Started,
@@ -41,32 +44,39 @@ class RunnerLink:
 
     def __init__(
         self,
+        number: int,
         descriptor: int,
         output_limit: int,
         submit: Callable[[Input], None],
+        *,
         tell: Callable[[int, str, str], None],
         log: FilteringBoundLogger,
     ) -> None:
-        """tell: called with run, stream and line of a script's output."""
+        """number: the runner's; tell: called with run, stream and line of a script's output."""
+        self._number = number
         self._port: Port[ScriptsReply] = Port(descriptor, SCRIPTS_REPLY, descriptors=2)
         self._output = OutputReader(output_limit, tell)
         self._submit = submit
         self._log = log
         self._entries: list[Entry] = []
+        self._requested: set[int] = set()
+        """Runs that this runner was asked for; of any other it has nothing to say."""
         self._inherited: set[int] = set()
         """Runs that an earlier worker began; they end as they would have, and are forgotten."""
         self._scope = trio.CancelScope()
 
     def send(self, message: Message) -> None:
         """Send a request, now or later."""
+        if isinstance(message, Run):
+            self._requested.add(message.id)
         self._port.send(message)
 
     def close(self) -> None:
         """Let go of this runner; `run` ends."""
         self._scope.cancel()
 
-    async def run(self, connected: Callable[[], None]) -> None:
-        """Follow the runner until it is gone. connected: called once its state is known."""
+    async def run(self) -> None:
+        """Follow the runner until it is gone."""
         self._port.send(Running())
         self._port.send(Rescan())
         try:
@@ -74,13 +84,13 @@ class RunnerLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._port.flush)
                     nursery.start_soon(self._output.read)
-                    await self._follow(connected)
+                    await self._follow()
                     nursery.cancel_scope.cancel()
         finally:
             self._port.close()
             self._output.close()
 
-    async def _follow(self, connected: Callable[[], None]) -> None:
+    async def _follow(self) -> None:
         while True:
             try:
                 await self._port.wait()
@@ -88,18 +98,21 @@ class RunnerLink:
                     received = self._port.receive_with_descriptors()
                     if received is None:
                         break
-                    self._handle(received[0], received[1], connected)
+                    self._handle(received[0], received[1])
             except PeerGone:
                 return
 
-    def _handle(
-        self, message: ScriptsReply, descriptors: list[int], connected: Callable[[], None]
-    ) -> None:
+    def _handle(self, message: ScriptsReply, descriptors: list[int]) -> None:
         match message:
+            case Started(id=run) | Refused(id=run) | Finished(id=run) if not self._may_tell(run):
+                self._log.error(f"runner {self._number} told of a run that is not its own", run=run)
+                for descriptor in descriptors:
+                    os.close(descriptor)
             case Started(id=run):
                 self._output.add(run, descriptors[0], descriptors[1])
                 self._submit(RunStarted(run))
             case Refused(id=run, reason=reason):
+                self._requested.discard(run)
                 self._submit(RunRefused(run, reason))
             case Finished():
                 self._finish(message)
@@ -109,14 +122,19 @@ class RunnerLink:
                 if ended is not None:
                     self._finish(ended)
             case Incarnation():
-                connected()
+                self._submit(RunnerConnected(self._number))
             case Entries(entries=entries, more=more):
                 self._entries += entries
                 if not more:
-                    self._submit(HooksListed(tuple(_to_hook(entry) for entry in self._entries)))
+                    hooks = tuple(_to_hook(entry) for entry in self._entries)
                     self._entries = []
+                    self._submit(HooksListed(hooks, self._number))
+
+    def _may_tell(self, run: int) -> bool:
+        return run in self._requested or run in self._inherited
 
     def _finish(self, ended: Finished) -> None:
+        self._requested.discard(ended.id)
         captured = self._output.finish(ended.id)
         if captured.dropped:
             self._log.warning(

@@ -59,15 +59,20 @@ class Daemon:
         self.scripts.mkdir(mode=0o755)
         (self.scripts / "data").mkdir()
         (self.scripts / "data").chmod(0o1777)
-        settings = {"directory": str(self.scripts), **script_settings}
         self.config = self.root / "netevd.yaml"
-        self.config.write_text(
-            f"{configuration}\nscripts: {json.dumps(settings)}\n", encoding="utf-8"
-        )
-        self.config.chmod(0o644)
+        self._configuration = configuration
+        self.configure(**script_settings)
         self.log: list[dict[str, Any]] = []
         self.raw: list[str] = []
         self.process: subprocess.Popen[str] | None = None
+
+    def configure(self, **script_settings: object) -> None:
+        """Write the configuration, with these settings for scripts."""
+        settings = {"directory": str(self.scripts), **script_settings}
+        self.config.write_text(
+            f"{self._configuration}\nscripts: {json.dumps(settings)}\n", encoding="utf-8"
+        )
+        self.config.chmod(0o644)
 
     def script(self, event: str, text: str, name: str = "10-test") -> Path:
         """Write a script; DIRECTORY in its text is a place where it may write."""

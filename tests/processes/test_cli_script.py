@@ -106,6 +106,21 @@ def test_script_finds_what_the_daemon_gives_it(
     assert "own session" in by_command[2]
 
 
+def test_a_rule_that_is_not_heeded_is_said(links: None, place: Place) -> None:
+    """What the daemon would do otherwise for this script is named; other scripts are not told of."""
+    path = place.script("#!/bin/sh\n")
+    other = place.script("#!/bin/sh\n", "20-other")
+    place.configure(f"  rules: [{{path: {path}, mutex: m, timeout: 60s, retries: 2}}]")
+
+    told, silent = script(place, path), script(place, other)
+
+    assert (
+        "its rule (timeout, mutex, retries) is for the daemon: here the script runs without it"
+        in (told.stderr)
+    )
+    assert "rule" not in silent.stderr
+
+
 def test_output_goes_where_it_belongs(place: Place) -> None:
     """Standard output and error of the script are those of the command; its end is said."""
     path = place.script("#!/bin/sh\necho data\necho words >&2\nprintf 'no line end'\n")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from netevd.config.schema import Configuration
+from netevd.config.identities import LIMITS
+from netevd.config.schema import Configuration, Rule
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
@@ -38,14 +39,31 @@ def _show(value: object) -> set[str]:
     return {f"`{value}`"}
 
 
+def _read_rows(heading: str) -> dict[str, tuple[str, str]]:
+    """Return the second and third column of each row below a heading, by the name in the first."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \| ([^|]+) \|", section, re.MULTILINE)
+    return {name: (second, third) for name, second, third in rows}
+
+
 def test_every_setting_stands_on_the_page_with_its_default() -> None:
     """The table of settings is the schema."""
-    rows = re.findall(
-        r"^\| `([a-z_.]+)` \| [^|]+ \| ([^|]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    documented = {name: default.strip() for name, default in rows if name != "include"}
+    rows = _read_rows("Settings")
+    documented = {name: default for name, (_, default) in rows.items() if name != "include"}
 
     settings = _settings()
     assert set(documented) == set(settings)
     for name, default in settings.items():
         assert documented[name] in _show(default), name
+
+
+def test_every_key_of_a_rule_stands_on_the_page_with_its_default() -> None:
+    """The tables of a rule's keys and limits are the schema; limits are named as in setrlimit(2)."""
+    rows = _read_rows("Rules for single scripts")
+    keys = {field.name: field for field in attrs.fields(Rule)}
+
+    assert set(rows) == {*keys, *LIMITS}
+    for name, word in LIMITS.items():
+        assert rows[name][1] == f"`RLIMIT_{word.upper()}`"
+    for name in ("detach", "retries", "retry_delay"):
+        assert rows[name][1] in _show(keys[name].default), name

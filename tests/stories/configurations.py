@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from attrs import evolve
 
-from netevd.config.schema import Configuration, Count, Duration, Patterns, Routes, Tables
+from netevd.config.schema import (
+    AbsolutePath,
+    Configuration,
+    Count,
+    Duration,
+    Patterns,
+    Routes,
+    Rule,
+    Tables,
+    Times,
+)
 
 NO_ROUTES = Routes(tables=Tables(()), default_routes=False)
 """Stories of links have no dumps of routes in them."""
@@ -18,13 +30,28 @@ def configure(
     concurrency: int = 8,
     script_timeout: float = 30.0,
     routes: Routes = NO_ROUTES,
+    rules: tuple[Rule, ...] = (),
+    obsolete: Literal["run", "skip"] = "run",
+    pause_after: int = 0,
 ) -> Configuration:
     """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
     return evolve(
         default,
         network=evolve(default.network, links=Patterns(links), emit_json=emit_json),
-        scripts=evolve(default.scripts, initial=initial, concurrency=Count(concurrency)),
+        scripts=evolve(
+            default.scripts,
+            initial=initial,
+            concurrency=Count(concurrency),
+            rules=rules,
+            obsolete=obsolete,
+            pause_after=Times(pause_after),
+        ),
         script_timeout=Duration(script_timeout),
         routes=routes,
     )
+
+
+def rule(path: str, **settings: Any) -> Rule:
+    """Return the rule of a script; values are those of the schema."""
+    return Rule(AbsolutePath(path), **settings)

@@ -13,8 +13,8 @@ def play() -> Iterator[Play]:
     """Return a maker of playbooks; at the end of the test none may have an unread action."""
     made: list[Playbook] = []
 
-    def make(configuration: Configuration | None = None) -> Playbook:
-        made.append(Playbook(configuration))
+    def make(configuration: Configuration | None = None, *, observe: bool = False) -> Playbook:
+        made.append(Playbook(configuration, observe=observe))
         return made[-1]
 
     yield make

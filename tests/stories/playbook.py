@@ -25,6 +25,7 @@ from netevd.model.actions import (
     Publish,
     Ready,
     RequestDump,
+    RequestHooks,
     RequestRoutes,
     SignalRun,
     StartRun,
@@ -63,8 +64,10 @@ DOWN, LOWER_LAYER_DOWN, DORMANT, UP, UNKNOWN = 2, 3, 5, 6, 0
 class Playbook:
     """One engine, a clock that stands still, and what the engine wanted."""
 
-    def __init__(self, configuration: Configuration | None = None) -> None:
-        self.engine = Engine(configuration or configure(), first_sequence=1)
+    def __init__(
+        self, configuration: Configuration | None = None, *, observe: bool = False
+    ) -> None:
+        self.engine = Engine(configuration or configure(), first_sequence=1, observe=observe)
         self.time = 1000.0
         self.actions: list[Action] = []
         """What came of the last input."""
@@ -144,11 +147,15 @@ def _show(action: Action) -> str:
         case Publish(event=event):
             return f"{event.sequence} {event.name or 'host'} {event.type}{_show_subject(event)}"
         case StartRun():
-            return f"start {action.run}: {action.hook.path} for {action.event.sequence}"
+            where = f" by {action.runner}" if action.runner else ""
+            return f"start {action.run}: {action.hook.path} for {action.event.sequence}{where}"
         case SignalRun():
             return f"signal {action.run}: {action.which}"
         case EndRun():
-            return f"end {action.run}: {action.result}"
+            again = "" if action.final else ", not final"
+            return f"end {action.run}: {action.result}{again}"
+        case RequestHooks(runner=runner):
+            return f"list hooks of {runner}"
         case RequestDump(dump=dump):
             return f"dump {dump}"
         case RequestRoutes(dump=dump, families=families):

@@ -130,7 +130,6 @@ def test_default_file_may_be_absent_and_a_given_one_may_not(tmp_path: Path) -> N
         ("network: &n\n  links: *n", None),
         ("? [a, b]\n: c", ["1:3: a key must be a word"]),
         ("filters: []", None),
-        ("scripts: {rules: []}", None),
     ],
 )  # fmt: skip
 def test_problem_has_place_and_advice(write: Write, text: str, expected: list[str] | None) -> None:

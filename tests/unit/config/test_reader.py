@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.model.event import EventType
 from privsep import spawn
 from privsep.channel import Channel
 from privsep.mode import Mode, choose
-from privsep.protocol import VERDICT, Launch, Rejected, Verdict
+from privsep.protocol import VERDICT, Identity, Launch, Rejected, Verdict
 from tests.boundary.rig import receive
 
 
@@ -93,3 +94,100 @@ def test_thousands_of_problems_fit_into_one_answer(directory: Path) -> None:
     assert len(verdict.problems) == 201
     assert verdict.problems[-1] == "and 4800 more problems"
     assert content == b""
+
+
+RULES = """
+scripts:
+  user: nobody
+  rules:
+    - {path: /a, user: root}
+    - {path: /b, user: root, capabilities: CAP_NET_ADMIN}
+    - {path: /c, limits: {open_files: 64, cpu_time: 10s}, mutex: m}
+    - {path: /d, user: root}
+    - {path: /e, retries: 3}
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
+def test_each_identity_of_the_rules_is_resolved(directory: Path) -> None:
+    """A runner for each identity, with numbers, capabilities, limits and its scripts."""
+    path = directory / "netevd.yaml"
+    path.write_text(RULES)
+
+    verdict, content = _read(choose(force_observe=False), path)
+
+    assert isinstance(verdict, Launch)
+    common, root, admin, limited = verdict.runners
+    assert common == Identity("nobody", common.uid, common.gid, common.groups)
+    assert (root.uid, root.gid, root.limits, root.scripts) == (0, 0, [], ["/a", "/d"])
+    assert len(root.capabilities) == 41, "root has what netevd has"
+    assert (admin.uid, admin.capabilities, admin.scripts) == (0, ["CAP_NET_ADMIN"], ["/b"])
+    assert limited == Identity(
+        "nobody", common.uid, common.gid, common.groups, [], [("cpu", 10), ("nofile", 64)], ["/c"]
+    )
+    identities = Identities(msgspec.msgpack.decode(content, type=Configuration), observe=False)
+    assert [list(identities.list_paths(number)) for number in (1, 2, 3)] == [
+        each.scripts for each in verdict.runners[1:]
+    ], "the worker comes to the same numbers"
+
+
+def test_observe_mode_needs_no_user_of_a_rule(directory: Path) -> None:
+    """Rules that can't be kept make no runner; limits do, as the caller."""
+    path = directory / "netevd.yaml"
+    path.write_text(RULES.replace("root", "no-such-user"))
+
+    verdict, _ = _read(choose(force_observe=True), path)
+
+    assert isinstance(verdict, Launch)
+    common, limited = verdict.runners
+    assert (common.uid, common.scripts) == (os.getuid(), [])
+    assert (limited.uid, limited.capabilities, limited.scripts) == (os.getuid(), [], ["/c"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
+def test_users_of_rules_must_exist(directory: Path) -> None:
+    """A user that is not there is a problem with the place where it is named; root may be named."""
+    path = directory / "netevd.yaml"
+    path.write_text("scripts:\n  user: nobody\n  rules: [{path: /a, user: no-such-user}]\n")
+
+    verdict, _ = _read(choose(force_observe=False), path)
+
+    advice = "make it with: useradd --system --user-group --no-create-home no-such-user"
+    problem = f"{path}:3:28: user: there is no system user 'no-such-user'; {advice}"
+    assert verdict == Rejected([problem])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
+def test_root_is_for_rules_alone(directory: Path) -> None:
+    """scripts.user is never root; the problem says where root may be said."""
+    path = directory / "netevd.yaml"
+    path.write_text("scripts: {user: root}\n")
+
+    verdict, _ = _read(choose(force_observe=False), path)
+
+    advice = "give them a system user of their own, or single ones a rule with 'user: root'"
+    assert verdict == Rejected([f"{path}:1:17: user: scripts don't run as root; {advice}"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
+@pytest.mark.parametrize("key", ["user: root", "capabilities: [CAP_NET_ADMIN]"])
+def test_privilege_comes_from_a_file_of_root(directory: Path, key: str) -> None:
+    """A rule's user and capabilities in a file that others may write are refused; its timeout isn't."""
+    included = directory / "more.yaml"
+    included.write_text(f"scripts: {{rules: [{{path: /a, timeout: 9s, {key}}}]}}\n")
+    path = directory / "netevd.yaml"
+    path.write_text("include: more.yaml\nscripts: {user: nobody}\n")
+    word = key.split(":", maxsplit=1)[0]
+
+    for mode, owner in ((0o664, 0), (0o644, 1)):
+        included.chmod(mode)
+        os.chown(included, owner, 0)
+        verdict, _ = _read(choose(force_observe=False), path)
+        assert isinstance(verdict, Rejected)
+        (problem,) = verdict.problems
+        place = f"{included}:1:{43 + len(word) + 2}: {word}: only a file that belongs to root"
+        assert problem.startswith(place)
+
+    included.write_text("scripts: {rules: [{path: /a, timeout: 9s}]}\n")
+    verdict, _ = _read(choose(force_observe=False), path)
+    assert isinstance(verdict, Launch)

@@ -8,6 +8,7 @@ from netevd.core.runs import EARLY_LIMIT, Runs
 from netevd.model.actions import Action, Note, StartRun
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
+    HooksListed,
     Now,
     RunFinished,
     RunnerConnected,
@@ -32,7 +33,7 @@ def make_runs() -> tuple[Runs, list[Action]]:
     runs = Runs(Configuration(), HookTable(), first_run=1)
     actions: list[Action] = []
     runs.handle(RunnerConnected(), NOW, actions)
-    runs.list_hooks(SCRIPTS, actions)
+    runs.handle(HooksListed(SCRIPTS), NOW, actions)
     return runs, actions
 
 
@@ -78,7 +79,7 @@ def test_events_before_the_first_table_are_bounded() -> None:
     for sequence in range(1, EARLY_LIMIT + 3):
         runs.add(make_event(sequence, lane=sequence), actions)
 
-    runs.list_hooks(SCRIPTS, actions)
+    runs.handle(HooksListed(SCRIPTS), NOW, actions)
     runs.handle(RunnerConnected(), NOW, actions)
     for _ in range(EARLY_LIMIT // 8 + 1):
         runs.start(NOW, actions)
@@ -97,7 +98,7 @@ def test_stopping_before_the_first_table() -> None:
 
     runs.stop(actions)
     runs.handle(RunnerConnected(), NOW, actions)
-    runs.list_hooks(SCRIPTS, actions)
+    runs.handle(HooksListed(SCRIPTS), NOW, actions)
     runs.start(NOW, actions)
 
     assert not [each for each in actions if not isinstance(each, Note)]

@@ -1,0 +1,216 @@
+"""
+Words of a file as values: one function for each type of the schema.
+
+Each raises TypeError or ValueError that says what was expected and what was found; where it stands
+is for `load` to say.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable
+from typing import Any, Final, get_args
+
+from netevd.config import schema
+from netevd.model.route import read_protocol, read_table
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SIZES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\Z")
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
+_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
+_MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_WRITTEN_TRUE: Final = {"true": True, "false": False}
+
+
+def show(value: object) -> str:
+    """Return what a value of the tree is, in words for a message."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    return "nothing" if value is None else repr(str(value)[:80])
+
+
+def _read_text(value: object, expected: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected {expected}, found {show(value)}")
+    if "\0" in value or "\n" in value:
+        raise ValueError(f"expected {expected}, found a line end or NUL in it")
+    return value
+
+
+def read_bool(value: object, _: object) -> bool:
+    """Read true or false."""
+    text = _read_text(value, "true or false")
+    if text.lower() not in _WRITTEN_TRUE:
+        raise ValueError(f"expected true or false, found {text[:80]!r}")
+    return _WRITTEN_TRUE[text.lower()]
+
+
+def _read_duration(value: object, _: object) -> float:
+    text = _read_text(value, "a duration such as 30s")
+    match = _DURATION.match(text.strip())
+    if match is None:
+        raise ValueError(f"expected a duration such as 250ms, 30s, 5m or 1h, found {text[:80]!r}")
+    if match[2] is None:
+        raise ValueError(f"the unit is missing; write {text}s for seconds")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if not 0.001 <= seconds <= 86400 * 366:
+        raise ValueError(f"expected a duration from 1ms to one year, found {text[:80]!r}")
+    return seconds
+
+
+def _read_bytes(value: object, most: int) -> int:
+    text = _read_text(value, "a size such as 64KiB")
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise ValueError(f"expected a size such as 65536, 64KiB or 1MiB, found {text[:80]!r}")
+    size = int(match[1]) * _SIZES[match[2] or ""]
+    if size > most:
+        raise ValueError(f"expected at most {show_bytes(most)}, found {text[:80]!r}")
+    return size
+
+
+def show_bytes(size: int) -> str:
+    """Return a size as a file would have it."""
+    for unit in ("GiB", "MiB", "KiB"):
+        if size and size % _SIZES[unit] == 0:
+            return f"{size // _SIZES[unit]}{unit}"
+    return str(size)
+
+
+def _read_size(value: object, _: object) -> int:
+    return _read_bytes(value, 16 * 1024**2)
+
+
+def _read_large_size(value: object, _: object) -> int:
+    return _read_bytes(value, 1024**4)
+
+
+def _read_number(value: object, least: int, most: int) -> int:
+    expected = f"a number from {least} to {most}"
+    text = _read_text(value, expected).strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        raise ValueError(f"expected {expected}, found {text[:80]!r}")
+    return int(text)
+
+
+def _read_count(value: object, _: object) -> int:
+    return _read_number(value, 1, 200)
+
+
+def _read_times(value: object, _: object) -> int:
+    return _read_number(value, 0, 1000)
+
+
+def _read_amount(value: object, _: object) -> int:
+    return _read_number(value, 16, 1048576)
+
+
+def _read_mutex(value: object, _: object) -> str:
+    text = _read_text(value, "a name of letters, digits, dots, hyphens and underscores")
+    if not _MUTEX.match(text):
+        raise ValueError(
+            "expected a name of at most 64 letters, digits, dots, hyphens and underscores,"
+            f" found {text[:80]!r}"
+        )
+    return text
+
+
+def _read_words(value: object, what: str) -> list[str]:
+    if isinstance(value, list):
+        return [_read_text(word, what) for word in value]
+    return _read_text(value, what).split()
+
+
+def _read_patterns(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "interface names or globs")
+    for word in words:
+        bare = word.removeprefix("!")
+        if not bare or any(character.isspace() or character == "/" for character in bare):
+            raise ValueError(f"expected an interface name or glob, found {word[:80]!r}")
+    return tuple(words)
+
+
+def _read_tables(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "routing tables by name or number")
+    for word in words:
+        read_table(word)
+    if len(words) > 64:
+        raise ValueError(f"expected at most 64 routing tables, found {len(words)}")
+    return tuple(words)
+
+
+def _read_protocols(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "route protocols by name or number")
+    for word in words:
+        read_protocol(word)
+    if len(words) > 64:
+        raise ValueError(f"expected at most 64 route protocols, found {len(words)}")
+    return tuple(words)
+
+
+def _read_path(value: object, _: object) -> str:
+    text = _read_text(value, "an absolute path")
+    if not text.startswith("/") or len(text) > 1024:
+        raise ValueError(f"expected an absolute path such as /etc/netevd, found {text[:80]!r}")
+    return re.sub("^//+", "/", os.path.normpath(text))
+
+
+def _read_user(value: object, _: object) -> str:
+    text = _read_text(value, "the name of a system user")
+    if not _USER.match(text):
+        raise ValueError(f"expected the name of a system user, found {text[:80]!r}")
+    return text
+
+
+def _read_choice(value: object, kind: Any) -> str:
+    words = get_args(kind)
+    text = _read_text(value, f"one of {', '.join(words)}")
+    if text not in words:
+        close = difflib.get_close_matches(text, words, 1)
+        advice = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"expected one of {', '.join(words)}, found {text[:80]!r}{advice}")
+    return text
+
+
+def _read_backends(value: object, _: object) -> tuple[str, ...]:
+    return tuple(_read_choice(word, schema.Backend) for word in _read_words(value, "a backend"))
+
+
+def _read_capabilities(value: object, _: object) -> tuple[str, ...]:
+    known = get_args(schema.Capability)
+    words = _read_words(value, "names of capabilities such as CAP_NET_ADMIN")
+    for word in words:
+        if word not in known:
+            close = difflib.get_close_matches(word.upper(), known, 1, 0.6)
+            advice = f"did you mean {close[0]}?" if close else "see capabilities(7)"
+            raise ValueError(
+                f"expected capabilities such as CAP_NET_ADMIN, found {word[:80]!r}; {advice}"
+            )
+    return tuple(dict.fromkeys(words))
+
+
+READERS: Final[dict[object, Callable[[object, object], object]]] = {
+    schema.Duration: _read_duration,
+    schema.Size: _read_size,
+    schema.Count: _read_count,
+    schema.Times: _read_times,
+    schema.Amount: _read_amount,
+    schema.Bytes: _read_large_size,
+    schema.Patterns: _read_patterns,
+    schema.Tables: _read_tables,
+    schema.Protocols: _read_protocols,
+    schema.AbsolutePath: _read_path,
+    schema.UserName: _read_user,
+    schema.MutexName: _read_mutex,
+    tuple[schema.Capability, ...]: _read_capabilities,
+    tuple[schema.Backend, ...]: _read_backends,
+    schema.Level: _read_choice,
+    schema.Format: _read_choice,
+    schema.Obsolete: _read_choice,
+}
+"""The reader of each type: called with what stands in the file, and the type."""

@@ -1,0 +1,94 @@
+"""
+What is known of each runner: whether it is there, which scripts it can start, who waits for it.
+
+Runner 0's table says which scripts there are. What another runner lists says only that it can start
+them; the two tables may tell of one change at different moments.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from netevd.core.hooks import HookTable
+from netevd.core.lanes import Run
+from netevd.model.actions import Action, RequestHooks
+from netevd.model.inputs import Hook
+
+_ASKED_AT_MOST: Final = 2
+"""The first answer may have been on its way before the question; the second was not."""
+
+
+class Runners:
+    """All runners, by number."""
+
+    def __init__(self, hooks: HookTable) -> None:
+        """hooks: the table of runner 0."""
+        self._tables: dict[int, HookTable] = {0: hooks}
+        self._connected: set[int] = set()
+        self._listed: set[int] = set()
+        """Those whose table is that of the runner as it is now: another numbers anew."""
+        self._parked: dict[int, list[Run]] = {}
+        """Runs that wait for their runner, or for its next table."""
+        self._asked: dict[int, int] = {}
+        """How often a run made its runner list its scripts again."""
+
+    def connect(self, runner: int) -> list[Run]:
+        """Take in that a runner is there; return the runs that need not wait for it any longer."""
+        self._connected.add(runner)
+        return self._unpark(runner)
+
+    def lose(self, runner: int) -> None:
+        """Take in that a runner is gone."""
+        self._connected.discard(runner)
+        self._listed.discard(runner)
+
+    def list_hooks(self, runner: int, hooks: tuple[Hook, ...], actions: list[Action]) -> list[Run]:
+        """Take a runner's table; return the runs that need not wait for it any longer."""
+        notes = self._tables.setdefault(runner, HookTable()).replace(hooks)
+        if runner == 0:  # the others have the same files, and would say the same of them
+            actions.extend(notes)
+        self._listed.add(runner)
+        return self._unpark(runner)
+
+    def has_listed(self, runner: int) -> bool:
+        """Tell whether the table that is known is that of the runner as it is now."""
+        return runner in self._listed
+
+    def is_there(self, runner: int) -> bool:
+        """Tell whether a runner takes runs and its table is known."""
+        return runner in self._connected and runner in self._listed
+
+    def park(self, run: Run, runner: int) -> None:
+        """Keep a run until its runner is there."""
+        self._parked.setdefault(runner, []).append(run)
+
+    def find_hook(self, run: Run, runner: int) -> Hook | None:
+        """Return what the runner now says of a run's script, None if it knows none of this path."""
+        hook = self._tables[runner].renew(run.hook)
+        if hook is not None and hook.runnable:
+            self._asked.pop(run.number, None)
+        return hook
+
+    def asks_again(self, run: Run, runner: int, actions: list[Action]) -> bool:
+        """
+        Tell whether a run that its runner would not start waits for that runner's next table.
+
+        That is so when runner 0 knows better: then the other has not looked yet, or its user may
+        not execute the file. It is asked to look again, and what it says the second time is so.
+        """
+        common = self._tables[0].renew(run.hook)
+        asked = self._asked.pop(run.number, 0)
+        if runner == 0 or common is None or not common.runnable or asked >= _ASKED_AT_MOST:
+            return False
+        self._asked[run.number] = asked + 1
+        actions.append(RequestHooks(runner))
+        self.park(run, runner)
+        return True
+
+    def clear(self) -> None:
+        """Forget who waits."""
+        self._parked = {}
+        self._asked = {}
+
+    def _unpark(self, runner: int) -> list[Run]:
+        return self._parked.pop(runner, []) if self.is_there(runner) else []
