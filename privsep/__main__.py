@@ -13,7 +13,6 @@ import sys
 
 from privsep import mode, once, supervisor
 from privsep.confined import run as run_confined
-from privsep.protocol import PACKET_LIMIT
 
 
 def main(arguments: list[str]) -> int:
@@ -48,22 +47,15 @@ def _run(arguments: list[str]) -> int:
 
 
 def _once(arguments: list[str]) -> int:
-    options, rest = getopt.getopt(arguments, "", ["config=", "observe"])
+    options, rest = getopt.getopt(arguments, "", ["config=", "observe", "scripts="])
     named = dict(options)
     try:
         chosen = mode.choose(force_observe="--observe" in named)
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1
-    config = named.get("--config", "")
-    match rest:
-        case ["hooks"]:
-            return once.list_scripts(chosen, config)
-        case ["script", event, path]:
-            values = sys.stdin.buffer.read(PACKET_LIMIT)
-            return once.run_script(chosen, config, event, path, values)
-        case _:
-            return 2
+    single = (rest[0], rest[1]) if len(rest) == 2 else None
+    return once.lend_runner(chosen, named.get("--config", ""), int(named["--scripts"]), single)
 
 
 if __name__ == "__main__":

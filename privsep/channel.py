@@ -35,12 +35,12 @@ def make_pair() -> tuple[socket.socket, socket.socket]:
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in pair:
         end.setblocking(False)
-        grow_buffer(end, socket.SO_SNDBUF, _SO_SNDBUFFORCE)
+        grow_buffer(end, socket.SO_SNDBUF, SO_SNDBUFFORCE)
     return pair
 
 
-_SO_SNDBUFFORCE = 32
-_SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE = 32
+SO_RCVBUFFORCE = 33
 """Source: asm-generic/socket.h; Python names neither."""
 
 
@@ -52,11 +52,6 @@ def grow_buffer(sock: socket.socket, plain: int, forced: int, size: int = BUFFER
         sock.setsockopt(socket.SOL_SOCKET, plain, size)
         return False
     return True
-
-
-def force_receive_buffer(sock: socket.socket, size: int) -> bool:
-    """Set a socket's receive buffer; tell whether the system's limit could be passed."""
-    return grow_buffer(sock, socket.SO_RCVBUF, _SO_RCVBUFFORCE, size)
 
 
 class Channel(Generic[T]):

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from privsep import sandbox
 from privsep.protocol import Identity
+from privsep.scripts import maps_all_users
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
 MAKE_USERS: Final = (
@@ -52,13 +53,8 @@ def _caller() -> Identity:
     return Identity(name, uid, gid, os.getgroups())
 
 
-def _has_whole_map(kind: str) -> bool:
-    with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
-        return sum(int(line.split()[2]) for line in lines) >= 2**32 - 1
-
-
-def _maps(kind: str, number: int) -> bool:
-    with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
+def _maps(number: int) -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as lines:
         ranges = [tuple(int(word) for word in line.split()) for line in lines]
     return any(first <= number < first + count for first, _, count in ranges)
 
@@ -74,13 +70,13 @@ def choose(*, force_observe: bool) -> Mode:
     if force_observe or os.geteuid() != 0:
         return observe
     _, permitted = sandbox.read_capabilities()
-    missing = [name for name, number in sandbox.NEEDED.items() if not permitted >> number & 1]
-    if not _has_whole_map("uid"):
+    missing = [name for name in sandbox.NEEDED if not permitted >> sandbox.CAPABILITIES[name] & 1]
+    if not maps_all_users():
         try:
             numbers = [pwd.getpwnam(name).pw_uid for name in USERS]
         except KeyError:
             return observe
-        if missing or not all(_maps("uid", number) for number in numbers):
+        if missing or not all(_maps(number) for number in numbers):
             return observe
     elif missing:
         raise Refusal(
@@ -101,7 +97,7 @@ def _privileged(permitted: int) -> Mode:
             f"the system user or group {missing} does not exist; make all of them with:\n{MAKE_USERS}"
         ) from None
     notice = ""
-    if not permitted >> sandbox.CAP_NET_ADMIN & 1:
+    if not permitted >> sandbox.CAPABILITIES["CAP_NET_ADMIN"] & 1:
         notice = "no CAP_NET_ADMIN: event buffers are limited by net.core.rmem_max"
     return Mode(
         False,

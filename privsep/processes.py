@@ -6,6 +6,7 @@ Source: proc(5), /proc/PID/task/TID/children, /proc/PID/stat.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -71,13 +72,8 @@ def read_marker(pid: int, name: bytes) -> bytes | None:
     return next((v[len(prefix) :] for v in variables if v.startswith(prefix)), None)
 
 
-def send_signal(pids: Iterable[int], which: int) -> int:
-    """Signal these processes, passing over those that are gone; return how many were reached."""
-    reached = 0
+def send_signal(pids: Iterable[int], which: int) -> None:
+    """Signal these processes, passing over those that are gone or not ours."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, which)
-            reached += 1
-        except (ProcessLookupError, PermissionError):
-            continue
-    return reached

@@ -13,7 +13,7 @@ import sys
 from array import array
 from typing import Final, NamedTuple
 
-from privsep.channel import force_receive_buffer
+from privsep.channel import SO_RCVBUFFORCE, grow_buffer
 from privsep.protocol import LINKS, ROUTES, RouteFilter
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
@@ -67,7 +67,7 @@ def open_event_socket(source: int) -> tuple[socket.socket, bool]:
     """Return a socket subscribed to a group of kernel messages, and whether its buffer is full size."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     sock.setblocking(False)
-    forced = force_receive_buffer(sock, EVENT_BUFFER)
+    forced = grow_buffer(sock, socket.SO_RCVBUF, SO_RCVBUFFORCE, EVENT_BUFFER)
     sock.bind((0, 0))  # a socket without a port of its own gets no broadcast
     for group in _GROUPS[source]:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)

@@ -41,8 +41,11 @@ _DEFAULTED: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGS
 class _Life:
     """One run from its start until it is forgotten."""
 
-    def __init__(self, id_: int, pid: int, pipes: tuple[int, int], ends: tuple[int, int]) -> None:
-        self.id = id_
+    def __init__(
+        self, request: protocol.Run, pid: int, pipes: tuple[int, int], ends: tuple[int, int]
+    ) -> None:
+        self.id = request.id
+        self.detach = request.detach
         self.pid = pid
         self.pipes = pipes
         self.ends = ends
@@ -71,6 +74,8 @@ class Runner:
         self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self._watch = Watch()
         self._runs: dict[int, _Life] = {}
+        self._detached: set[_Life] = set()
+        """Detached runs that have ended, of which processes may still live."""
         self._incarnation = os.urandom(8).hex()
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self._stop_at: float | None = None
@@ -264,7 +269,7 @@ class Runner:
             setsigdef=_DEFAULTED,
         )
         self._spare = []
-        life = _Life(request.id, pid, (out, err), (out_end, err_end))
+        life = _Life(request, pid, (out, err), (out_end, err_end))
         self._runs[request.id] = life
         return life
 
@@ -318,7 +323,11 @@ class Runner:
         if not open_runs:
             return
         held: set[int] = set()
-        for pid, owners in self._orphans():
+        orphans = self._orphans()
+        self._detached &= {life for _, owners in orphans for life in owners}
+        for pid, owners in orphans:
+            if any(life.detach for life in owners):
+                continue
             if owners and all(life.exited for life in owners):
                 doomed = read_descendants([pid])
                 send_signal(doomed, signal.SIGKILL)
@@ -334,6 +343,8 @@ class Runner:
                 self._send(life.ended)
                 for descriptor in life.ends:
                     os.close(descriptor)
+                if life.detach:
+                    self._detached.add(life)
 
     def _orphans(self) -> list[tuple[int, list[_Life]]]:
         """Return the processes that were re-parented here, each with the runs it belongs to."""
@@ -343,18 +354,21 @@ class Runner:
 
     def _find_owners(self, pid: int) -> list[_Life]:
         live = [life for life in self._runs.values() if not life.ended]
+        known = [*live, *self._detached]
         member = read_membership(pid)
         if member is None:
             return []
-        for life in live:
+        for life in known:
             if life.pid in {member.group, member.session}:
                 return [life]
         marker = read_marker(pid, _MARKER)
-        for life in live:
+        for life in known:
             if marker == f"{self._incarnation}.{life.id}".encode():
                 return [life]
         # no sign of its own: it may be of any run that is older (proc(5) counts in ticks)
-        return [life for life in live if life.started_boot <= member.started + 0.02]
+        return [
+            life for life in live if not life.detach and life.started_boot <= member.started + 0.02
+        ]
 
     def _press(self) -> None:
         """Kill what did not heed TERM, GRACE seconds after it."""

@@ -19,11 +19,18 @@ import pyseccomp
 
 from privsep.protocol import Identity
 
-CAP_SETPCAP: Final = 8
-CAP_NET_ADMIN: Final = 12
-NEEDED: Final = {"CAP_SETUID": 7, "CAP_SETGID": 6, "CAP_SETPCAP": CAP_SETPCAP, "CAP_KILL": 5,
-                 "CAP_CHOWN": 0, "CAP_SYS_PTRACE": 19}  # fmt: skip
-"""What privileged mode cannot do without. Source: linux/capability.h."""
+_NAMES: Final = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO
+    SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME
+    SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+    WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+""".split()
+CAPABILITIES: Final = {f"CAP_{name}": number for number, name in enumerate(_NAMES)}
+"""Number of each capability by name. Source: linux/capability.h."""
+NEEDED: Final = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_KILL", "CAP_CHOWN",
+                 "CAP_SYS_PTRACE")  # fmt: skip
+"""What privileged mode cannot do without."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +100,12 @@ def _write_capabilities(kept: int, inherited: int) -> None:
     _check(_libc.capset(header, struct.pack("=6I", low, low, low_i, high, high, high_i)), "capset")
 
 
+def limit_resources(limits: list[tuple[str, int]]) -> None:
+    """Set soft and hard limits, by name and unit as in setrlimit(2). Raises: OSError, ValueError."""
+    for name, value in limits:
+        resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (value, value))
+
+
 def _limit_bounding_set(kept: int) -> None:
     number = 0
     while True:
@@ -119,7 +132,7 @@ def become(identity: Identity, *, change_user: bool, keep: int = 0, inherit: boo
     """
     effective, permitted = read_capabilities()
     keep &= permitted
-    if effective >> CAP_SETPCAP & 1:
+    if effective >> CAPABILITIES["CAP_SETPCAP"] & 1:
         _limit_bounding_set(keep)
     if change_user:
         _prctl("PR_SET_KEEPCAPS", _PR_SET_KEEPCAPS, 1)

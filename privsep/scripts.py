@@ -30,6 +30,12 @@ LEFTOVERS: Final = (
 """Ends of names that editors and package tools leave behind."""
 
 
+def maps_all_users() -> bool:
+    """Tell whether every uid there is exists here too. Source: user_namespaces(7)."""
+    with open("/proc/self/uid_map", encoding="ascii") as uid_map:
+        return sum(int(line.split()[2]) for line in uid_map) >= 2**32 - 1
+
+
 def trusted_owners(*, observe: bool) -> frozenset[int]:
     """
     Return the uids that may own scripts and the directories above them.
@@ -40,10 +46,9 @@ def trusted_owners(*, observe: bool) -> frozenset[int]:
     if not observe:
         return frozenset({0})
     owners = {0, os.getuid()}
-    with open("/proc/self/uid_map", encoding="ascii") as uid_map:
-        if sum(int(line.split()[2]) for line in uid_map) < 2**32 - 1:
-            with open("/proc/sys/kernel/overflowuid", encoding="ascii") as overflow:
-                owners.add(int(overflow.read()))
+    if not maps_all_users():
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as overflow:
+            owners.add(int(overflow.read()))
     return frozenset(owners)
 
 
@@ -148,12 +153,19 @@ def is_leftover(name: str) -> bool:
 class Table:
     """The script files of all event directories, each with a number and a verdict."""
 
-    def __init__(self, roots: list[str], events: list[str], owners: frozenset[int]) -> None:
-        """roots: the first wins over the later ones; events: names of the directories `T.d`."""
+    def __init__(
+        self, roots: list[str], events: list[str], owners: frozenset[int], only: Iterable[str] = ()
+    ) -> None:
+        """
+        roots: the first wins over the later ones. events: names of the directories `T.d`. only:
+        paths of the only files to take up, none for all.
+        """
         self._roots = roots
         self._events = events
         self._owners = owners
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._only = frozenset(only)
+        self._numbers: dict[tuple[str, str, int, int], int] = {}
+        """Event, path, inode and time of change: a changed file is another one."""
         self._last = 0
         self.entries: list[Entry] = []
         self.paths: dict[int, str] = {}
@@ -172,7 +184,7 @@ class Table:
         changed = entries != self.entries
         present = {entry.id for entry in entries}
         self._numbers = {key: id_ for key, id_ in self._numbers.items() if id_ in present}
-        self.paths = {id_: path for (_, path), id_ in self._numbers.items()}
+        self.paths = {id_: key[1] for key, id_ in self._numbers.items()}
         self.entries = entries
         return changed
 
@@ -211,11 +223,17 @@ class Table:
                 if not is_leftover(name):
                     found.setdefault(os.fsencode(name), f"{directory}/{name}")
         return [
-            self._judge(event, os.fsdecode(name), found[name]) for name in sorted(found)
+            self._judge(event, os.fsdecode(name), found[name])
+            for name in sorted(found)
+            if not self._only or found[name] in self._only
         ]  # bytewise, so that the order does not depend on a locale
 
     def _judge(self, event: str, name: str, path: str) -> Entry:
-        key = (event, path)
+        try:
+            status = os.stat(path)
+            key = (event, path, status.st_ino, status.st_mtime_ns)
+        except OSError:
+            key = (event, path, 0, 0)
         if key not in self._numbers:
             self._last += 1
             self._numbers[key] = self._last

@@ -69,7 +69,7 @@ def start_helper(mode: Mode, events: tuple[socket.socket, ...]) -> tuple[int, so
     lead, lead_end = make_pair()
 
     def body() -> None:
-        keep = 0 if mode.observe else 1 << sandbox.CAP_NET_ADMIN
+        keep = 0 if mode.observe else 1 << sandbox.CAPABILITIES["CAP_NET_ADMIN"]
         helper = Helper(lead_end, (events[0], events[1]))
         sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
         sandbox.forbid_dumps()
@@ -83,14 +83,17 @@ def start_helper(mode: Mode, events: tuple[socket.socket, ...]) -> tuple[int, so
     return pid, lead
 
 
-def make_table(mode: Mode, launch: Launch) -> Table:
-    """Return the table of scripts that a runner of this configuration may start."""
-    return Table(launch.directories, launch.events, trusted_owners(observe=mode.observe))
+def make_table(mode: Mode, launch: Launch, number: int) -> Table:
+    """Return the table of scripts that this runner of a configuration may start."""
+    owners = trusted_owners(observe=mode.observe)
+    return Table(launch.directories, launch.events, owners, launch.runners[number].scripts)
 
 
 def take_script_identity(mode: Mode, identity: Identity) -> None:
     """Become what the scripts of this identity shall be."""
-    sandbox.become(identity, change_user=not mode.observe, inherit=True)
+    keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
+    sandbox.limit_resources(identity.limits)
+    sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)
     sandbox.forbid_dumps()
 
 
@@ -105,7 +108,7 @@ def start_runner(
     lead, lead_end = make_pair()
 
     def body() -> None:
-        table = make_table(mode, launch)
+        table = make_table(mode, launch, number)
         take_script_identity(mode, launch.runners[number])
         serve(lead_end, table, single)
 
@@ -119,7 +122,7 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
     scripts, scripts_end = make_pair()
 
     def body() -> None:
-        table = make_table(mode, launch)
+        table = make_table(mode, launch, 0)
         take_script_identity(mode, launch.runners[0])
         table.scan()
         scripts_end.setblocking(True)

@@ -381,13 +381,19 @@ def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
         faults.append(f"{len(launch.runners)} script identities, expected 1 to 32")
     if len(launch.directories) > 8 or len(launch.events) > 256:
         faults.append("more than 8 script directories or 256 event types")
-    reserved = {0, mode.helper.uid, mode.worker.uid}
-    for identity in launch.runners:
+    for number, identity in enumerate(launch.runners):
+        faults += [f"{name} is no capability" for name in identity.capabilities
+                   if name not in sandbox.CAPABILITIES]  # fmt: skip
+        reserved = (
+            {mode.helper.uid, mode.worker.uid} if number else {0, mode.helper.uid, mode.worker.uid}
+        )
         if not mode.observe and identity.uid in reserved:
             faults.append(
-                f"scripts can't run as {identity.user} (uid {identity.uid}): root and the users of"
-                " netevd's own roles are not for scripts"
+                f"scripts can't run as {identity.user} (uid {identity.uid}): root, unless a rule says so,"
+                " and the users of netevd's own roles are not for scripts"
             )
+        if (identity.uid == 0 or identity.capabilities) and not (mode.observe or identity.scripts):
+            faults.append(f"no rule names the scripts that {identity.user} runs with privilege")
     return faults
 
 

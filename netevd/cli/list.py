@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from netevd.cli.answers import Entry, Identity, Problems
 from netevd.cli.failure import Exit
-from netevd.cli.once import Entry, Identity, Once, Problems, show_problems
+from netevd.cli.once import Once, show_problems
 from netevd.cli.output import (
     Row,
     colour_option,
@@ -39,9 +40,10 @@ def hooks(*, config: str | None, observe: bool) -> int:
     Needs no daemon. Scripts of one event run in the order in which they are listed.
     """
     entries: list[Entry] = []
-    once = Once(["hooks"], config=config, observe=observe)
-    with once as answers:
+    answered = False
+    with Once(None, config=config, observe=observe) as answers:
         for answer in answers:
+            answered = True
             match answer:
                 case Problems(problems=problems):
                     raise show_problems(problems)
@@ -51,8 +53,8 @@ def hooks(*, config: str | None, observe: bool) -> int:
                     entries.append(answer)
                 case _:
                     continue
-    if once.status:
-        return Exit.FAILED  # it has said why
+    if not answered:
+        return Exit.FAILED  # the process has said why
     if read_format() != "table":
         shapes = [_shape(entry) for entry in entries]
         print_shape({"hooks": shapes, "count": len(shapes)}, "hooks")

@@ -1,5 +1,5 @@
 """
-The other end of `python -I -m privsep once`: what it is asked, and its answers as values.
+A runner lent by `python -I -m privsep once`, and what comes of the one thing it is asked.
 
 It alone takes the script user's identity and runs anything; see privsep/once.py.
 """
@@ -9,84 +9,22 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType, TracebackType
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
+from netevd.cli.answers import Answer, Entry, Identity, Problems, Refused
+from netevd.cli.dialogue import Dialogue
 from netevd.cli.failure import Failure, Interrupted
 from netevd.cli.output import say
 
-
-class _Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What all answers share."""
-
-
-class Identity(_Told, frozen=True, tag="identity"):
-    """As whom scripts run and files are checked."""
-
-    user: str
-    uid: int
-    observe: bool
-    """The caller can't or would not change users."""
-
-
-class Problems(_Told, frozen=True, tag="problems"):
-    """The configuration was refused; one line each."""
-
-    problems: list[str]
-
-
-class Entry(_Told, frozen=True, tag="entry"):
-    """One file of a script directory."""
-
-    event: str
-    name: str
-    path: str
-    runnable: bool
-    reason: str
-
-
-class Started(_Told, frozen=True, tag="started"):
-    """The script's first process exists."""
-
-    pid: int
-
-
-class Output(_Told, frozen=True, tag="output"):
-    """A piece of what the script printed; not always a whole line."""
-
-    stream: str
-    """out or err."""
-    text: str
-
-
-class Refused(_Told, frozen=True, tag="refused"):
-    """The script was not started, and why."""
-
-    reason: str
-
-
-class Finished(_Told, frozen=True, tag="finished"):
-    """The script and everything it started is gone."""
-
-    status: int
-    """Exit code, or minus the signal number."""
-    duration: float
-    """Seconds."""
-    cpu: float
-    """Seconds."""
-    leftovers: int
-    timeout: bool
-
-
-Answer: TypeAlias = Identity | Problems | Entry | Started | Output | Refused | Finished
-
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
-_DECODER: Final = msgspec.json.Decoder(Answer)
+_DECODER: Final = msgspec.json.Decoder(Identity | Problems)
 
 
 class Once:
@@ -98,31 +36,38 @@ class Once:
     """
 
     def __init__(
-        self, verb: Sequence[str], *, config: str | None, observe: bool, values: bytes = b""
+        self,
+        script: tuple[str, str] | None,
+        *,
+        config: str | None,
+        observe: bool,
+        values: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """verb: `hooks`, or `script`, event type and path; values: msgpack pairs for a script."""
-        self._command = [sys.executable, "-I", "-m", "privsep", "once"]
-        self._command += [] if config is None else ["--config", os.path.abspath(config)]
-        self._command += ["--observe"] if observe else []
-        self._command += verb
-        self._runs_script = verb[0] == "script"
+        """script: event type and path of the one to run with `values`; None: list all of them."""
+        self._script = script
         self._values = values
-        self.status = 0
-        """Exit status of the process, once its answers have ended."""
+        self._options = [] if config is None else ["--config", os.path.abspath(config)]
+        self._options += ["--observe"] if observe else []
 
     def __enter__(self) -> Iterator[Answer]:
-        """Start the process and return its answers."""
+        """Start the process and return what comes of it."""
         for number in _ENDING:
             if signal.getsignal(number) is signal.SIG_DFL:  # nohup(1) leaves SIGHUP ignored
                 signal.signal(number, _interrupt)
-        memory = os.memfd_create("netevd-values", os.MFD_CLOEXEC)
-        os.pwrite(memory, self._values, 0)
-        # an own process group: Ctrl-C comes to us, and what follows from it is ours to order
-        self._process = subprocess.Popen(
-            self._command, stdin=memory, stdout=subprocess.PIPE, process_group=0
-        )
-        os.close(memory)
-        return self._answers()
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._dialogue = Dialogue(near)
+        command = [sys.executable, "-I", "-m", "privsep", "once", *self._options]
+        command += ["--scripts", str(far.fileno()), *(self._script or ())]
+        with far:
+            # an own process group: Ctrl-C comes to us, and what follows from it is ours to order
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=(far.fileno(),),
+                process_group=0,
+            )
+        return self._converse()
 
     def __exit__(
         self,
@@ -131,31 +76,41 @@ class Once:
         trace: TracebackType | None,
     ) -> None:
         """Wait for the end; end it first if we were interrupted."""
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(KeyboardInterrupt, Interrupted):
-            if kind is not None:
-                if kind in {KeyboardInterrupt, Interrupted} and self._runs_script:
-                    say("ending the script: TERM, after 5 s KILL; again not to wait for that")
-                self._process.terminate()
-                # its runner holds the other end until the script is gone
-                while self._process.stdout.read(65536):
-                    pass
+            if kind in {KeyboardInterrupt, Interrupted} and self._script:
+                say("ending the script: TERM, after 5 s KILL; again not to wait for that")
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()  # which ends the runner and what it runs
             self._process.wait()
         self._process.stdout.close()
+        self._dialogue.close()
         for number in _ENDING:
             if signal.getsignal(number) is _interrupt:
                 signal.signal(number, signal.SIG_DFL)
 
-    def _answers(self) -> Iterator[Answer]:
+    def _converse(self) -> Iterator[Answer]:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            try:
-                yield _DECODER.decode(line)
-            except msgspec.MsgspecError as error:
-                raise Failure(f"privsep once gave an answer that is none: {error}") from None
-        self.status = self._process.wait()
-        if self.status < 0:
-            raise Failure(f"privsep once was ended by signal {-self.status}; nothing more is known")
+        line = self._process.stdout.readline()
+        if not line:
+            return  # it has said why on standard error
+        try:
+            found = _DECODER.decode(line)
+        except msgspec.MsgspecError as error:
+            raise Failure(f"privsep once gave an answer that is none: {error}") from None
+        yield found
+        if isinstance(found, Problems):
+            return
+        entries = self._dialogue.list_entries()
+        if self._script is None:
+            for each in entries:
+                yield Entry(each.event, each.name, each.path, each.runnable, each.reason)
+        elif not entries[0].runnable:
+            yield Refused(entries[0].reason)
+        else:
+            limits = (found.script_timeout, found.output_limit)
+            yield from self._dialogue.run(entries[0].id, self._values, *limits)
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:

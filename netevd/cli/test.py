@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import click
-import msgspec
 
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.once import Once, show_problems
@@ -84,9 +83,8 @@ def script(
     else:
         built = build_values(event, emit_json=configuration.network.emit_json)
         values = tuple({**dict(built), **dict(given)}.items())
-        verb = ["script", kind.value, path]
-        packed = msgspec.msgpack.encode(values)
-        with Once(verb, config=config, observe=observe, values=packed) as answers:
+        wanted = (kind.value, path)
+        with Once(wanted, config=config, observe=observe, values=values) as answers:
             for answer in answers:
                 trial.take(answer)
     if not trial.answered:

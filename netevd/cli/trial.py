@@ -9,8 +9,9 @@ from typing import assert_never
 
 import click
 
-from netevd.cli.once import (
+from netevd.cli.answers import (
     Answer,
+    Cut,
     Entry,
     Finished,
     Identity,
@@ -75,6 +76,11 @@ class Trial:
                 self.refuse(reason)
             case Finished():
                 self._finished = answer
+            case Cut():
+                limit = self._configuration.scripts.output_limit
+                say(
+                    f"it printed more than {limit} bytes (scripts.output_limit); the rest is dropped"
+                )
             case Started() | Entry():
                 pass
             case _:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netevd.cli.once import Answer, Finished, Identity, Output, Refused, Started
+from netevd.cli.answers import Answer, Finished, Identity, Output, Refused, Started
 from netevd.cli.rehearsal import rehearse
 from netevd.cli.trial import Trial
 from netevd.config.schema import Configuration
@@ -14,7 +14,7 @@ from netevd.model.event import EventType
 from netevd.model.inputs import LinkSeen
 from netevd.model.link import IfIndex, Link
 
-IDENTITY = Identity("netevd-script", 994, observe=False)
+IDENTITY = Identity("netevd-script", 994, False, 30.0, 65536)
 
 
 def _finish(status: int, leftovers: int = 0, *, timeout: bool = False) -> Finished:
