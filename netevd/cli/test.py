@@ -157,11 +157,13 @@ def _make_event(configuration: Configuration, name: str | None, kind: EventType)
         say(f"interface {shown}: {why}; choose another with --interface")
     elif chosen not in watched:
         say(f"{shown} is not watched by this configuration: the daemon would tell nothing of it")
-    event = rehearse(inputs, link.ifindex, kind, time.time_ns())
+    event = rehearse(inputs, link.ifindex, kind, time.time_ns(), configuration.routes)
     if kind.value in set(OperationalState) and kind.value != chosen.state.value:
         say(f"{shown} is {chosen.state.value} now; the script is told {kind.value}")
     if kind.startswith("address-") and event.address is None:
         say(f"{shown} has no address, so there is no NETEVD_ADDRESS; give it with --env")
+    if kind is EventType.ROUTES and event.route is None:
+        say(f"{shown} has no route, so there is no NETEVD_DESTINATION; give it with --env")
     return event
 
 

@@ -1,7 +1,7 @@
 """
-One look at the kernel's links and addresses, for commands that need no daemon.
+One look at the kernel's links, addresses and routes, for commands that need no daemon.
 
-Belongs here: an own, unprivileged socket, two dumps, the end. The daemon never uses this: its
+Belongs here: an own, unprivileged socket, a dump of each, the end. The daemon never uses this: its
 socket is the helper's.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from socket import AF_INET, AF_INET6
 from typing import Final
 
-from netevd.kernel.decode import decode
-from netevd.model.inputs import Input
+from netevd.kernel.decode import decode, decode_routes
+from netevd.model.inputs import Input, RoutesDumped
 
 _RTM_GETLINK: Final = 18
 _RTM_GETADDR: Final = 22
+_RTM_GETROUTE: Final = 26
 _NLMSG_ERROR: Final = 2
 _NLMSG_DONE: Final = 3
 _NLM_F_REQUEST: Final = 0x1
@@ -34,16 +36,24 @@ _ATTEMPTS: Final = 10
 
 _TIMEOUT_S: Final = 5.0
 
+_REQUESTS: Final = (
+    (_RTM_GETLINK, bytes(16)),
+    (_RTM_GETADDR, bytes(8)),
+    (_RTM_GETROUTE, bytes((AF_INET, *bytes(11)))),
+    (_RTM_GETROUTE, bytes((AF_INET6, *bytes(11)))),
+)
+"""Message type and body (ifinfomsg, ifaddrmsg, rtmsg) of each dump."""
+
 _HEADER: Final = struct.Struct("=IHHII")
 
 
 class DumpError(Exception):
-    """The kernel did not tell its links and addresses."""
+    """The kernel did not tell its links, addresses and routes."""
 
 
 def snapshot_links() -> list[Input]:
     """
-    Return all links, then all addresses of this network namespace, as parts of dump 1.
+    Return all links, addresses and routes of this network namespace, as parts of dump 1.
 
     Needs no privilege. Blocks for as long as the kernel takes, at most 5 s for each answer.
     Raises: DumpError.
@@ -58,11 +68,13 @@ def snapshot_links() -> list[Input]:
             # strict checking (Linux 4.20) refuses a request that an older reading would ignore
             kernel.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
             kernel.bind((0, 0))
-            for sequence in range(1, 2 * _ATTEMPTS, 2):
-                links = _dump(kernel, _RTM_GETLINK, bytes(16), sequence)
-                addresses = _dump(kernel, _RTM_GETADDR, bytes(8), sequence + 1)
-                if links is not None and addresses is not None:
-                    return links + addresses
+            for attempt in range(_ATTEMPTS):
+                parts = [
+                    _dump(kernel, kind, body, attempt * len(_REQUESTS) + place)
+                    for place, (kind, body) in enumerate(_REQUESTS, 1)
+                ]
+                if None not in parts:
+                    return [given for part in parts if part for given in part]
     except OSError as error:
         raise DumpError(f"reading links from the kernel failed: {error}") from error
     raise DumpError(f"links changed during each of {_ATTEMPTS} readings; try again")
@@ -73,6 +85,7 @@ def _dump(kernel: socket.socket, kind: int, body: bytes, sequence: int) -> list[
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
     kernel.sendto(_HEADER.pack(16 + len(body), kind, flags, sequence, 0) + body, (0, 0))
     inputs: list[Input] = []
+    routes = kind == _RTM_GETROUTE
     interrupted = False
     while True:
         datagram, _, message_flags, sender = kernel.recvmsg(_RECEIVE_SIZE)
@@ -88,7 +101,7 @@ def _dump(kernel: socket.socket, kind: int, body: bytes, sequence: int) -> list[
                 last = True
                 _raise_error(datagram[start + 16 : start + length])
             start += max(16, (length + 3) & ~3)
-        inputs += decode(datagram, 1)
+        inputs += [RoutesDumped(decode_routes(datagram), 1)] if routes else decode(datagram, 1)
         if last:
             return None if interrupted else inputs
 

@@ -79,6 +79,8 @@ def _split(text: str) -> tuple[dict[str, str], dict[str, Any], list[str]]:
         found.pop(name, None)
     for key in ("sequence", "time", "initial"):
         del whole["event"][key]
+    for link in (whole["interface"], whole["before"] or {}):
+        link.pop("statistics", None)
     return found, whole, [line for line in text.splitlines() if "=" not in line]
 
 

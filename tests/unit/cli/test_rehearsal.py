@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from netevd.cli.rehearsal import read_snapshots, rehearse
+from netevd.config.schema import Routes
 from netevd.model.address import RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, Address
 from netevd.model.event import EventType
-from netevd.model.inputs import AddressSeen, Input, LinkSeen
+from netevd.model.inputs import AddressSeen, Input, LinkSeen, RoutesDumped
 from netevd.model.link import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IfIndex, Link
+from netevd.model.route import Nexthop, Route, Table
 from netevd.model.snapshot import OperationalState
 
 ETH0 = IfIndex(7)
@@ -49,7 +51,7 @@ def test_links_are_known_as_the_daemon_knows_them() -> None:
 @pytest.mark.parametrize("kind", list(EventType))
 def test_every_type_can_be_rehearsed(kind: EventType) -> None:
     """Each type gives an event of that type, of the link asked for, with number 1."""
-    event = rehearse(NETWORK, ETH0, kind, 5)
+    event = rehearse(NETWORK, ETH0, kind, 5, Routes())
 
     assert (event.type, event.sequence, event.time_ns) == (kind, 1, 5)
     assert event.after.link.name == "eth0"
@@ -58,7 +60,7 @@ def test_every_type_can_be_rehearsed(kind: EventType) -> None:
 
 def test_state_is_that_of_a_link_that_has_just_appeared() -> None:
     """Nothing is invented about the time before: there is no snapshot of it."""
-    event = rehearse(NETWORK, ETH0, EventType.CARRIER, 0)
+    event = rehearse(NETWORK, ETH0, EventType.CARRIER, 0, Routes())
 
     assert event.before is None
     assert event.after.state is OperationalState.ROUTABLE
@@ -66,7 +68,7 @@ def test_state_is_that_of_a_link_that_has_just_appeared() -> None:
 
 def test_removed_link_has_lost_its_addresses() -> None:
     """As the daemon tells it: after without addresses, before with them."""
-    event = rehearse(NETWORK, ETH0, EventType.LINK_REMOVED, 0)
+    event = rehearse(NETWORK, ETH0, EventType.LINK_REMOVED, 0, Routes())
 
     assert event.before is not None
     assert _ips(event.before) == ["10.0.0.1", "10.0.0.2", "fe80::1"]
@@ -75,7 +77,7 @@ def test_removed_link_has_lost_its_addresses() -> None:
 
 def test_added_address_is_the_widest_and_was_not_there() -> None:
     """A global address is preferred to a link-local one that stands before it."""
-    event = rehearse(NETWORK, ETH0, EventType.ADDRESS_ADDED, 0)
+    event = rehearse(NETWORK, ETH0, EventType.ADDRESS_ADDED, 0, Routes())
 
     assert event.address is not None and event.before is not None
     assert event.address.ip == "10.0.0.1"
@@ -86,7 +88,7 @@ def test_added_address_is_the_widest_and_was_not_there() -> None:
 def test_removed_address_is_not_there_after() -> None:
     """The last global address takes the state routable with it."""
     inputs = [each for each in NETWORK if each != _address("10.0.0.2")]
-    event = rehearse(inputs, ETH0, EventType.ADDRESS_REMOVED, 0)
+    event = rehearse(inputs, ETH0, EventType.ADDRESS_REMOVED, 0, Routes())
 
     assert event.address is not None and event.before is not None
     assert _ips(event.before) == ["10.0.0.1", "fe80::1"]
@@ -99,7 +101,7 @@ def test_only_address_may_be_link_local() -> None:
     """Where there is nothing wider, the address that there is does."""
     inputs: list[Input] = [_link(7, "eth0"), _address("fe80::1", RT_SCOPE_LINK)]
 
-    event = rehearse(inputs, ETH0, EventType.ADDRESS_USABLE, 0)
+    event = rehearse(inputs, ETH0, EventType.ADDRESS_USABLE, 0, Routes())
 
     assert event.address is not None
     assert event.address.ip == "fe80::1"
@@ -108,7 +110,28 @@ def test_only_address_may_be_link_local() -> None:
 def test_link_without_addresses_has_no_subject() -> None:
     """An address event of such a link tells of none, and does not fail."""
     event = rehearse([_link(7, "eth0"), _address("10.0.0.9", ifindex=IfIndex(3))], ETH0,
-                     EventType.ADDRESS_REMOVED, 0)  # fmt: skip
+                     EventType.ADDRESS_REMOVED, 0, Routes())  # fmt: skip
 
     assert event.address is None
     assert event.before is None
+
+
+def test_routes_and_gateways_are_those_of_the_link() -> None:
+    """An event of a route is of the default one, and the gateways of the link are known."""
+    main, other = Table(254), Table(77)
+    routes = (
+        Route(4, main, "10.0.0.0/24", 0, 1, 2, 253, (Nexthop(ETH0),)),
+        Route(4, other, "10.9.0.0/16", 0, 1, 4, 0, (Nexthop(ETH0, "10.0.0.8"),)),
+        Route(6, main, "::/0", 0, 1, 9, 0, (Nexthop(ETH0, "fe80::9"),)),
+        Route(4, main, "0.0.0.0/0", 0, 1, 4, 0, (Nexthop(IfIndex(8), "10.1.0.9"),)),
+    )
+    inputs = [*NETWORK, RoutesDumped(routes, 1)]
+
+    event = rehearse(inputs, ETH0, EventType.ROUTES, 0, Routes())
+    assert event.route == routes[2]
+    assert event.after is not None
+    assert event.after.gateways == ("fe80::9",)
+    assert event.family == 6
+    changed = rehearse(inputs, ETH0, EventType.GATEWAY_CHANGED, 0, Routes())
+    assert changed.family == 6
+    assert rehearse(inputs, IfIndex(9), EventType.ROUTES, 0, Routes()).route is None

@@ -9,7 +9,7 @@ import pytest
 from netevd.cli.answers import Answer, Finished, Identity, Output, Refused, Started
 from netevd.cli.rehearsal import rehearse
 from netevd.cli.trial import Trial
-from netevd.config.schema import Configuration
+from netevd.config.schema import Configuration, Routes
 from netevd.model.event import EventType
 from netevd.model.inputs import LinkSeen
 from netevd.model.link import IfIndex, Link
@@ -23,7 +23,7 @@ def _finish(status: int, leftovers: int = 0, *, timeout: bool = False) -> Finish
 
 def _try(*answers: Answer, streaming: bool = False) -> Trial:
     link = LinkSeen(Link(IfIndex(1), "lo\udcff", 0, 0, 65536, ""), 1)
-    event = rehearse([link], IfIndex(1), EventType.OFF, 0)
+    event = rehearse([link], IfIndex(1), EventType.OFF, 0, Routes())
     trial = Trial("/x/\udcfe", event, Configuration(), streaming=streaming)
     for answer in answers:
         trial.take(answer)
