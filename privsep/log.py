@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+_PRIORITIES: Final = {"trace": 7, "debug": 7, "info": 6, "warn": 4, "error": 3}
 LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 
 
@@ -15,12 +16,12 @@ class Log:
     """Writes lines to standard error; format and level may change once they are known."""
 
     def __init__(self, level: str = "info", form: str = "text") -> None:
-        """level: one of LEVELS; form: text or json."""
+        """level: one of LEVELS; form: text, json or journal."""
         self.level = level
         self.form = form
 
-    def write(self, level: str, message: str, **fields: str | int) -> None:
-        """Write one line with a field for each keyword."""
+    def write(self, level: str, message: str) -> None:
+        """Write one line; under journal with its priority in front, see sd-daemon(3)."""
         if LEVELS.index(level) < LEVELS.index(self.level):
             return
         now = time.time()
@@ -28,13 +29,12 @@ class Log:
             stamp = (
                 time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
             )
-            line = msgspec.json.encode(
-                {"timestamp": stamp, "level": level, **fields, "message": message}
-            )
+            line = msgspec.json.encode({"timestamp": stamp, "level": level, "message": message})
+        elif self.form == "journal":
+            line = f"<{_PRIORITIES[level]}>{message}".encode()
         else:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-            extra = "".join(f" {name}={value}" for name, value in fields.items())
-            line = f"{stamp}.{int(now % 1 * 1000):03} {level:<5} {message}{extra}".encode()
+            line = f"{stamp}.{int(now % 1 * 1000):03} {level:<5} {message}".encode()
         try:
             os.write(2, line + b"\n")
         except OSError:

@@ -366,7 +366,7 @@ class Launch(Message, frozen=True, tag=90):
     events: list[Word]
     """Event types: the directories below a root are `TYPE.d`, any other is not looked at."""
     log_level: Annotated[str, Meta(pattern=r"^(trace|debug|info|warn|error)\Z")]
-    log_format: Annotated[str, Meta(pattern=r"^(text|json)\Z")]
+    log_format: Annotated[str, Meta(pattern=r"^(text|json|journal)\Z")]
     script_timeout: Annotated[float, Meta(gt=0)]
     output_limit: Small
     routes: RouteFilter

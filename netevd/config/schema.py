@@ -37,7 +37,7 @@ MutexName = NewType("MutexName", str)
 
 Backend = Literal["auto", "kernel"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
-Format = Literal["text", "json"]
+Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
 Capability = Literal[
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
@@ -61,7 +61,7 @@ class System:
     log_level: Level = "info"
     """Least level that is logged; trace shows every input of the core."""
     log_format: Format = "text"
-    """text for people, json for machines: one object a line."""
+    """text for people, json for machines: one object a line; journal: entries of systemd-journald."""
 
 
 @frozen(slots=True)

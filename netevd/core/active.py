@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from attrs import define
 
 from netevd.core.lanes import Run
-from netevd.model.actions import Action, Note, SignalRun
+from netevd.model.actions import Action, Kind, Note, SignalRun
 from netevd.model.inputs import Hook, Now, RunFinished
 from netevd.model.shape import printable
 
@@ -72,19 +72,19 @@ class Active:
                 text = (
                     f"was not started within {START_PATIENCE_S:g} s; still waiting for the runner"
                 )
-                actions.append(note_run(run, "warn", text))
+                actions.append(note_run(run, "warn", text, Kind.SCRIPT_LATE))
             case Stage.RUNNING:
                 self.stage = Stage.TERMINATING
                 self.due = now.monotonic + KILL_DELAY_S
                 actions.append(SignalRun(run.number, "TERM", self.runner))
                 text = f"has run for {self.timeout_s:g} s, its limit, and gets TERM"
-                actions.append(note_run(run, "warn", text))
+                actions.append(note_run(run, "warn", text, Kind.SCRIPT_LATE))
             case Stage.TERMINATING:
                 self.stage = Stage.KILLED
                 self.due = None
                 actions.append(SignalRun(run.number, "KILL", self.runner))
                 text = f"has not ended within {KILL_DELAY_S:g} s after TERM and gets KILL"
-                actions.append(note_run(run, "warn", text))
+                actions.append(note_run(run, "warn", text, Kind.SCRIPT_LATE))
             case Stage.KILLED:
                 pass  # nothing more can be done about it, so nothing is due
             case _:
@@ -99,13 +99,13 @@ def note_end(run: Run, ended: RunFinished, actions: list[Action]) -> None:
         text = f"exited with code {ended.status}"
     duration = round(ended.duration_s, 3)
     level = "warn" if ended.status else "info"
-    actions.append(note_run(run, level, text, duration=duration))
+    actions.append(note_run(run, level, text, Kind.SCRIPT_ENDED, duration=duration))
     if ended.leftovers:
         text = f"left {ended.leftovers} processes behind, which were killed"
-        actions.append(note_run(run, "warn", text, leftovers=ended.leftovers))
+        actions.append(note_run(run, "warn", text, Kind.SCRIPT_ENDED, leftovers=ended.leftovers))
 
 
-def note_run(run: Run, level: str, text: str, **more: float) -> Note:
+def note_run(run: Run, level: str, text: str, kind: Kind, **more: float) -> Note:
     """Return a log line about a run's script."""
     return Note(
         level,
@@ -115,8 +115,10 @@ def note_run(run: Run, level: str, text: str, **more: float) -> Note:
             "event": run.event.type.value,
             "sequence": run.event.sequence,
             "run": run.number,
+            "script": printable(run.hook.path),
             **more,
         },
+        kind,
     )
 
 

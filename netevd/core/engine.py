@@ -21,7 +21,7 @@ from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.wanted import make_filter
-from netevd.model.actions import Action, Note, Publish, Ready, RequestDump
+from netevd.model.actions import Action, Kind, Note, Publish, Ready, RequestDump
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
@@ -232,7 +232,7 @@ class Engine:
         if self._catching_up != reason:
             self._catching_up = reason
             text = f"Kernel messages were lost: {reason}; reading all links again"
-            actions.append(Note("warn", text))
+            actions.append(Note("warn", text, {}, Kind.MESSAGES_LOST))
 
     def _end_dump(self, ended: DumpEnded, now: Now, actions: list[Action]) -> None:
         """Take in the end of a dump: the first is announced, a later one is compared."""
@@ -253,7 +253,9 @@ class Engine:
             self._tell(self._observer.settle(by_ifindex=True), now, actions)
             if self._catching_up:
                 text = f"All links were read again: {self._catching_up}"
-                actions.append(Note("info", text, {"events": self._sequence - before}))
+                actions.append(
+                    Note("info", text, {"events": self._sequence - before}, Kind.RESYNCHRONIZED)
+                )
         else:
             self._announce(now, actions)
         self._catching_up = ""

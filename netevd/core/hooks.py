@@ -6,7 +6,7 @@ The runner alone reads directories and checks files; what it says of them is kep
 
 from __future__ import annotations
 
-from netevd.model.actions import Note
+from netevd.model.actions import Kind, Note
 from netevd.model.inputs import Hook
 
 
@@ -31,7 +31,7 @@ class HookTable:
             skipped = (hook.path, hook.reason)
             if skipped not in self._told and skipped not in told:
                 text = f"Script {hook.path} is skipped: {hook.reason}"
-                notes.append(Note("warn", text, {"event": hook.event}))
+                notes.append(Note("warn", text, {"event": hook.event}, Kind.SCRIPT_SKIPPED))
             told.add(skipped)
         self._by_event = {event: tuple(found) for event, found in by_event.items()}
         self._by_place = {(hook.event, hook.path): hook for hook in hooks}

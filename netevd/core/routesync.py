@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from netevd.core.routes import RouteTable
-from netevd.model.actions import Action, Note, RequestRoutes
+from netevd.model.actions import Action, Kind, Note, RequestRoutes
 from netevd.model.inputs import RoutesDumpEnded
 
 _FIRST_DELAY_S: Final = 0.1
@@ -69,7 +69,7 @@ class RouteSync:
         if self._catching_up != reason:
             self._catching_up = reason
             text = f"Kernel messages were lost: {reason}; reading all routes again"
-            actions.append(Note("warn", text))
+            actions.append(Note("warn", text, {}, Kind.MESSAGES_LOST))
 
     def begin(self, now: float) -> RequestRoutes:
         """Return the request for what is wanted."""
@@ -100,7 +100,8 @@ class RouteSync:
         self._earliest = now + (now - self._began) * 2 ** min(self._doubts, 6)
         self.known = True
         if self._catching_up:
-            actions.append(Note("info", f"All routes were read again: {self._catching_up}"))
+            text = f"All routes were read again: {self._catching_up}"
+            actions.append(Note("info", text, {}, Kind.RESYNCHRONIZED))
             self._catching_up = ""
         self.want(frozenset(self._table.unsure), now)
 

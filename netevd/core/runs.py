@@ -21,7 +21,7 @@ from netevd.core.mutexes import Mutexes
 from netevd.core.pauses import Pauses
 from netevd.core.retries import Retries
 from netevd.core.runners import Runners
-from netevd.model.actions import Action, EndRun, Note, StartRun
+from netevd.model.actions import Action, EndRun, Kind, Note, StartRun
 from netevd.model.event import Event
 from netevd.model.inputs import (
     Hook,
@@ -107,7 +107,9 @@ class Runs:
         if lane not in self._dropping:
             self._dropping.add(lane)
             text = "and later ones are dropped until fewer are waiting"
-            actions.append(note_run(run, "warn", f"was not run: {reason}; it {text}"))
+            actions.append(
+                note_run(run, "warn", f"was not run: {reason}; it {text}", Kind.SCRIPT_NOT_RUN)
+            )
 
     def stop(self, actions: list[Action]) -> None:
         """Start nothing more."""
@@ -178,7 +180,7 @@ class Runs:
             self._refuse(run, reason, actions)
         else:
             self._end_unstarted(run, result, reason, actions)
-            actions.append(note_run(run, "info", f"was not run: {reason}"))
+            actions.append(note_run(run, "info", f"was not run: {reason}", Kind.SCRIPT_NOT_RUN))
         self._release(run)
 
     def _wake(self, rule: Rule) -> None:
@@ -243,7 +245,7 @@ class Runs:
             self._leave(active)
             reason = "the runner died and its scripts with it"
             self._end_unstarted(active.run, "lost", reason, actions, active)
-            actions.append(note_run(active.run, "warn", f"is lost: {reason}"))
+            actions.append(note_run(active.run, "warn", f"is lost: {reason}", Kind.SCRIPT_NOT_RUN))
             self._release(active.run)
 
     # --- ends ---------------------------------------------------------------------------------
@@ -263,21 +265,21 @@ class Runs:
         if again:
             text = f"is tried again in {self._retries.rest(run, end, rule, now):g} s"
             more = {"attempt": active.attempt + 1, "attempts": rule.retries + 1}
-            actions.append(note_run(run, "info", text, **more))
+            actions.append(note_run(run, "info", text, Kind.SCRIPT_ENDED, **more))
             return
         if self._pauses.count(self._hooks.renew(run.hook) or run.hook, result):
             text = (
                 f"is paused, since {self._pauses.after} runs in a row have failed: mend it; it runs"
             )
             advice = "again once its file has changed, as by chmod -x and then chmod +x"
-            actions.append(note_run(run, "error", f"{text} {advice}"))
+            actions.append(note_run(run, "error", f"{text} {advice}", Kind.SCRIPT_PAUSED))
         self._release(run)
 
     def _refuse(
         self, run: Run, reason: str, actions: list[Action], active: Active | None = None
     ) -> None:
         self._end_unstarted(run, "refused", reason, actions, active)
-        actions.append(note_run(run, "warn", f"was not run: {reason}"))
+        actions.append(note_run(run, "warn", f"was not run: {reason}", Kind.SCRIPT_NOT_RUN))
 
     def _end_unstarted(
         self,
@@ -326,4 +328,5 @@ class Runs:
 
 
 def _note_resumed(path: str, why: str) -> Note:
-    return Note("info", f"Script {printable(path)} is no longer paused: {why}")
+    text = f"Script {printable(path)} is no longer paused: {why}"
+    return Note("info", text, {}, Kind.SCRIPT_RESUMED)

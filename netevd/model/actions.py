@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TypeAlias
 
 from attrs import field, frozen
@@ -100,6 +101,24 @@ class RequestRoutes:
     """4, 6 or both."""
 
 
+class Kind(StrEnum):
+    """What a log record is about, for those who look for one kind among all; see MESSAGE_ID."""
+
+    EVENT = "event"
+    OUTPUT = "script-output"
+    SCRIPT_ENDED = "script-ended"
+    SCRIPT_LATE = "script-late"
+    """It did not start, or end, in time."""
+    SCRIPT_NOT_RUN = "script-not-run"
+    SCRIPT_SKIPPED = "script-skipped"
+    """A file of a script directory that is none."""
+    SCRIPT_PAUSED = "script-paused"
+    SCRIPT_RESUMED = "script-resumed"
+    MESSAGES_LOST = "messages-lost"
+    RESYNCHRONIZED = "resynchronized"
+    SERVING = "serving"
+
+
 @frozen(slots=True)
 class Note:
     """One log line."""
@@ -108,6 +127,8 @@ class Note:
     """trace, debug, info, warn or error."""
     message: str
     fields: dict[str, str | int | float | bool] = field(factory=dict)
+    kind: Kind | None = None
+    """None for one that nobody looks for by its kind."""
 
 
 @frozen(slots=True)

@@ -7,15 +7,17 @@ Belongs here: how a record looks. Which records there are is the business of who
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from typing import IO, Final
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from netevd.model.shape import show_time
+from netevd.report.journal_entries import SOCKET, Journal
 from privsep.protocol import escape
 
 LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
@@ -24,7 +26,7 @@ LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
 _COLOURS: Final = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31"}
 """SGR codes (ECMA-48) by level: faint, green, yellow, red."""
 
-_JSON_ONLY: Final = ("ip", "run", "stream")
+_JSON_ONLY: Final = ("ip", "run", "stream", "kind")
 """Fields that repeat, for programs, what a line for people says in its words."""
 
 _FIRST_KEYS: Final = ("timestamp", "level", "interface", "event", "ip")
@@ -74,6 +76,8 @@ class TextRenderer:
             for part in (record.pop("interface", None), record.pop("event_type", None))
             if part
         )
+        if record.get("run") is not None:
+            record.pop("script", None)  # its words name it
         for name in _JSON_ONLY:
             record.pop(name, None)
         extra = "".join(
@@ -111,13 +115,25 @@ class _Lines:
     log = trace = debug = info = warn = warning = error = msg
 
 
-def make_log(level: str, form: str) -> FilteringBoundLogger:
-    """Return the daemon's log. level: a key of LEVELS; form: text or json."""
-    render = render_json if form == "json" else TextRenderer(colour=wants_colour(sys.stderr))
+def make_log(level: str, form: str, journal: socket.socket | None = None) -> FilteringBoundLogger:
+    """
+    Return the daemon's log. level: a key of LEVELS. form: text, json or journal.
+
+    journal: connected to the journal, None where there is none: then journal is text.
+    """
+    lines = TextRenderer(colour=wants_colour(sys.stderr))
+    writer: _Lines | Journal = _Lines()
+    render: Processor = render_json if form == "json" else lines
+    if form == "journal" and journal is not None:
+        writer = Journal(journal, lines)
+        render = writer.process
     log: FilteringBoundLogger = structlog.wrap_logger(
-        _Lines(),
+        writer,
         processors=[_add_time_and_level, render],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         cache_logger_on_first_use=False,
     )
+    if form == "journal" and journal is None:
+        text = f"there is no journal at {SOCKET}: the log is text on standard error"
+        log.warning(text)
     return log

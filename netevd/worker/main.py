@@ -12,6 +12,7 @@ import gc
 import os
 import time
 from collections import deque
+from typing import Final
 
 import attrs
 import msgspec
@@ -20,7 +21,7 @@ import trio
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.actions import Action, Note, Publish
+from netevd.model.actions import Action, Kind, Note, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
@@ -31,6 +32,7 @@ from netevd.model.inputs import (
     Stopping,
     Tick,
 )
+from netevd.report.journal_entries import connect
 from netevd.report.records import make_log
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
@@ -48,6 +50,9 @@ from privsep.protocol import (
     Serving,
     Stop,
 )
+
+_JOURNAL: Final = connect()
+"""Made at import, before the sandbox forbids it; the configuration tells later if it is used."""
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +87,7 @@ class _Worker:
         self._control = control
         self._configuration = _read_configuration(descriptor)
         system = self._configuration.system
-        self._log = make_log(system.log_level, system.log_format)
+        self._log = make_log(system.log_level, system.log_format, _JOURNAL)
         self._tracing = system.log_level == "trace"
         wall = time.time_ns()
         first = 1 if configure.dry_run else wall // 1000
@@ -240,7 +245,7 @@ class _Worker:
         watched = ", ".join(self._configuration.network.links) or "all links but lo"
         mode = "dry run" if self._dry_run else "observe mode" if self._observe else "privileged"
         status = f"watching {watched} ({mode})"
-        self._log.info(f"netevd is {status}")
+        self._log.info(f"netevd is {status}", kind=Kind.SERVING)
         self._control.send(Serving(status))
         gc.collect()
         gc.freeze()

@@ -15,6 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from netevd.model.actions import (
     Action,
     EndRun,
+    Kind,
     Note,
     Publish,
     Ready,
@@ -82,8 +83,8 @@ class Performer:
                 self._request_dump(dump)
             case RequestRoutes(dump=dump, families=families):
                 self._request_routes(dump, families)
-            case Note(level=level, message=message, fields=fields):
-                write(self._log, level, message, dict(fields))
+            case Note(level=level, message=message, fields=fields, kind=kind):
+                write(self._log, level, message, {**fields, "kind": kind})
             case Ready():
                 self._report_ready()
             case _:
@@ -105,7 +106,7 @@ class Performer:
     def log_output(self, run: int, stream: str, line: str) -> None:
         """Log one line that a script printed."""
         event, path = self._events.get(run, (None, None))
-        fields: dict[str, object] = {"script": path, "stream": stream}
+        fields: dict[str, object] = {"script": path, "stream": stream, "kind": Kind.OUTPUT}
         if event is not None:
             fields |= {"interface": event.name or None, "sequence": event.sequence}
         self._log.info(line, **fields)
@@ -190,11 +191,15 @@ def log_event(log: FilteringBoundLogger, event: Event) -> None:
         ip=address,
         sequence=event.sequence,
         initial=event.initial or None,
+        kind=Kind.EVENT,
     )
 
 
 def write(
-    log: FilteringBoundLogger, level: str, message: str, fields: dict[str, str | int | float | bool]
+    log: FilteringBoundLogger,
+    level: str,
+    message: str,
+    fields: dict[str, str | int | float | bool | None],
 ) -> None:
     """Write one record at a level of ours."""
     if "event" in fields:

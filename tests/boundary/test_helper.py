@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 
 import pytest
 
-from privsep.channel import Closed, force_receive_buffer
+from privsep.channel import SO_RCVBUFFORCE, Closed, grow_buffer
 from privsep.protocol import (
     VERSION,
     Datagrams,
@@ -96,7 +97,7 @@ def test_events_before_the_end_of_a_dump_come_before_it(helper: HelperRig) -> No
 
 def test_overrun_is_told_after_what_was_kept(helper: HelperRig) -> None:
     """When the kernel drops messages, a marker follows the last one that was kept."""
-    force_receive_buffer(helper.events[0], 4096)
+    grow_buffer(helper.events[0], socket.SO_RCVBUF, SO_RCVBUFFORCE, 4096)
     os.kill(helper.pid, signal.SIGSTOP)
     _ip(*[f"link add name x{n} type veth peer name y{n}" for n in range(20)])
     os.kill(helper.pid, signal.SIGCONT)

@@ -176,7 +176,8 @@ def test_exit_codes_and_signals_are_told(story: Playbook) -> None:
     note = story.actions[1]
     assert isinstance(note, Note)
     assert note.fields == {
-        "interface": "eth0", "event": "no-carrier", "sequence": 3, "run": 1, "duration": 1.5,
+        "interface": "eth0", "event": "no-carrier", "sequence": 3, "run": 1,
+        "script": NO_CARRIER, "duration": 1.5,
     }  # fmt: skip
 
 

@@ -92,17 +92,20 @@ def test_watchdog_interval(monkeypatch, usec, pid, expected) -> None:
 
 
 def test_log_of_the_privileged_side(capfd: pytest.CaptureFixture[str]) -> None:
-    """Text or JSON, and nothing below the level."""
+    """Text, JSON, or with a priority in front, and nothing below the level."""
     log = Log("warn", "json")
     log.write("info", "hidden")
-    log.write("error", "shown", role="helper")
+    log.write("error", "shown")
     log.form = "text"
-    log.write("warn", "plain", role="helper")
+    log.write("warn", "plain")
+    log.form = "journal"
+    log.write("error", "told")
 
-    first, second = capfd.readouterr().err.splitlines()
+    first, second, third = capfd.readouterr().err.splitlines()
     assert json.loads(first)["message"] == "shown"
-    assert json.loads(first)["role"] == "helper"
-    assert second.endswith("warn  plain role=helper")
+    assert json.loads(first)["level"] == "error"
+    assert second.endswith("warn  plain")
+    assert third == "<3>told"
 
 
 def test_channel_keeps_descriptors_close_on_exec() -> None:
