@@ -55,7 +55,7 @@ def test_events_and_runs_are_entries(
             pass
         number = MESSAGE_IDS[kind]
         found = (each for each in entries if each.get("MESSAGE_ID") == number)
-        return next((each for each in found if about in (None, each["NETEVD_EVENT"])), None)
+        return next((each for each in found if about in (None, each.get("NETEVD_EVENT"))), None)
 
     daemon.start(prefix=(*WITH_JOURNAL, str(directory)), ready=False)
     serving = wait_for(lambda: look(Kind.SERVING), "the entry of the start")
@@ -66,7 +66,7 @@ def test_events_and_runs_are_entries(
     event = wait_for(lambda: look(Kind.EVENT, "carrier"), "an event")
     assert (event["NETEVD_EVENT"], event["NETEVD_INTERFACE"]) == ("carrier", "eth0")
     output = wait_for(lambda: look(Kind.OUTPUT), "output")
-    assert (output["MESSAGE"], output["NETEVD_STREAM"]) == ("hello", "stdout")
+    assert (output["MESSAGE"], output["NETEVD_STREAM"]) == ("hello", "out")
     ended = wait_for(lambda: look(Kind.SCRIPT_ENDED), "the end")
     assert ended["NETEVD_SEQUENCE"] == event["NETEVD_SEQUENCE"] == output["NETEVD_SEQUENCE"]
     assert ended["NETEVD_SCRIPT"].endswith("/carrier.d/10-test")
