@@ -69,6 +69,10 @@ class Namespace:
         """Run ip(8) inside; lines: its standard input, for `-batch -`."""
         subprocess.run(self.command("ip", *words), input=lines, text=True, check=True)
 
+    def ip_quiet(self, *words: str) -> None:
+        """Run ip(8) inside and drop what it shows."""
+        subprocess.run(self.command("ip", *words), stdout=subprocess.DEVNULL, check=True)
+
     def set_up(self, ifindex: int, *, up: bool) -> None:
         """Set a link's administrative state, by one message of this process."""
         body = struct.pack("=BxHiII", 0, 0, ifindex, int(up), 1)  # ifinfomsg; IFF_UP is 1

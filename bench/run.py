@@ -25,15 +25,17 @@ from lab import ensure_users
 from latency import latency_sh, latency_static
 from plan import Plan
 from rest import ready, rest
+from routes import routes
 from subjects import Broken
 
 HERE: Final = Path(__file__).resolve().parent
-COMPILE: Final[dict[str, list[str]]] = {"floor": [], "stamp": ["-static"]}
+COMPILE: Final[dict[str, list[str]]] = {"floor": [], "listen": [], "stamp": ["-static"]}
 MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "latency-sh": latency_sh,
     "latency-static": latency_static,
     "flap": flap,
     "links": links,
+    "routes": routes,
     "ready": ready,
     "rest": rest,
 }
