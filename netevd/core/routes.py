@@ -222,6 +222,12 @@ class RouteTable:
                 continue
             known, fresh = self._tables.get(place, _EMPTY), dumped.get(place, {})
             spoken = told.get(place, {})
+            if silently and not known and not spoken:
+                self._tables[place] = fresh
+                for slot in fresh.values():
+                    for route in _open(slot):
+                        self._count(route, 1)
+                continue
             differing = [each for each in known if each not in fresh]
             differing += [each for each, slot in fresh.items() if known.get(each) != slot]
             self._tables[place] = fresh

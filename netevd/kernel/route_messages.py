@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import sys
 from functools import lru_cache
-from socket import inet_ntop
+from socket import AF_INET, inet_ntop
 from typing import Final
 
 from netevd.kernel.attributes import (
@@ -97,6 +97,11 @@ _NHA_ID: Final = 1
 
 _RTMSG: Final = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, destination and source length, TOS, table, protocol, scope, type, flags."""
+_PLAIN: Final = struct.Struct("=BBBBBBBBI4sI4s4s4s4s4s4s")
+"""struct rtmsg, then the attributes of _PLAIN_HEADS, each of four octets."""
+_PLAIN_HEADS: Final = tuple(
+    struct.pack("=HH", 8, kind) for kind in (_RTA_TABLE, _RTA_DST, _RTA_GATEWAY, _RTA_OIF)
+)
 _RULE: Final = struct.Struct("=BBBBBxxBI")
 """struct fib_rule_hdr: family, destination and source length, TOS, table, action, flags."""
 _HOP: Final = struct.Struct("=HBBi")
@@ -121,6 +126,10 @@ def decode_route_gone(
 
 def decode_route(datagram: bytes, start: int, limit: int) -> Route | None:
     """Return the route of a message, or None where it is no IPv4 or IPv6 route."""
+    if limit - start == 60:
+        plain = _decode_plain(datagram, start)
+        if plain is not None:
+            return plain
     if limit - start < 28:
         raise DecodeError(f"route message of {limit - start} bytes, expected 28 or more", start)
     family, length, source_length, tos, table, protocol, scope, kind, flags = _RTMSG.unpack_from(
@@ -158,6 +167,26 @@ def decode_route(datagram: bytes, start: int, limit: int) -> Route | None:
         read_number(get(_RTA_NH_ID), 4, "nexthop number", start),
         read_number(get(_RTA_PREF), 1, "preference", start),
     )
+
+
+def _decode_plain(datagram: bytes, start: int) -> Route | None:
+    """
+    Return an IPv4 route of nothing but table, destination, gateway and link; None for another.
+
+    Nearly all routes of a large table have this form, and are read in half of the time.
+    """
+    (
+        family, length, _, tos, _, protocol, scope, kind, flags,
+        head0, table, head1, destination, head2, gateway, head3, link,
+    ) = _PLAIN.unpack_from(datagram, start + 16)  # fmt: skip
+    if (head0, head1, head2, head3) != _PLAIN_HEADS or family != AF_INET or length > 32:
+        return None
+    if flags & _RTM_F_CLONED:
+        return None
+    hops = _make_hops(link, gateway, None, family, flags & STABLE_FLAGS)
+    place = f"{inet_ntop(AF_INET, destination)}/{length}"
+    found = (4, table, place, 0, kind, protocol, scope, hops, "", "", tos, (), 0, 0)
+    return tuple.__new__(Route, found)
 
 
 def _read_prefix(value: bytes | None, length: int, family: int, size: int, where: int) -> str:

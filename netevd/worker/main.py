@@ -57,6 +57,8 @@ _JOURNAL: Final = connect()
 
 def main(arguments: list[str]) -> int:
     """Run the worker on the control socket whose descriptor is the argument; return the status."""
+    gc.disable()  # until the first dumps are known: what they make stays
+    gc.set_threshold(20_000, 20, 20)  # values are frozen: cycles are rare
     control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=2)
     trio.run(_run, control)
     return 0
@@ -106,6 +108,8 @@ class _Worker:
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
+        self._alarm_for: float | None = None
+        """The deadline that the alarm is set for."""
         self._helper: HelperLink | None = None
         self._runners: dict[int, RunnerLink] = {}
         self._nursery: trio.Nursery
@@ -148,6 +152,9 @@ class _Worker:
 
     def _set_alarm(self) -> None:
         deadline = self._engine.deadline()
+        if deadline == self._alarm_for:
+            return  # most inputs change nothing about it
+        self._alarm_for = deadline
         if deadline is None:
             self._alarm.deadline = float("inf")
         else:
@@ -156,6 +163,7 @@ class _Worker:
     async def _keep_time(self) -> None:
         while True:
             with trio.CancelScope() as self._alarm:
+                self._alarm_for = None  # as a new scope has it
                 self._set_alarm()
                 await trio.sleep_forever()
             self.submit(Tick())
@@ -249,6 +257,7 @@ class _Worker:
         self._control.send(Serving(status))
         gc.collect()
         gc.freeze()
+        gc.enable()
 
 
 def _is_told(action: Action) -> bool:

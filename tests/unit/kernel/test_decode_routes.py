@@ -64,6 +64,31 @@ def test_a_bare_route() -> None:
     assert not seen.replace
 
 
+@given(
+    st.binary(min_size=4, max_size=4), st.integers(0, 32), st.binary(min_size=4, max_size=4),
+    st.integers(0, 2**31 - 1), st.integers(1, 2**32 - 1), st.integers(0, 4),
+)  # fmt: skip
+def test_the_plain_form_is_read_like_any_other(
+    destination: bytes, length: int, gateway: bytes, link: int, table: int, flags: int
+) -> None:
+    """What has a short way through the decoder means the same on the long one."""
+    attributes = (
+        (TABLE, number(table)),
+        (DST, destination),
+        (GATEWAY, gateway),
+        (OIF, number(link)),
+    )
+    short = route_message(*attributes, length=length, flags=flags)
+    long = route_message(*attributes, (12, bytes(4)), length=length, flags=flags)
+    assert len(short) == 60
+
+    assert decode(short) == decode(long)
+    assert type(decode_routes(short)[0]) is Route
+    other = route_message(*attributes[::-1], length=length, flags=flags)
+    assert decode_routes(other) == decode_routes(short)
+    assert decode(route_message(*attributes, length=length, flags=0x200)) == []
+
+
 def test_a_replacement_says_so() -> None:
     """NLM_F_REPLACE, and only that, makes a route a replacement."""
     for flags, replace in ((0x100, True), (0x400, False), (0x800, False), (0xD00, True)):
