@@ -29,7 +29,8 @@ from netevd.model.snapshot import OperationalState, Snapshot
 from privsep.protocol import escape
 
 _NO_RULE: Final = Rule(AbsolutePath("/"))
-_RULE_KEYS: Final = ("user", "capabilities", "timeout", "detach", "mutex", "retries", "limits")
+_RULE_KEYS: Final = ("timeout", "detach", "mutex", "retries")
+"""What of a rule only the daemon heeds; user, capabilities and limits are the runner's."""
 
 
 @click.group()
