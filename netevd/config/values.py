@@ -135,22 +135,22 @@ def _read_patterns(value: object, _: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _read_tables(value: object, _: object) -> tuple[str, ...]:
-    words = _read_words(value, "routing tables by name or number")
+def _read_numbered(value: object, what: str, read: Callable[[str], int]) -> tuple[str, ...]:
+    """Return words that `read` has a number for; the kernel's filter takes 64 of them."""
+    words = _read_words(value, f"{what} by name or number")
     for word in words:
-        read_table(word)
+        read(word)
     if len(words) > 64:
-        raise ValueError(f"expected at most 64 routing tables, found {len(words)}")
+        raise ValueError(f"expected at most 64 {what}, found {len(words)}")
     return tuple(words)
+
+
+def _read_tables(value: object, _: object) -> tuple[str, ...]:
+    return _read_numbered(value, "routing tables", read_table)
 
 
 def _read_protocols(value: object, _: object) -> tuple[str, ...]:
-    words = _read_words(value, "route protocols by name or number")
-    for word in words:
-        read_protocol(word)
-    if len(words) > 64:
-        raise ValueError(f"expected at most 64 route protocols, found {len(words)}")
-    return tuple(words)
+    return _read_numbered(value, "route protocols", read_protocol)
 
 
 def _read_path(value: object, _: object) -> str:

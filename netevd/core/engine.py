@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from netevd.config.links import watches
 from netevd.config.schema import Configuration
+from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
@@ -58,9 +59,6 @@ from netevd.model.snapshot import Snapshot
 
 _GONE_LIMIT: Final = 4096
 """Removed links whose index is remembered, to notice that it is used again."""
-
-_FAILURES_TOLD: Final = 5
-"""Dumps in a row that ended in nothing before it is said."""
 
 
 class Engine:
@@ -241,8 +239,8 @@ class Engine:
             return
         if not ended.consistent:
             resync.fail(now.monotonic)
-            if resync.failures == _FAILURES_TOLD:
-                text = f"The kernel's links could not be read {_FAILURES_TOLD} times in a row"
+            if resync.backoff.failures == TOLD_AFTER:
+                text = f"The kernel's links could not be read {TOLD_AFTER} times in a row"
                 actions.append(Note("warn", f"{text}; still trying"))
             return
         resync.merge(self._observer)

@@ -9,16 +9,10 @@ also about what is not in it. Source: netlink(7) on ENOBUFS and NLM_F_DUMP_INTR.
 
 from __future__ import annotations
 
-from typing import Final
-
+from netevd.core.backoff import Backoff
 from netevd.core.observe import Observer
 from netevd.model.address import Address, AddressKey
 from netevd.model.link import IfIndex, Link
-
-_FIRST_DELAY_S: Final = 0.1
-_LONGEST_DELAY_S: Final = 5.0
-"""Dumps that fail in a row are repeated at once, then after 0.1 s, 0.2 s and so on up to 5 s: a
-refusal or a storm of changes must not become a storm of dumps."""
 
 
 class Resync:
@@ -27,8 +21,8 @@ class Resync:
     def __init__(self) -> None:
         self.number = 0
         """Number of the dump under way, 0 for none."""
-        self.failures = 0
-        """Dumps in a row that ended in nothing."""
+        self.backoff = Backoff()
+        """Of dumps in a row that ended in nothing."""
         self.due: float | None = None
         """Monotonic seconds when the next dump has to be requested."""
         self._last = 0
@@ -52,14 +46,12 @@ class Resync:
         self.number = 0
         self._clear()
         if self.due is None:
-            delay = _FIRST_DELAY_S * 2 ** min(self.failures - 1, 16) if self.failures else 0.0
-            self.due = now + min(delay, _LONGEST_DELAY_S)
-            self.failures += 1
+            self.due = now + self.backoff.fail()
 
     def restart(self, now: float) -> None:
         """Have a dump requested at once, whatever failed before."""
         self.number = 0
-        self.failures = 0
+        self.backoff.end()
         self.due = now
 
     # --- what the dump says ----------------------------------------------------------------------
@@ -109,7 +101,7 @@ class Resync:
             if not self._is_told(place):
                 observer.see_address(address)
         self.number = 0
-        self.failures = 0
+        self.backoff.end()
         self._clear()
 
     def _is_told(self, place: tuple[IfIndex, AddressKey]) -> bool:

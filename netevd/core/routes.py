@@ -72,9 +72,6 @@ class RouteTable:
             for slot in slots.values():
                 yield from _open(slot)
 
-    def __len__(self) -> int:
-        return sum(len(_open(slot)) for slots in self._tables.values() for slot in slots.values())
-
     def leads_over(self, ifindex: IfIndex, family: int) -> bool:
         """Tell whether a route of this family uses a link."""
         return (family, ifindex) in self._links
@@ -225,8 +222,10 @@ class RouteTable:
             if silently and not known and not spoken:
                 self._tables[place] = fresh
                 for slot in fresh.values():
-                    for route in _open(slot):
-                        self._count(route, 1)
+                    if isinstance(slot, Route):
+                        self._count(slot, 1)  # nearly all of them, at every start
+                    else:
+                        self._replace((), slot, silently=True)
                 continue
             differing = [each for each in known if each not in fresh]
             differing += [each for each, slot in fresh.items() if known.get(each) != slot]
@@ -253,17 +252,15 @@ class RouteTable:
         return heard + tuple(each for each in new if each.key not in keys)
 
     def _replace(self, old: Slot, new: Slot, *, silently: bool = False) -> None:
-        """Count what differs from one slot to another, and keep it to be told."""
-        for route in old:
-            if route not in new:
-                self._count(route, -1)
-                if not silently:
-                    self._changes.append(RouteChange(route, None))
-        for route in new:
-            if route not in old:
-                self._count(route, 1)
-                if not silently:
-                    self._changes.append(RouteChange(None, route))
+        """Count what differs from one slot to another, a route that is there twice once."""
+        for route in _find_others(old, new):
+            self._count(route, -1)
+            if not silently:
+                self._changes.append(RouteChange(route, None))
+        for route in _find_others(new, old):
+            self._count(route, 1)
+            if not silently:
+                self._changes.append(RouteChange(None, route))
 
     # --- inside ----------------------------------------------------------------------------------
 
@@ -299,6 +296,14 @@ def _add(counts: dict[_Key, int], key: _Key, step: int) -> None:
         counts[key] = count
     else:
         del counts[key]
+
+
+def _find_others(slot: Slot, than: Slot) -> Iterable[Route]:
+    """Return the routes of one slot that the other lacks, each once."""
+    if not than and len(slot) < 2:
+        return slot
+    others = [route for route in slot if route not in than]
+    return others if len(others) < 2 else dict.fromkeys(others)
 
 
 def _without(slot: Slot, route: Route | None) -> Slot:

@@ -9,16 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from netevd.core.backoff import TOLD_AFTER, Backoff
 from netevd.core.routes import RouteTable
 from netevd.model.actions import Action, Kind, Note, RequestRoutes
 from netevd.model.inputs import RoutesDumpEnded
-
-_FIRST_DELAY_S: Final = 0.1
-_LONGEST_DELAY_S: Final = 5.0
-"""As in core.resync."""
-
-_FAILURES_TOLD: Final = 5
-"""Dumps in a row that ended in nothing before it is said."""
 
 BOTH: Final = frozenset((4, 6))
 NONE: Final[frozenset[int]] = frozenset()
@@ -38,9 +32,8 @@ class RouteSync:
         self.known = False
         """Whether a dump has ever come to its end: what comes from here on is a change."""
         self._last = 0
-        self._failures = 0
+        self._backoff = Backoff()
         self._wanted: frozenset[int] = NONE
-        self._running: frozenset[int] = NONE
         self._began = 0.0
         self._earliest = 0.0
         self._doubts = 0
@@ -51,7 +44,7 @@ class RouteSync:
         """Have everything dumped at once. `reason`: why, "" for one that nobody has to hear of."""
         self._table.void_dump()
         self.number = 0
-        self._failures = 0
+        self._backoff.end()
         self._wanted = BOTH
         self._catching_up = reason
         self.due = now
@@ -75,11 +68,11 @@ class RouteSync:
         """Return the request for what is wanted."""
         self._last += 1
         self.number = self._last
-        self._running, self._wanted = self._wanted or BOTH, NONE
+        families, self._wanted = self._wanted or BOTH, NONE
         self.due = None
         self._began = now
-        self._table.begin_dump(self._running)
-        return RequestRoutes(self.number, tuple(sorted(self._running)))
+        self._table.begin_dump(families)
+        return RequestRoutes(self.number, tuple(sorted(families)))
 
     def end(self, ended: RoutesDumpEnded, now: float, actions: list[Action]) -> None:
         """Take in the end of a dump."""
@@ -88,14 +81,13 @@ class RouteSync:
         self.settled = True
         if not ended.consistent:
             self._void(now)
-            if self._failures == _FAILURES_TOLD:
-                text = f"The kernel's routes could not be read {_FAILURES_TOLD} times in a row"
+            if self._backoff.failures == TOLD_AFTER:
+                text = f"The kernel's routes could not be read {TOLD_AFTER} times in a row"
                 actions.append(Note("warn", f"{text}; still trying"))
             return
-        self._running = NONE
         self._table.merge(silently=not self.known)
         self.number = 0
-        self._failures = 0
+        self._backoff.end()
         self._doubts = self._doubts + 1 if self._table.unsure else 0
         self._earliest = now + (now - self._began) * 2 ** min(self._doubts, 6)
         self.known = True
@@ -110,6 +102,4 @@ class RouteSync:
         self.number = 0
         self._wanted = BOTH
         if self.due is None:
-            delay = _FIRST_DELAY_S * 2 ** min(self._failures - 1, 16) if self._failures else 0.0
-            self.due = now + min(delay, _LONGEST_DELAY_S)
-            self._failures += 1
+            self.due = now + self._backoff.fail()

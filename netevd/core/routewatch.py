@@ -127,7 +127,7 @@ class RouteWatch:
             self._want(_IPV4, now)
 
     def _want(self, families: frozenset[int], now: Now) -> None:
-        if self._wanted and self._sync.known:
+        if self._wanted and (self._sync.known or self._sync.number):
             self._sync.want(families, now.monotonic)
 
     # --- news ----------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ import subprocess
 import sys
 import time
 
+from recording import drain, dump
+
 GROUPS = (1 << 0) | (1 << 4) | (1 << 8)  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 COMMANDS = """
 ip link set lo up
@@ -103,29 +105,6 @@ def perform(command: str, kept: list[int]) -> None:
         other.communicate()
     else:
         subprocess.run(command.split(), check=True)
-
-
-def drain(events: socket.socket) -> list[str]:
-    """Return what has come, as hex; half a second of silence is the end."""
-    events.settimeout(0.5)
-    found = []
-    while True:
-        try:
-            found.append(events.recv(65536).hex())
-        except TimeoutError:
-            return found
-
-
-def dump(kind: int, body: bytes) -> list[str]:
-    """Return one dump, as hex."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
-        kernel.send(struct.pack("=IHHII", 16 + len(body), kind, 0x301, 1, 0) + body)
-        found = []
-        while True:
-            datagram = kernel.recv(65536)
-            found.append(datagram.hex())
-            if struct.unpack_from("=H", datagram, 4)[0] == 3:
-                return found
 
 
 def main() -> None:

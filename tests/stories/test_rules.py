@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Configuration, Duration, Limits
+from netevd.config.schema import Amount, Configuration, Duration, Limits
 from netevd.model.actions import StartRun
 from netevd.model.inputs import (
     HooksListed,
@@ -200,7 +200,7 @@ def test_observe_mode_refuses_users_and_capabilities_when_it_comes_to_them(play:
 
 def test_observe_mode_can_lower_limits(play: Play) -> None:
     """Resource limits need no privilege, so they have their runner in observe mode too."""
-    rules = (rule(NO_CARRIER, limits=Limits(cpu_time=Duration(3.0))),)
+    rules = (rule(NO_CARRIER, limits=Limits(open_files=Amount(64))),)
     story = begin(play, configure(rules=rules), observe=True)
     story.fill(RunnerConnected(1), HooksListed(hooks(NO_CARRIER), 1))
 

@@ -34,11 +34,11 @@ def test_a_loss_while_a_dump_is_waited_for_changes_nothing() -> None:
     resync = Resync()
     resync.begin()
     resync.fail(100.0)
-    due, failures = resync.due, resync.failures
+    due, failures = resync.due, resync.backoff.failures
 
     resync.fail(200.0)
 
-    assert (resync.due, resync.failures) == (due, failures)
+    assert (resync.due, resync.backoff.failures) == (due, failures)
 
 
 def test_a_new_helper_ends_the_pause() -> None:
@@ -50,7 +50,7 @@ def test_a_new_helper_ends_the_pause() -> None:
 
     resync.restart(101.0)
 
-    assert (resync.due, resync.failures, resync.number) == (101.0, 0, 0)
+    assert (resync.due, resync.backoff.failures, resync.number) == (101.0, 0, 0)
 
 
 def test_a_merge_ends_the_dump() -> None:
@@ -64,7 +64,7 @@ def test_a_merge_ends_the_dump() -> None:
 
     resync.merge(observer)
 
-    assert (resync.number, resync.failures) == (0, 0)
+    assert (resync.number, resync.backoff.failures) == (0, 0)
     (snapshot,) = observer.get_snapshots()
     assert [each.ip for each in snapshot.addresses] == ["192.0.2.1"]
     resync.begin()
