@@ -327,7 +327,7 @@ Report: TypeAlias = LeadReply | ControlReply
 
 
 Capability = Annotated[str, Meta(max_length=64, pattern=r"^CAP_[A-Z_]+\Z")]
-LimitName = Annotated[str, Meta(pattern=r"^(as|core|cpu|data|fsize|memlock|nofile|nproc|stack)\Z")]
+LimitName = Annotated[str, Meta(pattern=r"^(as|fsize|memlock|nofile|nproc|stack)\Z")]
 
 
 class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

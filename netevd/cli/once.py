@@ -81,11 +81,11 @@ class Once:
         with contextlib.suppress(KeyboardInterrupt, Interrupted):
             if kind in {KeyboardInterrupt, Interrupted} and self._script:
                 say("ending the script: TERM, after 5 s KILL; again not to wait for that")
+            self._dialogue.close()  # the runner waits for nobody to read its last word
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()  # which ends the runner and what it runs
             self._process.wait()
         self._process.stdout.close()
-        self._dialogue.close()
         for number in _ENDING:
             if signal.getsignal(number) is _interrupt:
                 signal.signal(number, signal.SIG_DFL)

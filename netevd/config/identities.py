@@ -8,7 +8,6 @@ numbers in the reader.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import attrs
@@ -26,8 +25,6 @@ LIMITS: Final = {
     "memory": "as",
     "locked_memory": "memlock",
     "stack": "stack",
-    "cpu_time": "cpu",
-    "core_size": "core",
 }
 """What setrlimit(2) calls each field of `Limits`."""
 
@@ -103,6 +100,5 @@ def _translate(limits: Limits) -> tuple[tuple[str, int], ...]:
     found = {}
     for name, value in attrs.asdict(limits).items():
         if value is not None:
-            # no limit is sent as 0; a core of one byte is none too (fs/coredump.c)
-            found[LIMITS[name]] = max(1, math.ceil(value))
+            found[LIMITS[name]] = max(1, value)  # no limit is sent as 0
     return tuple(sorted(found.items()))

@@ -96,10 +96,6 @@ class Limits:
     """Bytes of memory that may be locked."""
     stack: Bytes | None = None
     """Bytes of stack, at least 1MiB."""
-    cpu_time: Duration | None = None
-    """CPU time, in whole seconds."""
-    core_size: Bytes | None = None
-    """Bytes of a core dump, 0 for none."""
 
 
 @frozen(slots=True)

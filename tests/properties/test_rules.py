@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netevd.config.identities import Identities
-from netevd.config.schema import Duration, Limits, Times
+from netevd.config.schema import Amount, Duration, Limits, Times
 from netevd.core.engine import Engine
 from netevd.model.actions import Action, EndRun, Publish, RequestHooks, SignalRun, StartRun
 from netevd.model.event import EventType
@@ -44,7 +44,7 @@ RULES = (
     rule("/carrier.d/2", mutex="n", user="root", detach=True),
     rule("/no-carrier.d/1", mutex="m", user="root", retries=Times(RETRIES)),
     rule("/no-carrier.d/2", mutex="n", retries=Times(1), timeout=Duration(2.0)),
-    rule("/link-removed.d/1", mutex="m", limits=Limits(cpu_time=Duration(1.0))),
+    rule("/link-removed.d/1", mutex="m", limits=Limits(open_files=Amount(64))),
 )
 MUTEXES: dict[str, str | None] = {each.path: each.mutex for each in RULES}
 ATTEMPTS: dict[str, int] = {each.path: each.retries + 1 for each in RULES}

@@ -68,14 +68,13 @@ def test_no_capabilities_is_not_the_same_as_none_named_for_another_user() -> Non
 
 
 def test_limits_have_the_words_and_units_of_setrlimit() -> None:
-    """Every limit has its name; seconds are rounded up, and what can't be 0 is 1."""
-    limits = Limits(16, 17, 18, 19, 0, 21, 1.2, 0)  # type: ignore[arg-type]
+    """Every limit has its name, and what can't be 0 is 1."""
+    limits = Limits(16, 17, 18, 19, 0, 21)  # type: ignore[arg-type]
 
     (_, identity) = identify(rule("/a", limits=limits)).all
 
     assert identity.limits == (
-        ("as", 19), ("core", 1), ("cpu", 2), ("fsize", 18), ("memlock", 1), ("nofile", 16),
-        ("nproc", 17), ("stack", 21),
+        ("as", 19), ("fsize", 18), ("memlock", 1), ("nofile", 16), ("nproc", 17), ("stack", 21),
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ scripts:
   rules:
     - {path: /a, user: root}
     - {path: /b, user: root, capabilities: CAP_NET_ADMIN}
-    - {path: /c, limits: {open_files: 64, cpu_time: 10s}, mutex: m}
+    - {path: /c, limits: {open_files: 64, processes: 32}, mutex: m}
     - {path: /d, user: root}
     - {path: /e, retries: 3}
 """
@@ -123,7 +123,7 @@ def test_each_identity_of_the_rules_is_resolved(directory: Path) -> None:
     assert len(root.capabilities) == 41, "root has what netevd has"
     assert (admin.uid, admin.capabilities, admin.scripts) == (0, ["CAP_NET_ADMIN"], ["/b"])
     assert limited == Identity(
-        "nobody", common.uid, common.gid, common.groups, [], [("cpu", 10), ("nofile", 64)], ["/c"]
+        "nobody", common.uid, common.gid, common.groups, [], [("nofile", 64), ("nproc", 32)], ["/c"]
     )
     identities = Identities(msgspec.msgpack.decode(content, type=Configuration), observe=False)
     assert [list(identities.list_paths(number)) for number in (1, 2, 3)] == [

@@ -64,8 +64,6 @@ def test_every_key_of_a_rule_is_read(write: Write) -> None:
                 memory: 256MiB
                 locked_memory: 0
                 stack: 8MiB
-                cpu_time: 2.5s
-                core_size: 0
             - {path: /b, capabilities: CAP_NET_RAW CAP_SYS_TIME, user: , limits: }
             - path: /c
         """)
@@ -77,7 +75,7 @@ def test_every_key_of_a_rule_is_read(write: Write) -> None:
     assert scripts.rules == (
         Rule(
             "/etc/netevd/routable.d/vpn.sh", "root", ("CAP_NET_ADMIN", "CAP_NET_RAW"), 60.0, True,
-            "xtables", 3, 0.5, Limits(64, 32, 1 << 30, 256 << 20, 0, 8 << 20, 2.5, 0),
+            "xtables", 3, 0.5, Limits(64, 32, 1 << 30, 256 << 20, 0, 8 << 20),
         ),
         Rule("/b", capabilities=("CAP_NET_RAW", "CAP_SYS_TIME")),
         Rule("/c"),
@@ -124,13 +122,13 @@ def test_no_rules(write: Write, text: str) -> None:
         ("[{path: /a, limits: 3}]", "1:38: limits: expected keys and values, found '3'"),
         ("[{path: /a, limits: {nofile: 3}}]",
          "1:39: unknown key 'nofile'; did you mean 'open_files'?"),
-        ("[{path: /a, limits: {RLIMIT_CPU: 3s}}]",
-         "1:39: unknown key 'RLIMIT_CPU'; did you mean 'cpu_time'?"),
+        ("[{path: /a, limits: {RLIMIT_STACK: 3}}]",
+         "1:39: unknown key 'RLIMIT_STACK'; did you mean 'stack'?"),
         ("[{path: /a, limits: {open_file: 3}}]",
          "1:39: unknown key 'open_file'; did you mean 'open_files'?"),
         ("[{path: /a, limits: {colour: 3}}]",
-         ("1:39: unknown key 'colour'; expected core_size, cpu_time, file_size, locked_memory,"
-          " memory, open_files, processes, stack")),
+         ("1:39: unknown key 'colour'; expected file_size, locked_memory, memory,"
+          " open_files, processes, stack")),
         ("[{path: /a, limits: {open_files: 3}}]",
          "1:51: open_files: expected a number from 16 to 1048576, found '3'"),
         ("[{path: /a, limits: {file_size: 2TiB}}]",
