@@ -47,8 +47,7 @@ def _storm(plan: Plan, near: Namespace, daemon: Daemon) -> list[Row]:
     pids = [pid for role, pid in daemon.roles().items() if role in {"helper", "worker"}]
     before = sum(proc.read_cpu_s(pid) for pid in pids)
     daemon.near.ip("-batch", "-", lines=_write("add", STORM))
-    time.sleep(SETTLE_S)
-    spent = sum(proc.read_cpu_s(pid) for pid in pids) - before
+    spent = _read_settled_cpu(pids) - before
     daemon.stop()
     daemon.near.ip("-batch", "-", lines=_write("del", STORM))
     return [
@@ -57,6 +56,15 @@ def _storm(plan: Plan, near: Namespace, daemon: Daemon) -> list[Row]:
             float(least) / int(seen) * 1000, 3.2, "ratio",
         )
     ]  # fmt: skip
+
+
+def _read_settled_cpu(pids: list[int]) -> float:
+    """Return the processor time of these processes once they have nothing left to do."""
+    spent = -1.0
+    while spent != (now := sum(proc.read_cpu_s(pid) for pid in pids)):
+        spent = now
+        time.sleep(SETTLE_S)
+    return spent
 
 
 def _dump(plan: Plan, daemon: Daemon) -> list[Row]:
