@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from netevd.cli.answers import Identity
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.once import Once, show_problems
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
@@ -88,6 +89,11 @@ def script(
         with Once(wanted, config=config, observe=observe, values=values) as answers:
             for answer in answers:
                 trial.take(answer)
+                if isinstance(answer, Identity) and answer.observe:
+                    refusal = Identities(configuration, observe=True).find(path).refusal
+                    if refusal:
+                        trial.refuse(refusal)
+                        break
     if not trial.answered:
         return Exit.FAILED  # the process has said why
     if trial.problems:

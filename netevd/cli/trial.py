@@ -21,6 +21,7 @@ from netevd.cli.answers import (
     Started,
 )
 from netevd.cli.output import Shape, say, show_text
+from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.model.event import Event
 from privsep.protocol import escape
@@ -87,7 +88,8 @@ class Trial:
                 assert_never(answer)
 
     def _say_identity(self, identity: Identity) -> None:
-        user = self._configuration.scripts.user
+        rule = Identities(self._configuration, observe=False).find(self._path).rule
+        user = rule.user or self._configuration.scripts.user
         if identity.observe:
             say(
                 f"observe mode: the script runs as the caller, {identity.user} (uid {identity.uid});"

@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, get_args
 
 from netevd.config import schema
-from netevd.model.route import read_protocol, read_table
+from netevd.model.route import PROTOCOLS, TABLE_NAMES, read_protocol, read_table
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -135,22 +135,28 @@ def _read_patterns(value: object, _: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _read_numbered(value: object, what: str, read: Callable[[str], int]) -> tuple[str, ...]:
+def _read_numbered(
+    value: object, what: str, names: Collection[str], read: Callable[[str], int]
+) -> tuple[str, ...]:
     """Return words that `read` has a number for; the kernel's filter takes 64 of them."""
     words = _read_words(value, f"{what} by name or number")
     for word in words:
-        read(word)
+        try:
+            read(word)
+        except ValueError as error:
+            close = difflib.get_close_matches(word, names, 1)
+            raise ValueError(f"{error}{f'; did you mean {close[0]}?' if close else ''}") from None
     if len(words) > 64:
         raise ValueError(f"expected at most 64 {what}, found {len(words)}")
     return tuple(words)
 
 
 def _read_tables(value: object, _: object) -> tuple[str, ...]:
-    return _read_numbered(value, "routing tables", read_table)
+    return _read_numbered(value, "routing tables", ("all", *TABLE_NAMES.values()), read_table)
 
 
 def _read_protocols(value: object, _: object) -> tuple[str, ...]:
-    return _read_numbered(value, "route protocols", read_protocol)
+    return _read_numbered(value, "route protocols", PROTOCOLS, read_protocol)
 
 
 def _read_path(value: object, _: object) -> str:

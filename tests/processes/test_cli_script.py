@@ -108,6 +108,20 @@ def test_script_finds_what_the_daemon_gives_it(
     assert "own session" in by_command[2]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run as another user")
+def test_the_identity_of_its_rule(links: None, place: Place) -> None:
+    """A script runs as whom its rule says; who can't change users has it refused, as in the daemon."""
+    path = place.script("#!/bin/sh\nid -u; grep CapEff /proc/self/status\n")
+    place.configure(f"  rules: [{{path: {path}, user: root, capabilities: [CAP_NET_ADMIN]}}]")
+
+    result, refused = script(place, path), script(place, path, "--observe")
+
+    assert result.stdout.split() == ["0", "CapEff:", f"{1 << 12:016x}"]
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert "was not run: its rule gives it a user or capabilities of its own" in refused.stderr
+
+
 def test_a_rule_that_is_not_heeded_is_said(links: None, place: Place) -> None:
     """What the daemon would do otherwise for this script is named; other scripts are not told of."""
     path = place.script("#!/bin/sh\n")

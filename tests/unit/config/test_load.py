@@ -89,6 +89,9 @@ def test_default_file_may_be_absent_and_a_given_one_may_not(tmp_path: Path) -> N
         ("links: eth0", ["1:1: unknown key 'links'; it belongs below 'network'"]),
         ("system: {log_level: inof}",
          ["1:21: log_level: expected one of trace, debug, info, warn, error, found 'inof'; did you mean info?"]),
+        ("routes: {tables: [main, man]}",
+         [("1:18: tables: expected all, default, main, local or a number from 1 to 4294967295,"
+           " found 'man'; did you mean main?")]),
         ("system: {log_format: xml}", ["1:22: log_format: expected one of text, json, journal, found 'xml'"]),
         ("system: {backend: [kernel, netwokrd]}",
          ["1:19: backend: expected one of auto, kernel, found 'netwokrd'"]),
