@@ -268,7 +268,7 @@ LeadReply: TypeAlias = Ready | Violated
 
 
 class Configure(Message, frozen=True, tag=70):
-    """Carries one descriptor: the sealed configuration."""
+    """Carries three descriptors: the sealed configuration, and the two memfds that outlive workers."""
 
     generation: Id
     dry_run: bool
@@ -276,6 +276,12 @@ class Configure(Message, frozen=True, tag=70):
     """The caller can't change users: everything runs as the caller."""
     forced_buffers: bool
     """Event sockets got their full buffer (needs CAP_NET_ADMIN)."""
+    runners: list[Small]
+    """The key of each identity's runner, in the order of the launch data."""
+    others: list[Small]
+    """Keys of runners that no identity has any more, whose runs have not all ended."""
+    lost: str = ""
+    """Why kernel messages may have been lost before this worker, "" for no reason known."""
 
 
 class HelperPeer(Message, frozen=True, tag=71):
@@ -283,7 +289,7 @@ class HelperPeer(Message, frozen=True, tag=71):
 
 
 class RunnerPeer(Message, frozen=True, tag=72):
-    """Carries one descriptor: the scripts socket of a new runner of this identity."""
+    """Carries one descriptor: the scripts socket of the runner with this key."""
 
     runner: Small
 

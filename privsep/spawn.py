@@ -7,6 +7,7 @@ are executed anew, so that their address layout says nothing about ours.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -138,6 +139,18 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
     pid = fork("lister", body, keep=(scripts_end.fileno(),))
     scripts_end.close()
     return pid, scripts
+
+
+SLATE_SIZE: Final = 128 << 20
+
+
+def make_slate() -> int:
+    """Return a memfd in which workers keep what outlives them: it can't change its size."""
+    slate = os.memfd_create("netevd-slate", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(slate, SLATE_SIZE)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+    fcntl.fcntl(slate, fcntl.F_ADD_SEALS, seals)
+    return slate
 
 
 def start_worker(mode: Mode) -> tuple[int, socket.socket]:

@@ -114,6 +114,7 @@ class Supervisor:
         self._forced = all(forced for _, forced in opened)
         self._launch: protocol.Launch | None = None
         self._memory = -1
+        self._slates = [spawn.make_slate() for _ in range(2)]
         self._reader: tuple[int, socket.socket, float] | None = None
         self._worker = Role("worker", lambda: spawn.start_worker(mode))
         self._helper = Role("helper", lambda: spawn.start_helper(mode, self._events))
@@ -321,8 +322,10 @@ class Supervisor:
         role.kill()
 
     def _configure_worker(self) -> None:
-        configure = protocol.Configure(1, self._dry_run, self.mode.observe, self._forced)
-        self._worker.send(configure, (self._memory,))
+        assert self._launch is not None
+        keys = list(range(len(self._launch.runners)))
+        configure = protocol.Configure(1, self._dry_run, self.mode.observe, self._forced, keys, [])
+        self._worker.send(configure, (self._memory, *self._slates))
         for role in (self._helper, *self._runners):
             if role.ready:
                 self._connect(role)

@@ -41,6 +41,9 @@ class Active:
     hook: Hook
     """As its runner has it."""
     runner: int
+    """Its key."""
+    incarnation: str
+    """Which life of it."""
     attempt: int
     """Counts from 1."""
     timeout_s: float
@@ -61,10 +64,10 @@ class Active:
             return "timeout"
         return "failed" if ended.status else "ok"
 
-    def press(self, now: Now, actions: list[Action]) -> None:
-        """Do what is due."""
+    def press(self, now: Now, actions: list[Action]) -> bool:
+        """Do what is due; tell whether something was."""
         if self.due is None or self.due > now.monotonic:
-            return
+            return False
         run = self.run
         match self.stage:
             case Stage.STARTING:
@@ -89,6 +92,7 @@ class Active:
                 pass  # nothing more can be done about it, so nothing is due
             case _:
                 assert_never(self.stage)
+        return True
 
 
 def note_end(run: Run, ended: RunFinished, actions: list[Action]) -> None:

@@ -7,11 +7,11 @@ the worker that decides; it never waits, and what it wants later it says by `dea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, assert_never
 
 from netevd.config.links import watches
-from netevd.config.schema import Configuration
+from netevd.config.schema import Configuration, Routes
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
 from netevd.core.hooks import HookTable
@@ -53,6 +53,7 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IfIndex, Link
+from netevd.model.memory import Numbers, Record, State
 from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
@@ -66,7 +67,8 @@ class Engine:
     Everything that netevd decides, for one configuration.
 
     `first_sequence` and `first_run` are the first numbers to be used for events and runs. `observe`:
-    the caller can't change users.
+    the caller can't change users. `keys`: see `Runs`. `state`: what an earlier engine left, whose
+    numbers go on; `routes_before`: which routes it wanted.
     """
 
     def __init__(
@@ -76,6 +78,9 @@ class Engine:
         first_run: int = 1,
         *,
         observe: bool = False,
+        keys: tuple[int, ...] = (),
+        state: State | None = None,
+        routes_before: Routes | None = None,
     ) -> None:
         patterns = configuration.network.links
         self._table = RouteTable(make_filter(configuration.routes))
@@ -90,7 +95,7 @@ class Engine:
         self._rules = RuleTable()
         self._resync = Resync()
         self._hooks = HookTable()
-        self._runs = Runs(configuration, self._hooks, first_run, observe=observe)
+        self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -102,6 +107,53 @@ class Engine:
         """Another dump is wanted once the one under way has ended."""
         self._catching_up = ""
         """Why the next dump is needed, "" for a reason that nobody has to hear of."""
+        self._ready = False
+        """Whether somebody was told that what was found at the start is announced."""
+        self._events: list[Event] = []
+        """Those that are to be remembered, see `take_record`."""
+        if state is not None:
+            self._restore(state, make_filter(routes_before or routes))
+
+    def _restore(self, state: State, wanted_before: Callable[[Route], bool]) -> None:
+        self._sequence, self._runs.number = state.numbers.sequence, state.numbers.run
+        self._routes.restore(state.routes, wanted_before)
+        self._observer.restore(state.links, state.numbers.lane)
+        self._observer.take_memory()
+        self._runs.restore(state)
+        self._started = True
+
+    # --- what is remembered ------------------------------------------------------------------
+
+    @property
+    def numbers(self) -> Numbers:
+        """The next ones to be used."""
+        return Numbers(self._sequence, self._runs.number, self._observer.lane)
+
+    def take_record(self) -> Record | None:
+        """
+        Return what has to be remembered of the last input before anything is done about it.
+
+        None: nothing, or nothing was announced yet, so that another engine had better begin anew.
+        """
+        links, gone = self._observer.take_memory()
+        routes = self._routes.take_memory()
+        runs = self._runs.take_memory()
+        events, self._events = tuple(self._events), []
+        if not (links or gone or routes or runs or events) or not self._started:
+            return None
+        return Record(self.numbers, links, gone, routes, events, runs)
+
+    def get_state(self) -> State | None:
+        """Return all that has to be remembered, None as long as nothing was announced."""
+        if not self._started:
+            return None
+        return State(
+            self.numbers,
+            self._observer.get_memory(),
+            self._routes.get_memory(),
+            tuple(self._runs.get_events().values()),
+            self._runs.get_memory(),
+        )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
         """Return every link as it is known now, watched or not, in order of ifindex."""
@@ -157,7 +209,10 @@ class Engine:
             case Overran(reason=reason):
                 self._lose(reason, now, actions)
             case HelperConnected():
-                self._catching_up = "a new helper" if self._started else ""
+                self._catching_up = given.lost if self._started else ""
+                if self._catching_up:
+                    text = f"Kernel messages may have been lost: {given.lost}; reading all again"
+                    actions.append(Note("warn", text, {}, Kind.MESSAGES_LOST))
                 self._redump = False
                 self._resync.restart(now.monotonic)
                 self._routes.restart(now, self._catching_up)
@@ -249,6 +304,7 @@ class Engine:
         if self._started:
             before = self._sequence
             self._tell(self._observer.settle(by_ifindex=True), now, actions)
+            self._introduce(now, actions)
             if self._catching_up:
                 text = f"All links were read again: {self._catching_up}"
                 actions.append(
@@ -273,10 +329,17 @@ class Engine:
             return
         self._started = True
         self._routes.discard()
+        self._observer.discard()
+        self._introduce(now, actions)
+
+    def _introduce(self, now: Now, actions: list[Action]) -> None:
+        """Tell of each watched link that nobody was told of as it is."""
         for change in self._observer.introduce():
             for finding in introduce(change.after):
                 self._publish(finding, change, now, actions, initial=True)
-        actions.append(Ready())
+        if not self._ready:
+            self._ready = True
+            actions.append(Ready())
 
     def _tell_changes(self, now: Now, actions: list[Action]) -> None:
         """Tell what one message changed; before the first dump has ended, nothing."""
@@ -343,4 +406,5 @@ class Engine:
     def _add(self, event: Event, actions: list[Action]) -> None:
         self._sequence += 1
         actions.append(Publish(event))
+        self._events.append(event)
         self._runs.add(event, actions)

@@ -10,7 +10,7 @@ of all may always start, and nothing can wait for itself.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 from attrs import frozen
@@ -83,6 +83,13 @@ class Lanes:
         if state is not None:
             self._latest.setdefault(run.event.lane, {})[state] = run.event.sequence
         self._offer(run)
+
+    def restore(self, run: Run, *, taken: bool) -> None:
+        """Append a run that was remembered. `taken`: it is with its runner, or rests."""
+        self.add(run)
+        if taken and self._ready and (run.number, run) in self._ready:
+            self._ready.remove((run.number, run))
+            heapify(self._ready)
 
     def is_obsolete(self, run: Run) -> bool:
         """Tell whether a later state of the run's group is in its lane."""

@@ -28,6 +28,10 @@ class Mutexes:
         self._held.add(name)
         return True
 
+    def hold(self, name: str) -> None:
+        """Take in that a run that was remembered has this mutex."""
+        self._held.add(name)
+
     def release(self, name: str) -> None:
         """Give a mutex back."""
         self._held.discard(name)

@@ -16,6 +16,7 @@ from netevd.core.operational import has_carrier, judge
 from netevd.core.record import NONE, LinkRecord
 from netevd.model.address import Address, AddressKey
 from netevd.model.link import IfIndex, Link
+from netevd.model.memory import KnownLink
 from netevd.model.snapshot import Snapshot
 
 
@@ -55,7 +56,12 @@ class Observer:
         """Addresses of links that were not seen yet."""
         self._dirty: dict[IfIndex, list[tuple[Address | None, Address | None]]] = {}
         self._gone: list[Change] = []
-        self._lane = 0
+        self._touched: dict[IfIndex, None] = {}
+        """Links of which something is to be remembered, see `take_memory`."""
+        self._unannounced: set[IfIndex] = set()
+        """Links that are watched since this configuration, and were there before it."""
+        self.lane = 0
+        """Number of the last incarnation."""
 
     def __contains__(self, ifindex: IfIndex) -> bool:
         return ifindex in self._known
@@ -121,9 +127,11 @@ class Observer:
         """Take in that a link does not exist any more, nor its addresses."""
         self._parked.pop(ifindex, None)
         self._dirty.pop(ifindex, None)
+        self._unannounced.discard(ifindex)
         known = self._known.pop(ifindex, None)
         if known is None:
             return
+        self._touched[ifindex] = None
         if self._names.get(known.link.name) == ifindex:
             del self._names[known.link.name]
         if known.told is not None:
@@ -196,16 +204,17 @@ class Observer:
 
     def introduce(self) -> list[Change]:
         """
-        Return every watched link as it is, in order of ifindex, and count it as told.
+        Return every watched link that nobody was told of, in order of ifindex; it counts as told.
 
-        What happened before is not a change: nobody was told anything yet.
+        What happened to it before is not a change.
         """
-        self.discard()
         changes = []
         for _, known in sorted(self._known.items()):
-            if known.watched:
+            if known.watched and known.told is None:
                 known.told = self._build(known)
+                self._touched[known.link.ifindex] = None
                 changes.append(Change(known.lane, None, known.told, ()))
+        self._unannounced.clear()
         return changes
 
     def discard(self) -> None:
@@ -217,10 +226,17 @@ class Observer:
         self, known: LinkRecord, differences: list[tuple[Address | None, Address | None]]
     ) -> Change | None:
         before = known.told
+        ifindex = known.link.ifindex
         if not known.watched:
             known.told = None
-            return None if before is None else _vanish(known.lane, before)
+            if before is None:
+                return None
+            self._touched[ifindex] = None
+            return _vanish(known.lane, before)
+        if before is None and ifindex in self._unannounced:
+            return None
         after = known.told = self._build(known)
+        self._touched[ifindex] = None
         if before is None:
             return Change(known.lane, None, after, tuple((None, each) for each in after.addresses))
         return Change(known.lane, before, after, tuple(differences))
@@ -240,17 +256,57 @@ class Observer:
         name = "" if master is None else master.link.name
         return Snapshot(link, addresses, state, name, known.gateways)
 
+    # --- what is remembered --------------------------------------------------------------------
+
+    def take_memory(self) -> tuple[tuple[KnownLink, ...], tuple[IfIndex, ...]]:
+        """Return the links that are to be remembered otherwise since the last call, or no more."""
+        if not self._touched:
+            return (), ()
+        touched, self._touched = self._touched, {}
+        known = [self._known[each] for each in touched if each in self._known]
+        gone = tuple(each for each in touched if each not in self._known)
+        return tuple(KnownLink(each.lane, each.link, each.told) for each in known), gone
+
+    def get_memory(self) -> tuple[KnownLink, ...]:
+        """Return all that is to be remembered of links."""
+        return tuple(KnownLink(each.lane, each.link, each.told) for each in self._known.values())
+
+    def restore(self, links: tuple[KnownLink, ...], lane: int) -> None:
+        """
+        Take what was remembered; the next dump then tells what has changed since.
+
+        A link that is watched only now waits for `introduce`; of one that is watched no longer
+        nothing is told.
+        """
+        self.lane = lane
+        for each in links:
+            told = each.told
+            link = each.link if told is None else told.link
+            known = LinkRecord(link, each.lane, self._watches(link))
+            for address in () if told is None else told.addresses:
+                known.put(address)
+            self._put(known)
+            if told is None and known.watched:
+                self._unannounced.add(link.ifindex)
+            elif told is not None and known.watched:
+                known.told = told
+        self._dirty.clear()
+
     # --- masters and slaves --------------------------------------------------------------------
 
     def _add(self, link: Link) -> None:
-        self._lane += 1
-        known = LinkRecord(link, self._lane, self._watches(link))
+        self.lane += 1
+        self._put(LinkRecord(link, self.lane, self._watches(link)))
+
+    def _put(self, known: LinkRecord) -> None:
+        link = known.link
         known.gateways = self._find_gateways(link.ifindex)
         self._known[link.ifindex] = known
         self._names[link.name] = link.ifindex
         for address in self._parked.pop(link.ifindex, {}).values():
             known.put(address)
         self._dirty[link.ifindex] = []
+        self._touched[link.ifindex] = None
         self._mark_slaves(link.ifindex)
         self._enslave(link)
         self._weigh(known)

@@ -7,9 +7,15 @@ says nothing about its script.
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define
 
 from netevd.model.inputs import Hook
+from netevd.model.memory import Streak
+
+_ANY: Final = -1
+"""Stands for the number of a file in a table that is not known yet."""
 
 
 @define(slots=True, eq=False)
@@ -29,6 +35,8 @@ class Pauses:
         """after: how many failures in a row are too many, 0 for any number being fine."""
         self.after = after
         self._streaks: dict[str, _Streak] = {}
+        self.changed = False
+        """Whether something is to be remembered otherwise."""
 
     def count(self, hook: Hook, result: str) -> bool:
         """Take in a run's result; tell whether its script is paused from now on."""
@@ -38,14 +46,29 @@ class Pauses:
         if result == "ok":
             if streak is not None and not streak.paused:
                 del self._streaks[hook.path]
+                self.changed = True
             return False
         if streak is None:
             streak = self._streaks[hook.path] = _Streak(hook.entry)
         streak.failures += 1
+        self.changed = True
         if streak.paused or streak.failures < self.after:
             return False
         streak.paused = True
         return True
+
+    def get_memory(self) -> tuple[Streak, ...]:
+        """Return all that is to be remembered."""
+        return tuple(
+            Streak(path, each.failures, each.paused) for path, each in self._streaks.items()
+        )
+
+    def restore(self, streaks: tuple[Streak, ...]) -> None:
+        """Take what was remembered; which file each script is, the next table tells."""
+        if self.after:
+            self._streaks = {
+                each.path: _Streak(_ANY, each.failures, each.paused) for each in streaks
+            }
 
     def is_paused(self, path: str) -> bool:
         """Tell whether this script must not run now."""
@@ -55,6 +78,7 @@ class Pauses:
     def resume(self, path: str) -> bool:
         """Forget the failures of a script; tell whether it was paused."""
         streak = self._streaks.pop(path, None)
+        self.changed = self.changed or streak is not None
         return streak is not None and streak.paused
 
     def review(self, hooks: tuple[Hook, ...], *, renumbered: bool) -> list[str]:
@@ -70,7 +94,7 @@ class Pauses:
         resumed = []
         for path, streak in list(self._streaks.items()):
             entry = entries.get(path)
-            if entry is not None and renumbered:
+            if entry is not None and (renumbered or streak.entry == _ANY):
                 streak.entry = entry
             if entry != streak.entry and self.resume(path):
                 resumed.append(path)

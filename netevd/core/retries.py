@@ -16,6 +16,7 @@ from netevd.config.schema import Rule
 from netevd.core.lanes import Run
 from netevd.model.actions import EndRun
 from netevd.model.inputs import Now
+from netevd.model.memory import RESTING, Attempt, OpenRun
 
 LONGEST_DELAY_S: Final = 300.0
 """Attempts are never further apart, unless the rule's first delay is longer."""
@@ -27,6 +28,8 @@ class Retries:
     def __init__(self) -> None:
         self._failed: dict[int, EndRun] = {}
         """How the last attempt ended, by run number."""
+        self._due: dict[int, float] = {}
+        """Run number to the time of its next attempt."""
         self._resting: list[tuple[float, int, Run]] = []
         """Heap of the runs that wait, with the time of the next attempt in monotonic seconds."""
 
@@ -40,13 +43,41 @@ class Retries:
         self._failed[run.number] = ended
         doubled = rule.retry_delay * 2.0 ** min(ended.attempt - 1, 40)
         delay = max(rule.retry_delay, min(doubled, LONGEST_DELAY_S))
-        heappush(self._resting, (now.monotonic + delay, run.number, run))
+        self._push(run, now.monotonic + delay)
         return delay
+
+    def _push(self, run: Run, due: float) -> None:
+        self._due[run.number] = due
+        heappush(self._resting, (due, run.number, run))
 
     def wake(self, now: Now) -> Iterator[Run]:
         """Yield the runs whose next attempt is due."""
         while self._resting and self._resting[0][0] <= now.monotonic:
-            yield heappop(self._resting)[2]
+            run = heappop(self._resting)[2]
+            del self._due[run.number]
+            yield run
+
+    def get_memory(self, run: Run) -> tuple[float | None, Attempt | None]:
+        """Return when a run is tried again, if it waits for that, and how it ended last."""
+        last = self._failed.get(run.number)
+        if last is None:
+            return None, None
+        attempt = Attempt(
+            last.attempt, last.result, last.status, last.duration_s, last.cpu_s, last.leftovers
+        )
+        return self._due.get(run.number), attempt
+
+    def restore(self, run: Run, remembered: OpenRun) -> None:
+        """Take what was remembered of a run that has failed."""
+        last = remembered.failed
+        if last is None:
+            return
+        self._failed[run.number] = EndRun(
+            run.number, run.hook, run.event, last.result, last.status, last.duration_s, last.cpu_s,
+            last.leftovers, runner=remembered.runner, attempt=last.number, final=False,
+        )  # fmt: skip
+        if remembered.stage == RESTING:
+            self._push(run, remembered.due or 0.0)
 
     def forget(self, run: Run) -> None:
         """Take in that a run is over."""
@@ -54,7 +85,7 @@ class Retries:
 
     def stop(self, active: Container[int]) -> Iterator[EndRun]:
         """Yield the final end of each run that is not active now, and try none of them again."""
-        self._resting = []
+        self._resting, self._due = [], {}
         for number, last in self._failed.items():
             if number not in active:
                 reason = "netevd stopped before its next attempt"

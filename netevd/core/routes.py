@@ -90,6 +90,16 @@ class RouteTable:
         )
         return tuple(dict.fromkeys(each[-1] for each in found))
 
+    def restore(self, routes: Iterable[Route]) -> None:
+        """Take routes that were remembered, as far as they are wanted; it changes nothing."""
+        for route in routes:
+            if self._wants(route):
+                slots = self._find_slots(route)
+                slot = (*_open(slots.get(route.destination, ())), route)
+                _store(slots, route.destination, slot)
+                self._count(route, 1)
+        self._gateways_of.clear()
+
     # --- facts -----------------------------------------------------------------------------
 
     def see(self, route: Route, *, replace: bool) -> None:

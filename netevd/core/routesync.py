@@ -31,6 +31,8 @@ class RouteSync:
         """Whether a first dump was tried: nobody waits for routes any longer."""
         self.known = False
         """Whether a dump has ever come to its end: what comes from here on is a change."""
+        self.last_end: float | None = None
+        """Monotonic seconds when a dump last came to its end."""
         self._last = 0
         self._backoff = Backoff()
         self._wanted: frozenset[int] = NONE
@@ -86,6 +88,7 @@ class RouteSync:
                 actions.append(Note("warn", f"{text}; still trying"))
             return
         self._table.merge(silently=not self.known)
+        self.last_end = now
         self.number = 0
         self._backoff.end()
         self._doubts = self._doubts + 1 if self._table.unsure else 0

@@ -8,6 +8,7 @@ that was not seen yet waits for it: links and routes come over two sockets.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias, assert_never
 
 from netevd.core.observe import Observer
@@ -56,6 +57,9 @@ class RouteWatch:
         self._wanted = wanted
         self._parked: dict[IfIndex, dict[Route, None]] = {}
         """Routes that are new, over links that were not seen yet."""
+        self._wanted_before: Callable[[Route], bool] | None = None
+        """Until a first dump: what the configuration before this one let in."""
+        self._remembered: list[tuple[bool, Route]] = []
 
     @property
     def settled(self) -> bool:
@@ -135,9 +139,18 @@ class RouteWatch:
     def settle(self, now: Now) -> list[RouteNews]:
         """Return what users have to be told since the last call, and count it as told."""
         changes = self._table.settle()
+        before = self._wanted_before
+        if before is not None and self._sync.last_end is not None:
+            self._wanted_before = None
         if not changes or not self._sync.known:
             return []
-        found = (self._find_owner(change, now) for change in changes)
+        told = changes if before is None else [each for each in changes if before(each.route)]
+        found = [self._find_owner(change, now) for change in told]
+        self._remembered += [
+            (change.after is not None, change.route)
+            for change in changes
+            if change.after is None or not self._is_parked(change.route)
+        ]
         return [each for each in found if each is not None]
 
     def introduce(self, ifindex: IfIndex) -> list[RouteNews]:
@@ -146,7 +159,38 @@ class RouteWatch:
         told = self._observer.find_told(ifindex)
         if told is None:
             return []
+        self._remembered += [(True, route) for route in waiting]
         return [RouteNews(*told, RouteChange(None, route)) for route in waiting]
+
+    # --- what is remembered ------------------------------------------------------------------------
+
+    def take_memory(self) -> tuple[tuple[bool, Route], ...]:
+        """Return the routes that are there, or not any more, since the last call, in order."""
+        if not self._remembered:
+            return ()
+        remembered, self._remembered = self._remembered, []
+        return tuple(remembered)
+
+    def get_memory(self) -> tuple[Route, ...] | None:
+        """Return every route that is known, None before a first dump has ended."""
+        if not self._sync.known:
+            return None
+        return tuple(route for route in self._table if not self._is_parked(route))
+
+    def restore(
+        self, routes: tuple[Route, ...] | None, wanted_before: Callable[[Route], bool]
+    ) -> None:
+        """
+        Take what was remembered; the next dump then tells what has changed since.
+
+        wanted_before: what was let in then. Other routes are nothing new, although they are now
+        heard of for the first time.
+        """
+        if routes is None or not self._wanted:
+            return
+        self._table.restore(routes)
+        self._sync.known = self._sync.settled = True
+        self._wanted_before = wanted_before
 
     def discard(self) -> None:
         """Forget that there is anything to tell; for the time before the first announcement."""
@@ -169,6 +213,11 @@ class RouteWatch:
                 self._park(hop.ifindex, change, now)
                 break
         return None
+
+    def _is_parked(self, route: Route) -> bool:
+        if not self._parked:
+            return False
+        return any(route in self._parked.get(hop.ifindex, ()) for hop in route.nexthops)
 
     def _park(self, ifindex: IfIndex, change: RouteChange, now: Now) -> None:
         """Keep a change for a link that was not seen yet; or it is gone, and the kernel is silent."""

@@ -1,7 +1,7 @@
 """
 What is known of each runner: whether it is there, which scripts it can start, who waits for it.
 
-Runner 0's table says which scripts there are. What another runner lists says only that it can start
+The table of the runner of scripts without a rule says which scripts there are. What another runner lists says only that it can start
 them; the two tables may tell of one change at different moments.
 """
 
@@ -19,12 +19,14 @@ _ASKED_AT_MOST: Final = 2
 
 
 class Runners:
-    """All runners, by number."""
+    """All runners, by key."""
 
-    def __init__(self, hooks: HookTable) -> None:
-        """hooks: the table of runner 0."""
-        self._tables: dict[int, HookTable] = {0: hooks}
-        self._connected: set[int] = set()
+    def __init__(self, hooks: HookTable, common: int) -> None:
+        """hooks: the table of the runner of scripts without a rule, whose key is `common`."""
+        self._common = common
+        self._tables: dict[int, HookTable] = {common: hooks}
+        self._connected: dict[int, str] = {}
+        """Keys of those that are there, with their incarnation."""
         self._listed: set[int] = set()
         """Those whose table is that of the runner as it is now: another numbers anew."""
         self._parked: dict[int, list[Run]] = {}
@@ -32,20 +34,20 @@ class Runners:
         self._asked: dict[int, int] = {}
         """How often a run made its runner list its scripts again."""
 
-    def connect(self, runner: int) -> list[Run]:
+    def connect(self, runner: int, incarnation: str) -> list[Run]:
         """Take in that a runner is there; return the runs that need not wait for it any longer."""
-        self._connected.add(runner)
+        self._connected[runner] = incarnation
         return self._unpark(runner)
 
     def lose(self, runner: int) -> None:
         """Take in that a runner is gone."""
-        self._connected.discard(runner)
+        self._connected.pop(runner, None)
         self._listed.discard(runner)
 
     def list_hooks(self, runner: int, hooks: tuple[Hook, ...], actions: list[Action]) -> list[Run]:
         """Take a runner's table; return the runs that need not wait for it any longer."""
         notes = self._tables.setdefault(runner, HookTable()).replace(hooks)
-        if runner == 0:  # the others have the same files, and would say the same of them
+        if runner == self._common:  # the others have the same files, and would say the same of them
             actions.extend(notes)
         self._listed.add(runner)
         return self._unpark(runner)
@@ -53,6 +55,10 @@ class Runners:
     def has_listed(self, runner: int) -> bool:
         """Tell whether the table that is known is that of the runner as it is now."""
         return runner in self._listed
+
+    def get_incarnation(self, runner: int) -> str:
+        """Return which life of a runner it is that takes runs, "" if it is not there."""
+        return self._connected.get(runner, "")
 
     def is_there(self, runner: int) -> bool:
         """Tell whether a runner takes runs and its table is known."""
@@ -76,9 +82,14 @@ class Runners:
         That is so when runner 0 knows better: then the other has not looked yet, or its user may
         not execute the file. It is asked to look again, and what it says the second time is so.
         """
-        common = self._tables[0].renew(run.hook)
+        common = self._tables[self._common].renew(run.hook)
         asked = self._asked.pop(run.number, 0)
-        if runner == 0 or common is None or not common.runnable or asked >= _ASKED_AT_MOST:
+        if (
+            runner == self._common
+            or common is None
+            or not common.runnable
+            or asked >= _ASKED_AT_MOST
+        ):
             return False
         self._asked[run.number] = asked + 1
         actions.append(RequestHooks(runner))

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias, assert_never
 
 from netevd.config.identities import Identities, Treatment
 from netevd.config.schema import Configuration, Rule
-from netevd.core.active import START_PATIENCE_S, Active, note_end, note_run
+from netevd.core.active import START_PATIENCE_S, Active, Stage, note_end, note_run
 from netevd.core.environment import build_values, find_bad_name
 from netevd.core.hooks import HookTable
 from netevd.core.lanes import LIMIT, Lanes, Run
@@ -21,7 +21,7 @@ from netevd.core.mutexes import Mutexes
 from netevd.core.pauses import Pauses
 from netevd.core.retries import Retries
 from netevd.core.runners import Runners
-from netevd.model.actions import Action, EndRun, Kind, Note, StartRun
+from netevd.model.actions import Action, AdoptRun, EndRun, Kind, Note, StartRun
 from netevd.model.event import Event
 from netevd.model.inputs import (
     Hook,
@@ -34,6 +34,7 @@ from netevd.model.inputs import (
     RunRefused,
     RunStarted,
 )
+from netevd.model.memory import RESTING, WAITING, OpenRun, RunMemory, State
 from netevd.model.shape import printable
 
 EARLY_LIMIT: Final = 10_000
@@ -54,8 +55,12 @@ class Runs:
         first_run: int,
         *,
         observe: bool = False,
+        keys: tuple[int, ...] = (),
     ) -> None:
-        """observe: see `Identities`."""
+        """
+        observe: see `Identities`. keys: what the runner of each identity is called by inputs and
+        actions; none given: by the identity's number.
+        """
         self._timeout_s = configuration.script_timeout
         self._concurrency = configuration.scripts.concurrency
         self._initial = configuration.scripts.initial
@@ -63,9 +68,11 @@ class Runs:
         self._emit_json = configuration.network.emit_json
         self._identities = Identities(configuration, observe=observe)
         self._hooks = hooks
-        self._number = first_run
+        self._keys = keys or tuple(range(len(self._identities.all)))
+        self.number = first_run
+        """Of the next run."""
         self._lanes = Lanes()
-        self._runners = Runners(hooks)
+        self._runners = Runners(hooks, self._keys[0])
         self._mutexes = Mutexes()
         self._retries = Retries()
         self._pauses = Pauses(configuration.scripts.pause_after)
@@ -75,6 +82,13 @@ class Runs:
         self._early: deque[Event] | None = deque()
         """Events from before the first script table."""
         self._stopping = False
+        self._open: dict[int, Run] = {}
+        """Every run in the lanes, by number."""
+        self._touched: dict[int, None] = {}
+        """Runs of which something is to be remembered, see `take_memory`."""
+        self._unheard: list[int] = []
+        """Events that came into `_early` since it was remembered."""
+        self._looked_up = False
 
     # --- from events to the lanes ------------------------------------------------------------
 
@@ -85,20 +99,23 @@ class Runs:
         if self._early is not None:
             if len(self._early) < EARLY_LIMIT:
                 self._early.append(event)
+                self._unheard.append(event.sequence)
             return
         hooks = self._hooks.find(event.type)
         if not hooks:
             return
         fault = find_bad_name(event.name)
         for hook in hooks:
-            run = Run(self._number, hook, event)
-            self._number += 1
+            run = Run(self.number, hook, event)
+            self.number += 1
             if fault is not None:
                 self._refuse(run, fault, actions)
             elif self._lanes.is_full(event.lane):
                 self._drop(run, actions)
             else:
                 self._lanes.add(run)
+                self._open[run.number] = run
+                self._touched[run.number] = None
 
     def _drop(self, run: Run, actions: list[Action]) -> None:
         lane = run.event.lane
@@ -116,6 +133,10 @@ class Runs:
         waiting = self._lanes.size - len(self._active)
         self._stopping = True
         self._early = None
+        self._looked_up = True
+        for number in [each for each in self._open if each not in self._active]:
+            del self._open[number]
+            self._touched[number] = None
         self._lanes.close()
         self._mutexes.clear()
         self._runners.clear()
@@ -139,7 +160,7 @@ class Runs:
 
     def _try(self, run: Run, treatment: Treatment, now: Now, actions: list[Action]) -> bool:
         """Start a run that is the oldest of its lane, if nothing else holds it back."""
-        rule, runner = treatment.rule, treatment.runner
+        rule, runner = treatment.rule, self._keys[treatment.runner]
         if treatment.refusal:
             self._skip(run, "refused", treatment.refusal, actions)
             return False
@@ -166,11 +187,13 @@ class Runs:
     def _hand_over(
         self, run: Run, hook: Hook, treatment: Treatment, now: Now, actions: list[Action]
     ) -> None:
-        rule, runner = treatment.rule, treatment.runner
+        rule, runner = treatment.rule, self._keys[treatment.runner]
         attempt = self._retries.count_attempt(run)
         timeout = self._timeout_s if rule.timeout is None else rule.timeout
         due = now.monotonic + START_PATIENCE_S
-        self._active[run.number] = Active(run, hook, runner, attempt, timeout, due)
+        incarnation = self._runners.get_incarnation(runner)
+        self._active[run.number] = Active(run, hook, runner, incarnation, attempt, timeout, due)
+        self._touched[run.number] = None
         values = build_values(run.event, emit_json=self._emit_json)
         actions.append(StartRun(run.number, hook, run.event, values, runner, rule.detach))
 
@@ -198,6 +221,7 @@ class Runs:
             case RunStarted(run=number):
                 if number in self._active:
                     self._active[number].note_start(now)
+                    self._touched[number] = None
             case RunRefused(run=number, reason=reason):
                 active = self._active.pop(number, None)
                 if active is not None:
@@ -211,8 +235,9 @@ class Runs:
                     self._finish(active, given, now, actions)
             case RunnerLost(runner=runner):
                 self._lose(runner, actions)
-            case RunnerConnected(runner=runner):
-                self._return(self._runners.connect(runner))
+            case RunnerConnected(runner=runner, incarnation=incarnation):
+                self._take_over(given, now, actions)
+                self._return(self._runners.connect(runner, incarnation))
             case HooksListed():
                 self._list_hooks(given, actions)
             case ResumeHook(path=path):
@@ -225,13 +250,38 @@ class Runs:
         """Take a runner's script table; runner 0's first one lets events in."""
         renumbered = not self._runners.has_listed(listed.runner)
         self._return(self._runners.list_hooks(listed.runner, listed.hooks, actions))
-        if listed.runner != 0:
+        if listed.runner != self._keys[0]:
             return
         for path in self._pauses.review(listed.hooks, renumbered=renumbered):
             actions.append(_note_resumed(path, "its file has changed"))
         early, self._early = self._early, None
+        self._looked_up = self._looked_up or bool(early)
+        self._unheard = []
         for event in early or ():
             self.add(event, actions)
+
+    def _take_over(self, given: RunnerConnected, now: Now, actions: list[Action]) -> None:
+        """
+        Find the remembered runs of a runner again, which an earlier worker handed to it.
+
+        One that it does not know was never begun, if it is still the runner that was asked; if it
+        is another, the run is lost.
+        """
+        lost = []
+        for active in [each for each in self._active.values() if each.runner == given.runner]:
+            run = active.run
+            if active.incarnation != given.incarnation:
+                lost.append(active)
+            elif run.number in given.runs:
+                active.note_start(now)
+                self._touched[run.number] = None
+                actions.append(AdoptRun(run.number, active.hook, run.event, active.runner))
+            else:
+                del self._active[run.number]
+                self._touched[run.number] = None
+                self._leave(active)
+                self._lanes.put_back(run)
+        self._lose_runs(lost, actions)
 
     def _return(self, runs: list[Run]) -> None:
         for run in runs:
@@ -240,7 +290,10 @@ class Runs:
     def _lose(self, runner: int, actions: list[Action]) -> None:
         """End what the lost runner had; what waits goes on with the next one."""
         self._runners.lose(runner)
-        for active in [each for each in self._active.values() if each.runner == runner]:
+        self._lose_runs([each for each in self._active.values() if each.runner == runner], actions)
+
+    def _lose_runs(self, lost: list[Active], actions: list[Action]) -> None:
+        for active in lost:
             del self._active[active.run.number]
             self._leave(active)
             reason = "the runner died and its scripts with it"
@@ -266,6 +319,7 @@ class Runs:
             text = f"is tried again in {self._retries.rest(run, end, rule, now):g} s"
             more = {"attempt": active.attempt + 1, "attempts": rule.retries + 1}
             actions.append(note_run(run, "info", text, Kind.SCRIPT_ENDED, **more))
+            self._touched[run.number] = None
             return
         if self._pauses.count(self._hooks.renew(run.hook) or run.hook, result):
             text = (
@@ -309,6 +363,8 @@ class Runs:
         """Let go of a run that has ended; what comes after it may start."""
         self._retries.forget(run)
         self._lanes.release(run)
+        self._open.pop(run.number, None)
+        self._touched[run.number] = None
         self._dropping.discard(run.event.lane)
 
     # --- time --------------------------------------------------------------------------------
@@ -323,8 +379,74 @@ class Runs:
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due."""
-        for active in self._active.values():
-            active.press(now, actions)
+        for number, active in self._active.items():
+            if active.press(now, actions):
+                self._touched[number] = None
+
+    # --- what is remembered --------------------------------------------------------------------
+
+    def take_memory(self) -> RunMemory | None:
+        """Return what is to be remembered otherwise since the last call, None for nothing."""
+        if not (self._touched or self._unheard or self._looked_up or self._pauses.changed):
+            return None
+        touched, self._touched = self._touched, {}
+        unheard, self._unheard = self._unheard, []
+        looked_up, self._looked_up = self._looked_up, False
+        changed, self._pauses.changed = self._pauses.changed, False
+        return RunMemory(
+            tuple(self._describe(self._open[each]) for each in touched if each in self._open),
+            tuple(each for each in touched if each not in self._open),
+            tuple(unheard),
+            looked_up,
+            self._pauses.get_memory() if changed else None,
+        )
+
+    def get_memory(self) -> RunMemory:
+        """Return all that is to be remembered."""
+        return RunMemory(
+            tuple(self._describe(run) for _, run in sorted(self._open.items())),
+            early=tuple(event.sequence for event in self._early or ()),
+            streaks=self._pauses.get_memory(),
+        )
+
+    def get_events(self) -> dict[int, Event]:
+        """Return the events of what `get_memory` tells, by sequence number."""
+        events = [run.event for run in self._open.values()] + list(self._early or ())
+        return {event.sequence: event for event in sorted(events, key=lambda each: each.sequence)}
+
+    def _describe(self, run: Run) -> OpenRun:
+        due, failed = self._retries.get_memory(run)
+        active = self._active.get(run.number)
+        if active is None:
+            stage = WAITING if due is None else RESTING
+            return OpenRun(run.number, run.event.sequence, run.hook, stage, due=due, failed=failed)
+        return OpenRun(
+            run.number, run.event.sequence, active.hook, active.stage.name, active.runner,
+            active.incarnation, active.timeout_s, active.due, failed,
+        )  # fmt: skip
+
+    def restore(self, state: State) -> None:
+        """Take what was remembered. Its runners connect later, and tell what came of their runs."""
+        events = {event.sequence: event for event in state.events}
+        self._pauses.restore(state.runs.streaks or ())
+        if self._early is not None:
+            self._early.extend(events[each] for each in state.runs.early if each in events)
+        for each in state.runs.runs:
+            if each.sequence not in events:
+                continue
+            run = Run(each.number, each.hook, events[each.sequence])
+            self._open[run.number] = run
+            self._lanes.restore(run, taken=each.stage != WAITING)
+            self._retries.restore(run, each)
+            if each.stage not in {WAITING, RESTING}:
+                attempt = self._retries.count_attempt(run)
+                self._active[run.number] = Active(
+                    run, each.hook, each.runner, each.incarnation, attempt, each.timeout_s,
+                    each.due, Stage[each.stage],
+                )  # fmt: skip
+                rule = self._identities.find(run.hook.path).rule
+                if rule.mutex is not None:
+                    self._mutexes.hold(rule.mutex)
 
 
 def _note_resumed(path: str, why: str) -> Note:

@@ -34,6 +34,16 @@ class StartRun:
 
 
 @frozen(slots=True)
+class AdoptRun:
+    """A run that an earlier worker had begun is this one's now."""
+
+    run: int
+    hook: Hook
+    event: Event
+    runner: int
+
+
+@frozen(slots=True)
 class SignalRun:
     """Have the runner signal every process of a run."""
 
@@ -139,6 +149,7 @@ class Ready:
 Action: TypeAlias = (
     Publish
     | StartRun
+    | AdoptRun
     | SignalRun
     | RequestHooks
     | EndRun

@@ -144,6 +144,9 @@ class Overran:
 class HelperConnected:
     """A (new) helper forwards kernel messages from here on; nothing before it is in flight."""
 
+    lost: str = ""
+    """Why messages may have been lost, "" where none were: it goes on where the last one stopped."""
+
 
 @frozen(slots=True)
 class Hook:
@@ -205,9 +208,14 @@ class RunnerLost:
 
 @frozen(slots=True)
 class RunnerConnected:
-    """A (new) runner takes runs. Runner 0 is that of scripts without a rule."""
+    """A (new) runner takes runs."""
 
     runner: int = 0
+    """Its key; by default the number of its identity, 0 for that of scripts without a rule."""
+    incarnation: str = ""
+    """Which life of it; no two have the same."""
+    runs: frozenset[int] = frozenset()
+    """Runs that it had from an earlier worker and has not forgotten."""
 
 
 @frozen(slots=True)

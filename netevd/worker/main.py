@@ -18,10 +18,9 @@ import attrs
 import msgspec
 import trio
 
-from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.actions import Action, Kind, Note, Publish
+from netevd.model.actions import Action, EndRun, Kind, Note, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
@@ -32,12 +31,16 @@ from netevd.model.inputs import (
     Stopping,
     Tick,
 )
+from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
 from netevd.report.journal_entries import connect
+from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
+from netevd.worker.recovery import Recovery, Remembered
 from netevd.worker.runnerlink import RunnerLink
+from netevd.worker.slate import Memory
 from privsep.protocol import (
     CONTROL,
     Alive,
@@ -59,7 +62,7 @@ def main(arguments: list[str]) -> int:
     """Run the worker on the control socket whose descriptor is the argument; return the status."""
     gc.disable()  # until the first dumps are known: what they make stays
     gc.set_threshold(20_000, 20, 20)  # values are frozen: cycles are rare
-    control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=2)
+    control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=3)
     trio.run(_run, control)
     return 0
 
@@ -76,7 +79,7 @@ async def _run(control: Port[Control]) -> None:
             continue
         message, descriptors = received
         if isinstance(message, Configure):
-            await _Worker(control, message, descriptors[0]).run()
+            await _Worker(control, message, descriptors).run()
             return
         if isinstance(message, Stop):
             return
@@ -85,17 +88,36 @@ async def _run(control: Port[Control]) -> None:
 class _Worker:
     """The composition root: knows every part and hands each its means."""
 
-    def __init__(self, control: Port[Control], configure: Configure, descriptor: int) -> None:
+    def __init__(
+        self, control: Port[Control], configure: Configure, descriptors: list[int]
+    ) -> None:
         self._control = control
-        self._configuration = _read_configuration(descriptor)
+        self._configuration = _read_configuration(descriptors[0])
         system = self._configuration.system
         self._log = make_log(system.log_level, system.log_format, _JOURNAL)
         self._tracing = system.log_level == "trace"
         wall = time.time_ns()
         first = 1 if configure.dry_run else wall // 1000
         observe = configure.observe
-        self._engine = Engine(self._configuration, first, first, observe=observe)
-        self._identities = len(Identities(self._configuration, observe=observe).all)
+        self._journal = Journal()
+        self._recovery = self._remember(descriptors[1:], dry_run=configure.dry_run)
+        found = self._read_memory()
+        self._lost = configure.lost
+        if found is not None and not found.in_order:
+            self._lost = self._lost or "the worker died"
+        self._keys = tuple(configure.runners)
+        self._engine = Engine(
+            self._configuration,
+            first,
+            first,
+            observe=observe,
+            keys=self._keys,
+            state=None if found is None else found.state,
+            routes_before=None if found is None else found.routes,
+        )
+        runs = () if found is None else found.state.runs.runs
+        self._vanished = {each.runner for each in runs if each.incarnation}
+        self._vanished -= {*configure.runners, *configure.others}
         kind = DryPerformer if configure.dry_run else Performer
         self._performer = kind(
             self._log,
@@ -121,11 +143,30 @@ class _Worker:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
+            for key in sorted(self._vanished):
+                self.submit(RunnerLost(key))
             await self._follow_control()
             if self._runners:
                 with trio.move_on_after(1):
                     await self._scripts_ended.wait()
             self._nursery.cancel_scope.cancel()
+
+    def _remember(self, descriptors: list[int], *, dry_run: bool) -> Recovery | None:
+        if dry_run:
+            return None
+        return Recovery(Memory(descriptors), self._journal, self._configuration.routes)
+
+    def _read_memory(self) -> Remembered | None:
+        if self._recovery is None:
+            return None
+        try:
+            return self._recovery.read()
+        except Unreadable as error:
+            self._log.error(
+                f"what the worker before this one has left can't be read ({error}): all that is found"
+                " is told as at a first start"
+            )
+            return None
 
     # --- engine ---------------------------------------------------------------------------------
 
@@ -141,6 +182,8 @@ class _Worker:
             while self._inputs:
                 now = Now(time.monotonic(), time.time_ns())
                 actions = self._engine.handle(self._inputs.popleft(), now)
+                if self._recovery is not None:
+                    self._write(self._recovery, actions, now)
                 # a script waits for its request, nobody waits for a line in the log
                 for action in sorted(actions, key=_is_told) if len(actions) > 1 else actions:
                     outcome = self._performer.perform(action)
@@ -149,6 +192,16 @@ class _Worker:
         finally:
             self._handling = False
         self._set_alarm()
+
+    def _write(self, recovery: Recovery, actions: list[Action], now: Now) -> None:
+        """Keep what was decided, before anything is done about it."""
+        entries: list[Entry] = []
+        for action in actions:
+            if isinstance(action, Publish):
+                entries.append(EventEntry(action.event))
+            elif isinstance(action, EndRun):
+                entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
+        recovery.write(self._engine, self._engine.take_record(), entries)
 
     def _set_alarm(self) -> None:
         deadline = self._engine.deadline()
@@ -188,7 +241,8 @@ class _Worker:
                 self._helper = HelperLink(
                     descriptors[0], descriptors[1], self.submit, self._configuration.routes
                 )
-                self.submit(HelperConnected())
+                self.submit(HelperConnected(self._lost))
+                self._lost = "the helper died"
                 self._nursery.start_soon(self._follow_helper, self._helper)
             case RunnerPeer(runner=number):
                 self._take_runner(number, descriptors[0])
@@ -223,7 +277,7 @@ class _Worker:
 
     def _submit_for_all(self, input_: Input) -> None:
         """Take what the only runner of a dry run says, which is no real one, for that of each."""
-        for number in range(self._identities):
+        for number in self._keys:
             if isinstance(input_, HooksListed | RunnerConnected):
                 input_ = attrs.evolve(input_, runner=number)
             self.submit(input_)

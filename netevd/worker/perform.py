@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from netevd.model.actions import (
     Action,
+    AdoptRun,
     EndRun,
     Kind,
     Note,
@@ -26,6 +27,7 @@ from netevd.model.actions import (
     StartRun,
 )
 from netevd.model.event import Event, EventType
+from netevd.model.history import RunOutcome
 from netevd.model.inputs import Input, RunFinished
 from netevd.model.shape import describe_route
 from netevd.model.snapshot import Snapshot
@@ -37,6 +39,9 @@ class Runner(Protocol):
 
     def send(self, message: Message) -> None:
         """Send a message, now or later."""
+
+    def adopt(self, run: int) -> None:
+        """Take in that a run of an earlier worker is this one's now."""
 
 
 class Performer:
@@ -60,8 +65,11 @@ class Performer:
         self._report_ready = report_ready
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
+        self._output: dict[int, list[tuple[str, str]]] = {}
+        """What each of these runs has printed."""
+        self._adopted: set[int] = set()
         self.runners: dict[int, Runner] = {}
-        """Those that are there, by number."""
+        """Those that are there, by key."""
 
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; return an input when the action has an immediate outcome."""
@@ -71,12 +79,18 @@ class Performer:
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 return self.start(action)
+            case AdoptRun():
+                self._events[action.run] = (action.event, action.hook.path)
+                self._adopted.add(action.run)
+                self.runners[action.runner].adopt(action.run)
             case SignalRun(run=run, which=which, runner=number):
                 self._send(number, Signal(run, which))
             case RequestHooks(runner=number):
                 self._send(number, Rescan())
             case EndRun(run=run):
                 known = self._events.pop(run, None) is not None
+                self._output.pop(run, None)
+                self._adopted.discard(run)
                 if known and action.result in {"ok", "failed", "timeout"}:
                     self._send(action.runner, Forget(run))
             case RequestDump(dump=dump):
@@ -90,6 +104,15 @@ class Performer:
             case _:
                 assert_never(action)
         return None
+
+    def tell_outcome(self, action: EndRun, time_ns: int) -> RunOutcome:
+        """Return how a run ended, with what it has printed. To be called before it is performed."""
+        return RunOutcome(
+            action.run, action.event.sequence, action.event.type.value, action.event.name,
+            action.hook.path, action.result, action.reason, action.status, action.duration_s,
+            action.cpu_s, action.leftovers, action.attempt, action.final, time_ns,
+            tuple(self._output.get(action.run, ())), action.run in self._adopted,
+        )  # fmt: skip
 
     def start(self, action: StartRun) -> Input | None:
         """Ask the script's runner to start it."""
@@ -105,6 +128,7 @@ class Performer:
 
     def log_output(self, run: int, stream: str, line: str) -> None:
         """Log one line that a script printed."""
+        self._output.setdefault(run, []).append((stream, line))
         event, path = self._events.get(run, (None, None))
         fields: dict[str, object] = {"script": path, "stream": stream, "kind": Kind.OUTPUT}
         if event is not None:

@@ -62,7 +62,10 @@ class RunnerLink:
         self._requested: set[int] = set()
         """Runs that this runner was asked for; of any other it has nothing to say."""
         self._inherited: set[int] = set()
-        """Runs that an earlier worker began; they end as they would have, and are forgotten."""
+        """Runs that an earlier worker began and that nobody has taken over: they end as they would
+        have, and are forgotten."""
+        self._ended: list[Finished] = []
+        """Ends of runs of an earlier worker, until it is known whose they are."""
         self._scope = trio.CancelScope()
 
     def send(self, message: Message) -> None:
@@ -70,6 +73,11 @@ class RunnerLink:
         if isinstance(message, Run):
             self._requested.add(message.id)
         self._port.send(message)
+
+    def adopt(self, run: int) -> None:
+        """Take in that a run of an earlier worker is this one's now."""
+        self._inherited.discard(run)
+        self._requested.add(run)
 
     def close(self) -> None:
         """Let go of this runner; `run` ends."""
@@ -120,9 +128,12 @@ class RunnerLink:
                 self._inherited.add(run)
                 self._output.add(run, descriptors[0], descriptors[1])
                 if ended is not None:
-                    self._finish(ended)
-            case Incarnation():
-                self._submit(RunnerConnected(self._number))
+                    self._ended.append(ended)
+            case Incarnation(incarnation=incarnation):
+                self._submit(RunnerConnected(self._number, incarnation, frozenset(self._inherited)))
+                for late in self._ended:
+                    self._finish(late)
+                self._ended.clear()
             case Entries(entries=entries, more=more):
                 self._entries += entries
                 if not more:

@@ -17,6 +17,7 @@ from typing import TypeAlias
 from attrs import evolve
 
 from netevd.core.engine import Engine
+from netevd.core.memory import fold
 from netevd.model.actions import Action, Publish, RequestDump
 from netevd.model.address import IFA_F_DEPRECATED, IFA_F_TENTATIVE, Address, AddressKey
 from netevd.model.event import Event
@@ -33,6 +34,7 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IfIndex, Link
+from netevd.model.memory import State
 
 NAMES = ("w0", "w1", "w2", "w3", "u0", "u1")
 """Names that links may have; those with w are watched."""
@@ -55,12 +57,16 @@ Operation: TypeAlias = Callable[["Namespace", int, int], None]
 class Namespace:
     """The truth, the way from it to an engine, and what the engine made of it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, make_engine: Callable[[State | None], Engine]) -> None:
+        """make_engine: returns a new engine that goes on from what is remembered, if anything is."""
         self.links: dict[IfIndex, Link] = {}
         self.addresses: dict[tuple[IfIndex, AddressKey], Address] = {}
         self.events: list[Event] = []
         self.actions: list[Action] = []
-        self.engine = engine
+        self.engine = make_engine(None)
+        self.memory: State | None = None
+        """What is remembered, as the engine's records tell."""
+        self._make_engine = make_engine
         self._queue: deque[Input] = deque()
         self._losing = False
         self._dump: deque[Callable[[], list[Input]]] = deque()
@@ -139,6 +145,16 @@ class Namespace:
         self._dump_number = 0
         self._hand_in(HelperConnected())
 
+    def crash(self, where: int, what: int) -> None:
+        """Replace the worker; the last one had got some messages and had not looked at them."""
+        self.engine = self._make_engine(self.memory)
+        self.connect(where, what)
+
+    def reload(self, where: int, what: int) -> None:
+        """Replace the worker by one that gets every message that the last one had not got."""
+        del where, what
+        self.crash(0, 0)
+
     def deliver(self, where: int, what: int) -> None:
         """Hand some messages to the engine."""
         for _ in range(min(where + what, len(self._queue))):
@@ -194,12 +210,24 @@ class Namespace:
             self._queue.append(message)
 
     def _hand_in(self, given: Input) -> None:
-        for action in self.engine.handle(given, Now(self._time, 0)):
+        actions = self.engine.handle(given, Now(self._time, 0))
+        self._remember()
+        for action in actions:
             self.actions.append(action)
             if isinstance(action, Publish):
                 self.events.append(action.event)
             elif isinstance(action, RequestDump):
                 self._begin_dump(action.dump)
+
+    def _remember(self) -> None:
+        record, state = self.engine.take_record(), self.engine.get_state()
+        if self.memory is None:
+            self.memory = state
+        elif record is not None:
+            self.memory = fold(self.memory, [record])
+        assert _normalize(self.memory) == _normalize(state), (
+            "records and state tell different things"
+        )
 
     def _begin_dump(self, number: int) -> None:
         """Have the dump read link by link, then address by address, each when its turn comes."""
@@ -218,6 +246,14 @@ class Namespace:
         self._dump.extend(partial(read_addresses, each) for each in indexes)
 
 
+def _normalize(state: State | None) -> object:
+    """Return what a state says, without what the next dump tells anyway."""
+    if state is None:
+        return None
+    links = {each.link.ifindex: (each.lane, each.told) for each in state.links}
+    return evolve(state, links=()), links
+
+
 KERNEL_OPERATIONS: tuple[Operation, ...] = (
     *[Namespace.change_link] * 6,
     *[Namespace.change_address] * 6,
@@ -233,5 +269,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *[Namespace.lose] * 2,
     Namespace.wait,
     Namespace.connect,
+    Namespace.crash,
+    Namespace.reload,
 )
 """The same, and what happens on the way."""

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netevd.core.engine import Engine
-from netevd.model.actions import Action, EndRun, Publish, SignalRun, StartRun
+from netevd.core.memory import fold
+from netevd.model.actions import Action, AdoptRun, EndRun, Publish, SignalRun, StartRun
 from netevd.model.event import EventType
 from netevd.model.inputs import (
     DumpEnded,
@@ -28,10 +29,12 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IfIndex
+from netevd.model.memory import State
 from tests.stories.configurations import configure
 from tests.stories.playbook import link
 
 CONCURRENCY = 2
+CONFIGURATION = configure(concurrency=CONCURRENCY, initial=False)
 NAMES = ("a", "b", "c")
 HOOKS = tuple(
     Hook(entry, kind.value, name, f"/{kind}.d/{name}", runnable=True, reason="")
@@ -51,9 +54,12 @@ class Household:
         self.ended: list[EndRun] = []
         self.signals: list[tuple[int, str]] = []
         self.runner = True
-        self._engine = Engine(
-            configure(concurrency=CONCURRENCY, initial=False), first_sequence=1, first_run=1
-        )
+        self._engine = Engine(CONFIGURATION, first_sequence=1)
+        self._memory: State | None = None
+        self._life = 0
+        """Counts the runners."""
+        self._again: set[int] = set()
+        """Runs whose request was lost with the worker that made it."""
         self.hand_in(HelperConnected())
         self.hand_in(DumpEnded(1, consistent=True))
         self.connect(0)
@@ -108,8 +114,27 @@ class Household:
         del choice
         if not self.started or not self.runner:
             self.runner = True
-            self.hand_in(RunnerConnected())
+            self._life += 1
+            self.hand_in(RunnerConnected(0, str(self._life)))
             self.hand_in(HooksListed(HOOKS))
+
+    def crash(self, choice: int) -> None:
+        """Replace the worker; what it asked for last may not have come to the runner."""
+        self._engine = Engine(CONFIGURATION, 1, state=self._memory)
+        self.hand_in(HelperConnected("a crash"))
+        if choice % 2:  # events come before the runner has listed its scripts
+            self.change(choice)
+        if choice % 3 == 0:
+            self.die(0)
+        if not self.runner:
+            self.runner = True
+            self._life += 1
+        if choice % 4 == 0 and self.active:
+            run = max(self.active)
+            del self.active[run]
+            self._again.add(run)
+        self.hand_in(RunnerConnected(0, str(self._life), frozenset(self.active)))
+        self.hand_in(HooksListed(HOOKS))
 
     def wait(self, choice: int) -> None:
         """Let time pass."""
@@ -131,7 +156,14 @@ class Household:
 
     def hand_in(self, given: Input) -> None:
         """Hand an input to the engine and check what comes of it."""
-        for action in self._engine.handle(given, Now(self.time, 0)):
+        actions = self._engine.handle(given, Now(self.time, 0))
+        record, state = self._engine.take_record(), self._engine.get_state()
+        if self._memory is None:
+            self._memory = state
+        elif record is not None:
+            self._memory = fold(self._memory, [record])
+        assert self._memory is None or state is None or self._memory.runs == state.runs
+        for action in actions:
             self._check(action)
         assert len(self.active) <= CONCURRENCY
 
@@ -143,9 +175,14 @@ class Household:
                 for other in self.active.values():
                     assert other.event.lane != action.event.lane, "two of one lane at once"
                     assert other.event.after.link.name != action.event.after.link.name
-                self.started.append(action)
+                if action.run in self._again:
+                    self._again.discard(action.run)
+                else:
+                    self.started.append(action)
                 self.active[action.run] = action
                 assert self.runner, "a start without a runner"
+            case AdoptRun(run=run):
+                assert run in self.active, "a run that the runner does not have"
             case SignalRun(run=run, which=which):
                 assert run in self.active, "a signal for a run that has ended"
                 self.signals.append((run, which))
@@ -164,6 +201,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Household.remove,
     Household.refuse,
     Household.die,
+    *[Household.crash] * 2,
     Household.connect,
     Household.wait,
 )

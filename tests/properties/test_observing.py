@@ -36,7 +36,7 @@ kernel_steps = st.lists(
 
 def make_namespace() -> Namespace:
     """Return an empty namespace whose engine watches the names with w."""
-    return Namespace(Engine(configure(links=("w*",)), first_sequence=1))
+    return Namespace(lambda memory: Engine(configure(links=("w*",)), 1, state=memory))
 
 
 def judge_slowly(namespace: Namespace, link: Link) -> OperationalState:
@@ -144,13 +144,15 @@ class Listener:
 
 
 @settings(max_examples=300, deadline=None)
-@given(steps)
+@given(steps, st.booleans())
 def test_any_interleaving_ends_with_the_truth(
-    given_steps: list[tuple[Operation, int, int]],
+    given_steps: list[tuple[Operation, int, int]], announced: bool
 ) -> None:
     """Events, dumps, losses and helpers that die, in any order: snapshots are the kernel's truth."""
     namespace = make_namespace()
     namespace.connect(0, 0)
+    if announced:
+        namespace.come_to_rest()
     for operation, where, what in given_steps:
         operation(namespace, where, what)
 
@@ -161,13 +163,15 @@ def test_any_interleaving_ends_with_the_truth(
 
 
 @settings(max_examples=300, deadline=None)
-@given(steps)
+@given(steps, st.booleans())
 def test_who_hears_only_the_events_knows_the_truth(
-    given_steps: list[tuple[Operation, int, int]],
+    given_steps: list[tuple[Operation, int, int]], announced: bool
 ) -> None:
     """No event is doubled or contradicts an earlier one, and together they tell the truth."""
     namespace = make_namespace()
     namespace.connect(0, 0)
+    if announced:
+        namespace.come_to_rest()
     for operation, where, what in given_steps:
         operation(namespace, where, what)
 

@@ -20,6 +20,7 @@ from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.model.actions import (
     Action,
+    AdoptRun,
     EndRun,
     Note,
     Publish,
@@ -149,6 +150,8 @@ def _show(action: Action) -> str:
         case StartRun():
             where = f" by {action.runner}" if action.runner else ""
             return f"start {action.run}: {action.hook.path} for {action.event.sequence}{where}"
+        case AdoptRun():
+            return f"adopt {action.run}"
         case SignalRun():
             return f"signal {action.run}: {action.which}"
         case EndRun():

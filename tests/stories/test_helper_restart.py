@@ -8,7 +8,11 @@ def test_a_new_helper_is_asked_and_only_differences_are_told(play: Play) -> None
     """What changed between two helpers is told once, what did not is not repeated."""
     story = play().begin(seen("eth0", 2, dump=1), seen("eth1", 3, dump=1))
 
-    story >> HelperConnected() << "dump 2"
+    (
+        story
+        >> HelperConnected("a new helper")
+        << "warn: Kernel messages may have been lost: a new helper; reading all again\ndump 2"
+    )
     story.fill(seen("eth0", 2, dump=2), seen("eth1", 3, carrier=False, dump=2))
     (
         story
@@ -24,9 +28,17 @@ def test_a_dump_of_the_dead_helper_is_void(play: Play) -> None:
     """Parts and end of an earlier dump are ignored."""
     story = play().begin(seen("eth0", 2, dump=1))
 
-    story >> HelperConnected() << "dump 2"
+    (
+        story
+        >> HelperConnected("a new helper")
+        << "warn: Kernel messages may have been lost: a new helper; reading all again\ndump 2"
+    )
     story >> has("192.0.2.1/24", 2, dump=2) << NOTHING
-    story >> HelperConnected() << "dump 3"
+    (
+        story
+        >> HelperConnected("a new helper")
+        << "warn: Kernel messages may have been lost: a new helper; reading all again\ndump 3"
+    )
     story >> DumpEnded(2, consistent=True) << NOTHING
     story >> seen("eth0", 2, dump=3) << NOTHING
     story >> DumpEnded(3, consistent=True) << "info: All links were read again: a new helper"
@@ -47,7 +59,7 @@ def test_events_of_the_new_helper_outweigh_its_dump(play: Play) -> None:
     """An event between connection and the end of the dump is newer than the dump."""
     story = play().begin(seen("eth0", 2, dump=1))
 
-    story.fill(HelperConnected())
+    story.fill(HelperConnected("a new helper"))
     story >> seen("eth0", 2, carrier=False) << "2 eth0 no-carrier"
     story >> seen("eth0", 2, dump=2) << NOTHING
     story >> DumpEnded(2, consistent=True) << "info: All links were read again: a new helper"

@@ -1,0 +1,76 @@
+"""
+Folding: what is remembered after a record, from what was remembered before it.
+
+Pure, and the only reader of records, so that what the engine tells by `take_record` and by
+`get_state` can't drift apart unseen: a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from netevd.model.event import Event
+from netevd.model.link import IfIndex
+from netevd.model.memory import KnownLink, OpenRun, Record, RunMemory, State
+from netevd.model.route import Route
+
+
+def fold(state: State, records: Iterable[Record]) -> State:
+    """Return what is remembered after these records."""
+    links: dict[IfIndex, KnownLink] = {each.link.ifindex: each for each in state.links}
+    routes = None if state.routes is None else dict.fromkeys(state.routes)
+    events: dict[int, Event] = {each.sequence: each for each in state.events}
+    runs = _Runs(state.runs)
+    numbers = state.numbers
+    for record in records:
+        numbers = record.numbers
+        for ifindex in record.gone:
+            links.pop(ifindex, None)
+        links.update((each.link.ifindex, each) for each in record.links)
+        if routes is not None:
+            _fold_routes(routes, record)
+        events.update((each.sequence, each) for each in record.events)
+        if record.runs is not None:
+            runs.fold(record.runs)
+    memory = runs.close()
+    wanted = {run.sequence for run in memory.runs}.union(memory.early)
+    return State(
+        numbers,
+        tuple(links.values()),
+        None if routes is None else tuple(routes),
+        tuple(event for sequence, event in sorted(events.items()) if sequence in wanted),
+        memory,
+    )
+
+
+def _fold_routes(routes: dict[Route, None], record: Record) -> None:
+    for is_there, route in record.routes:
+        if is_there:
+            routes[route] = None
+        else:
+            routes.pop(route, None)
+
+
+class _Runs:
+    """What is remembered of runs, while it is folded."""
+
+    def __init__(self, memory: RunMemory) -> None:
+        self._runs: dict[int, OpenRun] = {each.number: each for each in memory.runs}
+        self._early = list(memory.early)
+        self._streaks = memory.streaks
+
+    def fold(self, record: RunMemory) -> None:
+        """Take in what has changed."""
+        self._runs.update((each.number, each) for each in record.runs)
+        for number in record.ended:
+            self._runs.pop(number, None)
+        if record.looked_up:
+            self._early = []
+        self._early += record.early
+        if record.streaks is not None:
+            self._streaks = record.streaks
+
+    def close(self) -> RunMemory:
+        """Return what is remembered now."""
+        runs = tuple(run for _, run in sorted(self._runs.items()))
+        return RunMemory(runs, early=tuple(self._early), streaks=self._streaks)

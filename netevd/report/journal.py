@@ -1,0 +1,69 @@
+"""
+The journal: the latest events and how their runs ended, kept packed until somebody asks.
+
+A worker that follows another one gets it whole, see worker.recovery.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
+
+import msgspec
+
+from netevd.model.event import Event
+from netevd.model.history import RunOutcome
+from netevd.report.packing import Packing, Unreadable
+
+LIMIT: Final = 4 << 20
+"""Octets that are kept at most."""
+
+
+class EventEntry(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """An event happened."""
+
+    event: Event
+
+
+class RunEntry(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """A run, or an attempt of it, ended."""
+
+    outcome: RunOutcome
+
+
+Entry: TypeAlias = EventEntry | RunEntry
+
+PACKING: Final = Packing[Entry](Entry)
+
+
+class Journal:
+    """Entries in the order in which they came; the oldest go when there are too many."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """limit: octets of all entries together."""
+        self._limit = limit
+        self._entries: deque[bytes] = deque()
+        self._size = 0
+        self.dropped = 0
+        """Entries that had to go since this worker began."""
+
+    def add(self, packed: Iterable[bytes]) -> None:
+        """Add entries as `PACKING` packs them."""
+        for entry in packed:
+            self._entries.append(entry)
+            self._size += len(entry)
+        while self._size > self._limit:
+            self._size -= len(self._entries.popleft())
+            self.dropped += 1
+
+    def get_packed(self) -> list[bytes]:
+        """Return every entry as it was added."""
+        return list(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        for packed in list(self._entries):
+            try:
+                yield PACKING.unpack(packed)
+            except Unreadable:
+                continue  # of another version of netevd
