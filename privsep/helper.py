@@ -46,20 +46,28 @@ class Helper:
         """End of a dump that waits until both event sockets were empty once."""
         self._empty: set[int] = set()
         self._interrupted = False
+        self._stopping = False
+        """It ends once all that it has read was sent."""
 
     def run(self) -> None:
         """Serve until the lead channel ends."""
         links = [(self._events[protocol.LINKS].fileno(), select.POLLIN)]
         state: object = None
         self._lead.send(protocol.Ready())
-        while True:
-            wanted = (self._feed, bool(self._outbox), self._state.dump, self._ending)
+        while self._is_reading() or self._outbox:
+            wanted = (
+                self._feed,
+                bool(self._outbox),
+                self._state.dump,
+                self._ending,
+                self._stopping,
+            )
             if wanted != state:  # most rounds are like the one before
                 state = wanted
                 poll = select.poll()
                 for descriptor, events in self._wanted().items():
                     poll.register(descriptor, events)
-            draining = self._is_draining()
+            draining = self._is_reading() and self._is_draining()
             found = poll.poll(0 if draining else None)
             if found == links and not draining:
                 self._guard(self._forward_source, protocol.LINKS)
@@ -90,9 +98,17 @@ class Helper:
         if self._rpc.fileno() in ready:
             self._answer()
         self._flush()
-        if not self._outbox:
+        if not self._outbox and self._is_reading():
             self._forward_events(ready)
             self._forward_dump(ready)
+
+    def _is_reading(self) -> bool:
+        """
+        Tell whether the kernel's messages are still forwarded.
+
+        After a loss they are until the sign of it was sent, which nobody else knows of.
+        """
+        return not self._stopping or (self._feed is not None and any(self._overrun.values()))
 
     def _is_draining(self) -> bool:
         """Tell whether event sockets must be looked at although they may have nothing to read."""
@@ -104,7 +120,7 @@ class Helper:
             return wanted
         wanted[self._rpc.fileno()] = select.POLLIN
         wanted[self._feed.fileno()] = select.POLLOUT if self._outbox else 0
-        if not self._outbox:
+        if not self._outbox and self._is_reading():
             wanted |= {sock.fileno(): select.POLLIN for sock in self._events.values()}
             if self._state.dump and self._ending is None:
                 wanted[self._requests.fileno()] = select.POLLIN
@@ -116,7 +132,8 @@ class Helper:
         except Closed:
             return False
         if isinstance(message, protocol.End):
-            return False
+            self._stopping = True
+            return True
         if not isinstance(message, protocol.Peer) or len(descriptors) != 2:
             raise protocol.ProtocolViolation("peer without its two sockets")
         self._lose_worker()

@@ -260,7 +260,11 @@ class Violated(Message, frozen=True, tag=63):
     reason: Text
 
 
-Lead: TypeAlias = Peer | End
+class Drain(Message, frozen=True, tag=64):
+    """To a runner: no identity needs it any more; end once no run and no process of one is left."""
+
+
+Lead: TypeAlias = Peer | End | Drain
 LeadReply: TypeAlias = Ready | Violated
 
 
@@ -304,7 +308,17 @@ class Stop(Message, frozen=True, tag=74):
     """Start no more runs, wait for those that are running, end."""
 
 
-Control: TypeAlias = Configure | HelperPeer | RunnerPeer | Liveness | Stop
+class HandOver(Message, frozen=True, tag=75):
+    """The helper sends no more: handle what it has sent, then end; another worker goes on."""
+
+
+class ReloadFailed(Message, frozen=True, tag=76):
+    """The configuration that was to be read again was not put in force."""
+
+    problems: list[str]
+
+
+Control: TypeAlias = Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed
 
 
 class Prepared(Message, frozen=True, tag=80):
@@ -324,7 +338,11 @@ class Alive(Message, frozen=True, tag=82):
     number: Id
 
 
-ControlReply: TypeAlias = Prepared | Serving | Alive
+class Reload(Message, frozen=True, tag=83):
+    """Somebody wants the configuration to be read again."""
+
+
+ControlReply: TypeAlias = Prepared | Serving | Alive | Reload
 Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 

@@ -79,6 +79,7 @@ class Runner:
         self._incarnation = os.urandom(8).hex()
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         self._stop_at: float | None = None
+        self._draining = False
         self._poller = select.poll()
         self._polled: object = None
         self._spare: list[int] = []
@@ -89,7 +90,7 @@ class Runner:
         """Serve until the lead channel ends and no script lives any more."""
         self._scan()
         self._lead.send(protocol.Ready())
-        while self._stop_at is None or read_children():
+        while not self._is_done():
             ready = self._poll()
             if self._wake.fileno() in ready:
                 self._wake.recv(4096)
@@ -105,6 +106,11 @@ class Runner:
             if self._stop_at is not None:
                 self._press()
         self._say_farewell()
+
+    def _is_done(self) -> bool:
+        if self._stop_at is not None:
+            return not read_children()
+        return self._draining and not self._runs and not read_children()
 
     def _say_farewell(self) -> None:
         """
@@ -154,6 +160,8 @@ class Runner:
                 sock = socket.socket(fileno=descriptors[0])
                 sock.setblocking(False)
                 self._worker = Channel(sock, protocol.SCRIPTS_REQUEST)
+            case protocol.Drain():
+                self._draining = True
             case protocol.End():
                 self._stop_at = time.monotonic()
                 self._kill_at = self._stop_at + GRACE

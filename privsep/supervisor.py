@@ -35,6 +35,8 @@ SETTLED: Final = 30.0
 """Seconds of life after `ready` that end a row of deaths."""
 READER_TIME: Final = 20.0
 """Seconds a reader may take."""
+HAND_OVER_TIME: Final = 5.0
+"""Seconds that a worker and a helper which are replaced have to work off what they got."""
 STOP_TIME: Final = 7.5
 """Seconds from the order to stop until whoever is left is killed."""
 
@@ -50,6 +52,8 @@ class Role:
         self.channel: Channel[protocol.Report] | None = None
         """None while it is not there, and when it has closed its end."""
         self.ready = False
+        self.configured = False
+        """Of a worker: whether it has its configuration."""
         self.started = 0.0
         self.deaths = 0
         self.early = 0
@@ -61,7 +65,7 @@ class Role:
         self.pid, sock = self._start()
         self.channel = Channel(sock, protocol.REPORT, limit=16384)
         self.started = time.monotonic()
-        self.ready = False
+        self.ready = self.configured = False
         self.due = None
 
     def send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> bool:
@@ -93,8 +97,28 @@ class Role:
         self.deaths = 1 if self.ready and lived >= SETTLED else self.deaths + 1
         self.due = now + BACKOFF[min(self.deaths, len(BACKOFF)) - 1]
         self.pid = 0
-        self.ready = False
+        self.ready = self.configured = False
         self.close()
+
+
+class Generation:
+    """The roles of one accepted configuration. Runners may be those of the generation before."""
+
+    def __init__(
+        self, number: int, launch: protocol.Launch, memory: int, worker: Role, helper: Role
+    ) -> None:
+        """memory: the memfd that holds the sealed configuration."""
+        self.number = number
+        self.launch = launch
+        self.memory = memory
+        self.worker = worker
+        self.helper = helper
+        self.runners: list[Role] = []
+        """In the order of the launch data."""
+
+    def roles(self) -> list[Role]:
+        """Return every role, the worker last."""
+        return [self.helper, *self.runners, self.worker]
 
 
 class Supervisor:
@@ -112,13 +136,23 @@ class Supervisor:
         opened = [rtnetlink.open_event_socket(source) for source in rtnetlink.SOURCES]
         self._events = tuple(sock for sock, _ in opened)
         self._forced = all(forced for _, forced in opened)
-        self._launch: protocol.Launch | None = None
-        self._memory = -1
         self._slates = [spawn.make_slate() for _ in range(2)]
+        self._memory = -1
         self._reader: tuple[int, socket.socket, float] | None = None
-        self._worker = Role("worker", lambda: spawn.start_worker(mode))
-        self._helper = Role("helper", lambda: spawn.start_helper(mode, self._events))
-        self._runners: list[Role] = []
+        self._now: Generation | None = None
+        self._coming: Generation | None = None
+        """The one that a reload brings, until it takes over."""
+        self._coming_until = 0.0
+        self._first_worker = self._make_worker()
+        self._ending: list[Role] = []
+        """Roles of earlier generations, and of one that failed: they are not started again."""
+        self._handing: list[Role] = []
+        """Worker and helper that have to end before the generation that comes takes over."""
+        self._handed_until = 0.0
+        self._reload_again = False
+        self._lost = ""
+        """Why the next worker has to expect that kernel messages were lost."""
+        self._keys = 0
         self._served = False
         self._stop_deadline: float | None = None
         self._status = 0
@@ -137,7 +171,7 @@ class Supervisor:
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
         self._start_reader()
-        self._worker.start()
+        self._first_worker.start()
         sandbox.prepare_filter("helper")
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
@@ -145,8 +179,15 @@ class Supervisor:
             self._step()
         return self._status
 
+    def _make_worker(self) -> Role:
+        return Role("worker", lambda: spawn.start_worker(self.mode))
+
     def _roles(self) -> list[Role]:
-        return [self._helper, *self._runners, self._worker]
+        found = [*self._ending, *self._handing]
+        for generation in (self._now, self._coming):
+            found += [] if generation is None else generation.roles()
+        found += [] if self._now else [self._first_worker]
+        return list(dict.fromkeys(found))
 
     def _step(self) -> None:
         poll = select.poll()
@@ -167,6 +208,8 @@ class Supervisor:
         times = [role.due for role in self._roles()]
         times += [self._reader[2] if self._reader else None, self._stop_deadline]
         times += [self._next_watchdog if self._watchdog else None]
+        times += [self._handed_until if self._handing else None]
+        times += [self._coming_until if self._coming and not self._handing else None]
         known = [moment for moment in times if moment is not None]
         return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
 
@@ -181,10 +224,16 @@ class Supervisor:
             for role in self._roles():
                 role.kill()
             self._stop_deadline = now + 1
+        if self._handing and now >= self._handed_until:
+            for role in self._handing:
+                role.kill()
+            self._handed_until = now + 1
+        elif self._coming and not self._handing and now >= self._coming_until:
+            self._abandon(f"its roles were not ready within {READER_TIME:.0f} s")
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
-            if self._served:
-                self._worker.send(protocol.Liveness(int(now * 1000)))
+            if self._served and self._now is not None:
+                self._now.worker.send(protocol.Liveness(int(now * 1000)))
 
     def _handle_signals(self) -> None:
         self._wake.recv(4096)
@@ -198,8 +247,7 @@ class Supervisor:
             else:
                 self._stop_deadline = time.monotonic()
         if signal.SIGHUP in signals:
-            advice = "reload is not there yet: SIGHUP changed nothing; restart netevd instead"
-            self._log.write("warn", advice)
+            self._reload()
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -222,27 +270,150 @@ class Supervisor:
         if problems or isinstance(verdict, protocol.Rejected):
             self._refuse(problems)
             return
-        channel.close()
-        self._reader = None
+        self._drop_reader()
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, seals)
         self._accept(verdict)
 
+    def _drop_reader(self) -> None:
+        """End the reader, if it has not ended, and close our end of what it says."""
+        if self._reader is not None:
+            if self._reader[0] in read_children():
+                send_signal([self._reader[0]], signal.SIGKILL)
+            self._reader[1].close()
+            self._reader = None
+
     def _refuse(self, problems: list[str]) -> None:
+        """Take in that a configuration is bad: at a start it is the end, at a reload nothing is."""
+        self._drop_reader()
+        os.close(self._memory)
+        if self._now is None:
+            for problem in problems:
+                os.write(2, f"{problem}\n".encode())
+            self._stop(1)
+            return
         for problem in problems:
-            os.write(2, f"{problem}\n".encode())
-        self._stop(1)
+            self._log.write("error", f"reload: {problem}")
+        self._end_reload(problems)
+
+    # --- reload -------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Read the configuration again, or once more after the reload that is under way."""
+        if self._stop_deadline is not None:
+            return
+        if self._dry_run:
+            self._log.write("warn", "a dry run is not reloaded: start it again")
+        elif self._reader is not None or self._coming is not None or not self._served:
+            self._reload_again = True
+        else:
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            self._log.write("info", "netevd reads its configuration again")
+            self._start_reader()
+
+    def _end_reload(self, problems: list[str]) -> None:
+        """Say that the reload changed nothing, and why."""
+        text = "the configuration of before stays in force, nothing was changed"
+        self._log.write("error", f"reload failed: {text}")
+        if self._now is not None:
+            self._now.worker.send(protocol.ReloadFailed(problems))
+        notify("READY=1")
+        self._reload_once_more()
+
+    def _reload_once_more(self) -> None:
+        if self._reload_again:
+            self._reload_again = False
+            self._reload()
 
     def _accept(self, launch: protocol.Launch) -> None:
-        self._launch = launch
+        now = self._now
+        worker = self._first_worker if now is None else self._make_worker()
+        helper = Role("helper", lambda: spawn.start_helper(self.mode, self._events))
+        number = 1 if now is None else now.number + 1
+        coming = Generation(number, launch, self._memory, worker, helper)
+        helper.start()
+        for place in range(0 if self._dry_run else len(launch.runners)):
+            coming.runners.append(
+                self._find_runner(launch, place) or self._make_runner(launch, place)
+            )
+        if now is None:
+            self._now = coming
+            self._take_over()
+            return
+        worker.start()
+        self._coming = coming
+        self._coming_until = time.monotonic() + READER_TIME
+
+    def _find_runner(self, launch: protocol.Launch, place: int) -> Role | None:
+        """Return the runner of now that is as this one has to be, None if there is none."""
+        now = self._now
+        if now is None or _find_places(launch) != _find_places(now.launch):
+            return None
+        known = [*now.launch.runners]
+        wanted = launch.runners[place]
+        return now.runners[known.index(wanted)] if wanted in known else None
+
+    def _make_runner(self, launch: protocol.Launch, place: int) -> Role:
+        name = f"runner-{self._keys}"
+        self._keys += 1
+        runner = Role(name, partial(spawn.start_runner, self.mode, launch, place))
+        runner.start()
+        return runner
+
+    def _abandon(self, reason: str) -> None:
+        """Give the generation up that was to come."""
+        coming, self._coming = self._coming, None
+        kept = self._now.roles() if self._now else []
+        for role in coming.roles() if coming else []:
+            if role not in kept:
+                role.due = None
+                role.kill()
+                self._ending.append(role)
+        if coming:
+            os.close(coming.memory)
+        self._log.write("error", f"reload: {reason}")
+        self._end_reload([reason])
+
+    def _advance(self) -> None:
+        """Let the generation that comes take over as soon as it can."""
+        now, coming = self._now, self._coming
+        if now is None or coming is None or self._stop_deadline is not None:
+            return
+        if not self._handing:
+            if not all(role.ready for role in coming.roles() if role not in now.runners):
+                return
+            self._handing = [now.helper, now.worker]
+            self._handed_until = time.monotonic() + HAND_OVER_TIME
+            for role in self._handing:
+                if role.pid and role.ready:
+                    role.send(protocol.HandOver() if role is now.worker else protocol.End())
+                else:
+                    self._note_loss(role)
+                    role.kill()
+                role.due = None
+        if any(role.pid for role in self._handing) or not coming.worker.ready:
+            return
+        self._ending += [role for role in now.runners if role not in coming.runners]
+        for role in self._ending:
+            role.send(protocol.Drain())
+            role.due = None
+        os.close(now.memory)
+        self._handing = []
+        self._now, self._coming = coming, None
+        self._take_over()
+
+    def _note_loss(self, role: Role) -> None:
+        if not self._lost:
+            self._lost = f"{role.name} died while it was to be replaced"
+
+    def _take_over(self) -> None:
+        """Put the launch data of now in force and give the worker its means."""
+        assert self._now is not None
+        launch = self._now.launch
+        self._served = False
         self._log.level, self._log.form = launch.log_level, launch.log_format
         rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
-        self._helper.start()
-        for number in range(0 if self._dry_run else len(launch.runners)):
-            start = partial(spawn.start_runner, self.mode, launch, number)
-            self._runners.append(Role(f"runner-{number}", start))
-            self._runners[-1].start()
-        if self._worker.ready:
+        if self._now.worker.ready:
             self._configure_worker()
 
     # --- roles --------------------------------------------------------------------------------
@@ -261,15 +432,25 @@ class Supervisor:
 
     def _handle_death(self, role: Role, code: int) -> None:
         role.note_death()
-        if role in self._runners:
+        if role.name.startswith("runner"):
             self._kill_orphans()
         if self._stop_deadline is not None:
             role.due = None
             self._stop_next()
             return
+        if role in self._handing or role in self._ending:
+            role.due = None
+            if role in self._ending:
+                self._ending.remove(role)
+            elif code != 0:
+                self._note_loss(role)
+            self._advance()
+            return
         how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-        if code == spawn.CANT_EXECUTE:
+        if code == spawn.CANT_EXECUTE and self._now in {None, self._coming}:
             self._stop(1)
+        elif self._coming and not self._handing and role not in self._now_roles():
+            self._abandon(f"the new {role.name} died at its start ({how})")
         elif role.early >= EARLY_LIMIT:
             text = f"{role.name} died {EARLY_LIMIT} times in a row at its start; giving up"
             self._log.write("error", text)
@@ -278,9 +459,12 @@ class Supervisor:
             wait = (role.due or 0) - time.monotonic()
             self._log.write("error", f"{role.name} died ({how}), new start in {wait:.2f} s")
 
+    def _now_roles(self) -> list[Role]:
+        return self._now.roles() if self._now else []
+
     def _kill_orphans(self) -> None:
         """Kill what a dead runner has left: every child that is no role, until none is left."""
-        ours = {role.pid for role in self._roles()}
+        ours = {role.pid for role in self._roles()} | {self._reader[0] if self._reader else 0}
         while strays := [pid for pid in read_children() if pid not in ours]:
             send_signal(read_descendants(strays), signal.SIGKILL)
             for pid in strays:
@@ -299,21 +483,28 @@ class Supervisor:
         except protocol.ProtocolViolation as violation:
             self._end_violator(role, str(violation))
             return
+        is_worker = role.name == "worker"
         match message:
-            case protocol.Ready() if role is not self._worker:
+            case protocol.Ready() if not is_worker:
                 role.ready = True
+                self._advance()
                 self._connect(role)
-            case protocol.Violated(reason=reason) if role is not self._worker:
-                self._end_violator(self._worker, f"{reason} (told by {role.name})")
-            case protocol.Prepared() if role is self._worker:
+            case protocol.Violated(reason=reason) if not is_worker and self._now:
+                self._end_violator(self._now.worker, f"{reason} (told by {role.name})")
+            case protocol.Prepared() if is_worker:
                 role.ready = True
-                if self._launch is not None:
+                self._advance()
+                if self._now is not None and role is self._now.worker and not role.configured:
                     self._configure_worker()
-            case protocol.Serving(status=status) if role is self._worker:
-                notify("READY=1", f"STATUS={status}")
-                self._served = True
-            case protocol.Alive() if role is self._worker:
+            case protocol.Serving(status=status) if is_worker:
+                if role in self._now_roles():
+                    notify("READY=1", f"STATUS={status}")
+                    self._served = True
+                    self._reload_once_more()
+            case protocol.Alive() if is_worker:
                 notify("WATCHDOG=1")
+            case protocol.Reload() if is_worker:
+                self._reload()
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")
 
@@ -322,30 +513,36 @@ class Supervisor:
         role.kill()
 
     def _configure_worker(self) -> None:
-        assert self._launch is not None
-        keys = list(range(len(self._launch.runners)))
-        configure = protocol.Configure(1, self._dry_run, self.mode.observe, self._forced, keys, [])
-        self._worker.send(configure, (self._memory, *self._slates))
-        for role in (self._helper, *self._runners):
+        now = self._now
+        assert now is not None
+        now.worker.configured = True
+        keys = [_get_key(role) for role in now.runners] or list(range(len(now.launch.runners)))
+        others = [_get_key(role) for role in self._ending if role.name.startswith("runner")]
+        configure = protocol.Configure(
+            now.number, self._dry_run, self.mode.observe, self._forced, keys, others, self._lost
+        )
+        self._lost = ""
+        now.worker.send(configure, (now.memory, *self._slates))
+        for role in (now.helper, *now.runners, *self._ending):
             if role.ready:
                 self._connect(role)
-        if self._dry_run and self._launch is not None:
-            _, scripts = spawn.start_lister(self.mode, self._launch)
-            self._worker.send(protocol.RunnerPeer(0), (scripts.fileno(),))
+        if self._dry_run:
+            _, scripts = spawn.start_lister(self.mode, now.launch)
+            now.worker.send(protocol.RunnerPeer(0), (scripts.fileno(),))
             scripts.close()
 
     def _connect(self, role: Role) -> None:
         """Give a role and the worker fresh sockets between them; of these we keep none."""
-        if not self._worker.ready or self._launch is None:
+        now = self._now
+        if now is None or not now.worker.configured or self._handing:
             return
-        pairs = [make_pair() for _ in range(2 if role is self._helper else 1)]
+        if role not in (now.helper, *now.runners, *self._ending) or role.name == "worker":
+            return
+        pairs = [make_pair() for _ in range(2 if role is now.helper else 1)]
         if role.send(protocol.Peer(), tuple(far.fileno() for _, far in pairs)):
-            peer = (
-                protocol.HelperPeer()
-                if role is self._helper
-                else protocol.RunnerPeer(self._runners.index(role))
-            )
-            self._worker.send(peer, tuple(near.fileno() for near, _ in pairs))
+            is_helper = role is now.helper
+            peer = protocol.HelperPeer() if is_helper else protocol.RunnerPeer(_get_key(role))
+            now.worker.send(peer, tuple(near.fileno() for near, _ in pairs))
         for near, far in pairs:
             near.close()
             far.close()
@@ -357,24 +554,36 @@ class Supervisor:
         notify("STOPPING=1", "STATUS=stopping")
         self._status = self._status or status
         self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_TIME
+        self._drop_reader()
         for role in self._roles():
             role.due = None
-        if self._reader is not None:
-            send_signal([self._reader[0]], signal.SIGKILL)
-            self._reader[1].close()
-            self._reader = None
-        self._worker.send(protocol.Stop())
-        for role in self._runners:
-            role.send(protocol.End())
+            if role.name.startswith("runner"):
+                role.send(protocol.End())
+            elif role not in self._now_roles() and (self._now or role is not self._first_worker):
+                role.kill()
+        self._get_worker().send(protocol.Stop())
         self._stop_next()
 
+    def _get_worker(self) -> Role:
+        return self._first_worker if self._now is None else self._now.worker
+
     def _stop_next(self) -> None:
-        if any(role.pid for role in self._runners):
+        if any(role.pid and role.name.startswith("runner") for role in self._roles()):
             return
-        if self._worker.pid:
-            self._worker.close()
-        else:
-            self._helper.send(protocol.End())
+        if self._get_worker().pid:
+            self._get_worker().close()
+        elif self._now is not None:
+            self._now.helper.send(protocol.End())
+
+
+def _get_key(runner: Role) -> int:
+    """Return what a runner is called on control."""
+    return int(runner.name.partition("-")[2])
+
+
+def _find_places(launch: protocol.Launch) -> tuple[list[str], list[str]]:
+    """Return what all runners of a configuration have in common."""
+    return launch.directories, launch.events
 
 
 def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:

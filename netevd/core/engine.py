@@ -213,7 +213,7 @@ class Engine:
                 if self._catching_up:
                     text = f"Kernel messages may have been lost: {given.lost}; reading all again"
                     actions.append(Note("warn", text, {}, Kind.MESSAGES_LOST))
-                self._redump = False
+                self._redump = bool(self._catching_up)  # the kernel may go on losing meanwhile
                 self._resync.restart(now.monotonic)
                 self._routes.restart(now, self._catching_up)
             case RunStarted() | RunRefused() | RunFinished() | ResumeHook():

@@ -41,14 +41,22 @@ class RouteSync:
         self._doubts = 0
         """Dumps in a row that left something unsure: a storm must not become one of dumps."""
         self._catching_up = ""
+        self._twice = False
+        """Another dump is wanted after this one."""
 
     def restart(self, now: float, reason: str = "") -> None:
-        """Have everything dumped at once. `reason`: why, "" for one that nobody has to hear of."""
+        """
+        Have everything dumped at once. `reason`: why, "" for one that nobody has to hear of.
+
+        With a reason messages were lost, perhaps by a buffer that is still full, of which nobody
+        will hear: then once more, after the first dump, before whose end it was empty.
+        """
         self._table.void_dump()
         self.number = 0
         self._backoff.end()
         self._wanted = BOTH
         self._catching_up = reason
+        self._twice = bool(reason)
         self.due = now
 
     def want(self, families: frozenset[int], now: float) -> None:
@@ -98,7 +106,8 @@ class RouteSync:
             text = f"All routes were read again: {self._catching_up}"
             actions.append(Note("info", text, {}, Kind.RESYNCHRONIZED))
             self._catching_up = ""
-        self.want(frozenset(self._table.unsure), now)
+        self.want(BOTH if self._twice else frozenset(self._table.unsure), now)
+        self._twice = False
 
     def _void(self, now: float) -> None:
         self._table.void_dump()

@@ -46,9 +46,11 @@ from privsep.protocol import (
     Alive,
     Configure,
     Control,
+    HandOver,
     HelperPeer,
     Liveness,
     Prepared,
+    ReloadFailed,
     RunnerPeer,
     Serving,
     Stop,
@@ -136,6 +138,7 @@ class _Worker:
         self._runners: dict[int, RunnerLink] = {}
         self._nursery: trio.Nursery
         self._stopping = False
+        self._handing_over = False
         self._scripts_ended = trio.Event()
 
     async def run(self) -> None:
@@ -251,6 +254,12 @@ class _Worker:
             case Stop():
                 self._stopping = True
                 self.submit(Stopping())
+            case HandOver():
+                self._handing_over = True
+                if self._helper is None:
+                    self._hand_over()
+            case ReloadFailed():
+                pass
             case Configure():
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -261,8 +270,19 @@ class _Worker:
 
     async def _follow_helper(self, helper: HelperLink) -> None:
         await helper.run()
-        if helper is self._helper and not self._stopping:
+        if helper is not self._helper:
+            return
+        self._helper = None
+        if self._handing_over:
+            self._hand_over()
+        elif not self._stopping:
             self._log.warning("the helper is gone; kernel events wait for its successor")
+
+    def _hand_over(self) -> None:
+        """End, since all that the helper has sent is handled; the next worker goes on from there."""
+        if self._recovery is not None:
+            self._recovery.end(self._engine)
+        self._nursery.cancel_scope.cancel()
 
     def _take_runner(self, number: int, descriptor: int) -> None:
         if number in self._runners:

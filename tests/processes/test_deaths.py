@@ -30,8 +30,6 @@ def test_role_is_replaced_and_events_go_on(daemon: Daemon, role: str) -> None:
     wait_for(lambda: "carrier" in daemon.events("eth0") or None, "initial state")
 
     daemon.kill(role)
-    if role == "worker":  # it begins anew: what it finds at its start is not announced again
-        daemon.expect_serving(2)
     ip("addr add 10.1.1.1/24 dev eth0")
 
     wait_for(
@@ -58,6 +56,29 @@ def test_change_during_the_helpers_death_is_told_once(daemon: Daemon) -> None:
     assert ("eth0", "no-carrier") in new
     assert not [entry for entry in new if entry[0] in {"eth1", "peth1"}]
     assert len(new) == len(set(new))
+
+
+def test_change_during_the_workers_death_is_told_once(daemon: Daemon) -> None:
+    """The next worker knows what users know: it tells the difference, and numbers go on."""
+    daemon.script("address-added", RECORD)
+    _pair("eth0", 101)
+    _pair("eth1", 102)
+    daemon.start()
+    wait_for(lambda: "carrier" in daemon.events("eth1") or None, "initial state")
+    last = daemon.announced()[-1]["sequence"]
+    os.kill(daemon.role("worker"), signal.SIGSTOP)
+    ip("link set peth0 down", "addr add 10.1.1.1/24 dev eth0")
+
+    daemon.kill("worker")
+
+    wait_for(lambda: daemon.record() or None, "the script")
+    new = [each for each in daemon.announced() if each["sequence"] > last]
+    assert [each["sequence"] for each in new] == list(range(last + 1, last + 1 + len(new)))
+    kinds = [(each["interface"], each["event"]) for each in new]
+    assert ("eth0", "no-carrier") in kinds
+    assert ("eth0", "address-added") in kinds
+    assert not [kind for kind in kinds if kind[0] in {"eth1", "peth1"}]
+    daemon.expect(lambda entry: "may have been lost: the worker died" in entry["message"])
 
 
 def test_dead_runner_takes_its_scripts_with_it(daemon: Daemon) -> None:
@@ -99,7 +120,7 @@ def test_script_outlives_the_worker_that_started_it(daemon: Daemon) -> None:
         opened.write("go\n")
 
     wait_for(lambda: steps.read_text().count("end") or None, "end")
-    daemon.expect(lambda entry: "worker before this one" in entry["message"])
+    daemon.expect(lambda entry: "exited with code 0" in entry["message"])
     assert steps.read_text() == "begin\nend\n"
 
 

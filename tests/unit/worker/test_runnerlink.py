@@ -94,7 +94,7 @@ def test_a_link_asks_for_runs_and_scripts_and_says_whose_they_are() -> None:
 
     assert asked == [Running(), Rescan()]
     hook = Hook(1, "carrier", "a", "/a", runnable=True, reason="")
-    assert peer.inputs == [HooksListed((hook, hook), 3), RunnerConnected(3)]
+    assert peer.inputs == [HooksListed((hook, hook), 3), RunnerConnected(3, "01234567")]
 
 
 def test_a_run_that_was_asked_for_is_followed_to_its_end() -> None:
@@ -132,7 +132,7 @@ def test_a_runner_has_nothing_to_say_of_the_runs_of_others() -> None:
 
     peer = converse(act)
 
-    assert peer.inputs == [RunRefused(5, "why not"), RunnerConnected(3)]
+    assert peer.inputs == [RunRefused(5, "why not"), RunnerConnected(3, "01234567")]
     assert peer.output == []
     assert len(os.listdir("/proc/self/fd")) == free, "descriptors of a forged start are closed"
 
