@@ -382,7 +382,7 @@ class Supervisor:
         if not self._handing:
             if not all(role.ready for role in coming.roles() if role not in now.runners):
                 return
-            self._handing = [now.helper, now.worker]
+            self._handing = [now.worker, now.helper]
             self._handed_until = time.monotonic() + HAND_OVER_TIME
             for role in self._handing:
                 if role.pid and role.ready:

@@ -139,6 +139,8 @@ class _Worker:
         self._nursery: trio.Nursery
         self._stopping = False
         self._handing_over = False
+        self._handed_over = False
+        """What comes from here on is the next worker's: runners tell it again."""
         self._scripts_ended = trio.Event()
 
     async def run(self) -> None:
@@ -178,7 +180,7 @@ class _Worker:
         if self._tracing:
             self._log.debug(f"input {input_}")
         self._inputs.append(input_)
-        if self._handling:
+        if self._handling or self._handed_over:
             return  # an action had an immediate outcome: the loop below takes it
         self._handling = True
         try:
@@ -275,11 +277,10 @@ class _Worker:
         self._helper = None
         if self._handing_over:
             self._hand_over()
-        elif not self._stopping:
-            self._log.warning("the helper is gone; kernel events wait for its successor")
 
     def _hand_over(self) -> None:
         """End, since all that the helper has sent is handled; the next worker goes on from there."""
+        self._handed_over = True
         if self._recovery is not None:
             self._recovery.end(self._engine)
         self._nursery.cancel_scope.cancel()

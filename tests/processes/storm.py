@@ -105,3 +105,37 @@ class Storm:
         ended = [e["run"] for e in self.daemon.log if "exited with code" in e.get("message", "")]
         assert len(ended) == len(set(ended))
         assert all(earlier != later for earlier, later in pairwise(sorted(ended)))
+
+    def check_truth(self) -> None:
+        """After deaths: nothing is told twice, what was told last is so, each run has one end."""
+        self.check_order()
+        announced = self.daemon.announced()
+        for name in self.names:
+            own = [each for each in announced if each["interface"] == name]
+            carrier = [e["event"] for e in own if e["event"] in {"carrier", "no-carrier"}]
+            assert all(earlier != later for earlier, later in pairwise(carrier)), "told twice"
+            assert carrier[-1] == "carrier"
+            held: set[str] = set()
+            for each in own:
+                if each["event"] == "address-added":
+                    assert each["ip"] not in held
+                    held.add(each["ip"])
+                elif each["event"] == "address-removed":
+                    held.remove(each["ip"])
+            assert not [ip for ip in held if ":" not in ip]
+
+    def count_ends(self) -> tuple[int, int, int]:
+        """Return how many runs there must be, how many have ended, and how many are lost."""
+        wanted = [
+            e for e in self.daemon.announced() if e["event"] in EVENTS and not e.get("initial")
+        ]
+        ended: dict[int, str] = {}
+        for entry in list(self.daemon.log):
+            if entry.get("kind") not in {"script-ended", "script-not-run"} or "run" not in entry:
+                continue
+            if "processes behind" in entry["message"]:
+                continue
+            assert entry["run"] not in ended, f"two ends: {ended[entry['run']]}, {entry['message']}"
+            ended[entry["run"]] = entry["message"]
+        lost = sum("is lost" in message for message in ended.values())
+        return len(wanted), len(ended), lost
