@@ -13,6 +13,7 @@ import sys
 
 from privsep import mode, once, supervisor
 from privsep.confined import run as run_confined
+from privsep.listeners import open_api_socket
 
 
 def main(arguments: list[str]) -> int:
@@ -34,13 +35,14 @@ def _run(arguments: list[str]) -> int:
     options = dict(getopt.getopt(arguments, "", names)[0])
     try:
         chosen = mode.choose(force_observe="--observe" in options)
-        dry_run = "--dry-run" in options
-        if not dry_run:
+        api = None
+        if "--dry-run" not in options:
             directory = mode.make_runtime_directory(
                 options.get("--runtime-dir"), observe=chosen.observe
             )
             mode.take_lock(directory)
-        return supervisor.run(chosen, options.get("--config"), dry_run=dry_run)
+            api = open_api_socket(directory, chosen)
+        return supervisor.run(chosen, options.get("--config"), api)
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1

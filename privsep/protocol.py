@@ -272,7 +272,10 @@ LeadReply: TypeAlias = Ready | Violated
 
 
 class Configure(Message, frozen=True, tag=70):
-    """Carries three descriptors: the sealed configuration, and the two memfds that outlive workers."""
+    """
+    Carries the sealed configuration, the two memfds that outlive workers, and, but for a dry run, the
+    listening socket of the API.
+    """
 
     generation: Id
     dry_run: bool

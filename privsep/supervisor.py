@@ -124,11 +124,12 @@ class Generation:
 class Supervisor:
     """State of the daemon: its roles, its configuration, whether it stops."""
 
-    def __init__(self, mode: Mode, config: str | None, *, dry_run: bool) -> None:
-        """config: path of the configuration file, None for the default one."""
+    def __init__(self, mode: Mode, config: str | None, api: socket.socket | None) -> None:
+        """config: path of the file, None for the default one. api: None in a dry run."""
         self.mode = mode
         self._config = config
-        self._dry_run = dry_run
+        self._api = api
+        self._dry_run = api is None
         self._log = Log()
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
@@ -522,7 +523,8 @@ class Supervisor:
             now.number, self._dry_run, self.mode.observe, self._forced, keys, others, self._lost
         )
         self._lost = ""
-        now.worker.send(configure, (now.memory, *self._slates))
+        listeners = () if self._api is None else (self._api.fileno(),)
+        now.worker.send(configure, (now.memory, *self._slates, *listeners))
         for role in (now.helper, *now.runners, *self._ending):
             if role.ready:
                 self._connect(role)
@@ -609,12 +611,12 @@ def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
     return faults
 
 
-def run(mode: Mode, config: str | None, *, dry_run: bool) -> int:
+def run(mode: Mode, config: str | None, api: socket.socket | None) -> int:
     """Confine the supervisor and run the daemon; return the exit status. Raises: Refusal."""
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     try:
-        supervisor = Supervisor(mode, config, dry_run=dry_run)
+        supervisor = Supervisor(mode, config, api)
     except OSError as error:
         raise Refusal(f"netlink can't be used: {error.strerror}") from None
     return supervisor.run()

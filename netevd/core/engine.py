@@ -29,6 +29,7 @@ from netevd.model.inputs import (
     AddressSeen,
     DumpEnded,
     HelperConnected,
+    Hook,
     HooksListed,
     Input,
     LinkGone,
@@ -53,7 +54,7 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IfIndex, Link
-from netevd.model.memory import Numbers, Record, State
+from netevd.model.memory import Numbers, OpenRun, Record, State
 from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
@@ -107,6 +108,8 @@ class Engine:
         """Another dump is wanted once the one under way has ended."""
         self._catching_up = ""
         """Why the next dump is needed, "" for a reason that nobody has to hear of."""
+        self.runs_initial = configuration.scripts.initial
+        """Whether scripts run for the state at start."""
         self._ready = False
         """Whether somebody was told that what was found at the start is announced."""
         self._events: list[Event] = []
@@ -166,6 +169,23 @@ class Engine:
     def get_rules(self) -> list[Rule]:
         """Return every rule as it is known now, in the order in which the kernel asks them."""
         return self._rules.get_rules()
+
+    def get_open_runs(self) -> tuple[OpenRun, ...]:
+        """Return every run that has not ended, in order of their numbers."""
+        return self._runs.get_memory().runs
+
+    def get_open_events(self) -> dict[int, Event]:
+        """Return the events of all runs that have not ended, by sequence number."""
+        return self._runs.get_events()
+
+    def get_paused(self) -> tuple[str, ...]:
+        """Return the paths of scripts that are paused."""
+        streaks = self._runs.get_memory().streaks or ()
+        return tuple(each.path for each in streaks if each.paused)
+
+    def get_hooks(self, event: EventType) -> tuple[Hook, ...]:
+        """Return the scripts that an event of this type runs now."""
+        return self._hooks.find(event)
 
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""

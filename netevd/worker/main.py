@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import time
 from collections import deque
 from typing import Final
@@ -18,14 +19,17 @@ import attrs
 import msgspec
 import trio
 
+import netevd
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.http.server import Server
 from netevd.model.actions import Action, EndRun, Kind, Note, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
     Input,
     Now,
+    ResumeHook,
     RunnerConnected,
     RunnerLost,
     Stopping,
@@ -35,6 +39,7 @@ from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
 from netevd.report.journal_entries import connect
 from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
+from netevd.report.view import About, View
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
@@ -50,6 +55,7 @@ from privsep.protocol import (
     HelperPeer,
     Liveness,
     Prepared,
+    Reload,
     ReloadFailed,
     RunnerPeer,
     Serving,
@@ -64,7 +70,7 @@ def main(arguments: list[str]) -> int:
     """Run the worker on the control socket whose descriptor is the argument; return the status."""
     gc.disable()  # until the first dumps are known: what they make stays
     gc.set_threshold(20_000, 20, 20)  # values are frozen: cycles are rare
-    control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=3)
+    control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=4)
     trio.run(_run, control)
     return 0
 
@@ -102,7 +108,7 @@ class _Worker:
         first = 1 if configure.dry_run else wall // 1000
         observe = configure.observe
         self._journal = Journal()
-        self._recovery = self._remember(descriptors[1:], dry_run=configure.dry_run)
+        self._recovery = self._remember(descriptors[1:3], dry_run=configure.dry_run)
         found = self._read_memory()
         self._lost = configure.lost
         if found is not None and not found.in_order:
@@ -129,6 +135,14 @@ class _Worker:
         )
         self._dry_run = configure.dry_run
         self._observe = observe
+        about = About(
+            netevd.__version__, configure.generation, "observe" if observe else "privileged"
+        )
+        self._view = View(self._engine, self._journal, about)
+        self._reload_outcome: list[str] | None = None
+        self._reloaded: trio.Event | None = None
+        """Set once a reload that a client has asked for is over."""
+        self._server = self._make_server(descriptors[3:])
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
@@ -148,6 +162,8 @@ class _Worker:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
+            if self._server is not None:
+                self._nursery.start_soon(self._server.run)
             for key in sorted(self._vanished):
                 self.submit(RunnerLost(key))
             await self._follow_control()
@@ -207,6 +223,38 @@ class _Worker:
             elif isinstance(action, EndRun):
                 entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
         recovery.write(self._engine, self._engine.take_record(), entries)
+        self._view.tell(entries)
+
+    # --- clients --------------------------------------------------------------------------------
+
+    def _make_server(self, descriptors: list[int]) -> Server | None:
+        if not descriptors:
+            return None
+        return Server(socket.socket(fileno=descriptors[0]), self._view, self, self._log)
+
+    @property
+    def reloading(self) -> bool:
+        """Whether a client waits for the outcome of a reload."""
+        return self._reloaded is not None
+
+    async def reload(self) -> list[str] | None:
+        """Have the configuration read again; return its problems, None where it is in force."""
+        self._reloaded = over = trio.Event()
+        self._control.send(Reload())
+        await over.wait()
+        return self._reload_outcome
+
+    def _end_reload(self, problems: list[str] | None) -> None:
+        self._reload_outcome = problems
+        if self._reloaded is not None:
+            self._reloaded.set()
+            self._reloaded = None
+
+    def resume(self, path: str) -> bool:
+        """Let a paused script run again; tell whether it was paused."""
+        was_paused = path in self._engine.get_paused()
+        self.submit(ResumeHook(path))
+        return was_paused
 
     def _set_alarm(self) -> None:
         deadline = self._engine.deadline()
@@ -258,10 +306,13 @@ class _Worker:
                 self.submit(Stopping())
             case HandOver():
                 self._handing_over = True
+                self._end_reload(None)
+                if self._server is not None:
+                    self._server.close()
                 if self._helper is None:
-                    self._hand_over()
-            case ReloadFailed():
-                pass
+                    self._nursery.start_soon(self._hand_over)
+            case ReloadFailed(problems=problems):
+                self._end_reload(problems)
             case Configure():
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -276,13 +327,15 @@ class _Worker:
             return
         self._helper = None
         if self._handing_over:
-            self._hand_over()
+            await self._hand_over()
 
-    def _hand_over(self) -> None:
+    async def _hand_over(self) -> None:
         """End, since all that the helper has sent is handled; the next worker goes on from there."""
         self._handed_over = True
         if self._recovery is not None:
             self._recovery.end(self._engine)
+        if self._server is not None:
+            await self._server.closed.wait()
         self._nursery.cancel_scope.cancel()
 
     def _take_runner(self, number: int, descriptor: int) -> None:

@@ -1,0 +1,185 @@
+"""
+What others may know of the daemon: a read-only facade, asked by the API.
+
+Everything is shaped when it is asked for; nothing here is ever waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+
+from attrs import field, frozen
+
+from netevd.core.engine import Engine
+from netevd.model.event import Event
+from netevd.model.history import RunOutcome
+from netevd.model.shape import Json, printable, shape_event, shape_interface, shape_route
+from netevd.model.show import shape_open_run, shape_outcome
+from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
+
+
+@frozen(slots=True)
+class Choice:
+    """Which events somebody wants to hear of."""
+
+    types: tuple[str, ...] = ()
+    """Globs of event types; none: all."""
+    interfaces: tuple[str, ...] = ()
+    """Globs of names; none: all, those of the host included."""
+    since: int = 0
+    """Only those with a higher sequence number."""
+    since_ns: int = 0
+    """Only those from this wall-clock time on, nanoseconds since 1970."""
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether an event is among them."""
+        if event.sequence <= self.since or event.time_ns < self.since_ns:
+            return False
+        return self._names(event.type.value, event.name)
+
+    def takes_run(self, outcome: RunOutcome) -> bool:
+        """Tell whether a run is one of such an event, whenever that was."""
+        return self._names(outcome.event, outcome.interface)
+
+    def _names(self, event: str, interface: str) -> bool:
+        if self.types and not any(fnmatchcase(event, each) for each in self.types):
+            return False
+        name = printable(interface)
+        return not self.interfaces or any(fnmatchcase(name, each) for each in self.interfaces)
+
+
+@frozen(slots=True)
+class About:
+    """What does not change while a worker lives."""
+
+    version: str
+    generation: int
+    mode: str
+    """privileged or observe."""
+    started: float = field(factory=time.monotonic)
+    loaded_ns: int = field(factory=time.time_ns)
+
+
+class View:
+    """Answers questions about one worker's engine and journal."""
+
+    def __init__(self, engine: Engine, journal: Journal, about: About) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._about = about
+        self.listeners: set[Callable[[Entry], None]] = set()
+        """Called with each new entry of the journal."""
+
+    def tell(self, entries: list[Entry]) -> None:
+        """Tell everybody who listens of new entries of the journal."""
+        for entry in entries:
+            for listener in list(self.listeners):
+                listener(entry)
+
+    # --- now ------------------------------------------------------------------------------------
+
+    def get_status(self) -> dict[str, Json]:
+        """Return the daemon's state in one object."""
+        snapshots = self._engine.get_snapshots()
+        states: dict[str, int] = {}
+        for each in snapshots:
+            states[each.state] = states.get(each.state, 0) + 1
+        last = None
+        runs: dict[str, int] = {}
+        for entry in self._journal:
+            if isinstance(entry, EventEntry):
+                last = entry.event
+            elif entry.outcome.final:
+                runs[entry.outcome.result] = runs.get(entry.outcome.result, 0) + 1
+        open_runs = self._engine.get_open_runs()
+        return {
+            "state": "serving",
+            "version": self._about.version,
+            "mode": self._about.mode,
+            "generation": self._about.generation,
+            "uptime_seconds": round(time.monotonic() - self._about.started, 3),
+            "interfaces": len(snapshots),
+            "interfaces_by_state": dict(sorted(states.items())),
+            "routes": sum(1 for _ in self._engine.get_routes()),
+            "rules": len(self._engine.get_rules()),
+            "sequence": self._engine.numbers.sequence - 1,
+            "last_event": None if last is None else shape_event(last),
+            "runs_by_result": dict(sorted(runs.items())),
+            "open_runs": len(open_runs),
+            "paused_scripts": list(self._engine.get_paused()),
+        }
+
+    def get_interfaces(self) -> list[Json]:
+        """Return every link that exists."""
+        return [shape_interface(each) for each in self._engine.get_snapshots()]
+
+    def get_routes(self) -> list[Json]:
+        """Return every route that is known."""
+        return [shape_route(each) for each in self._engine.get_routes()]
+
+    # --- before -----------------------------------------------------------------------------------
+
+    def find_events(self, choice: Choice) -> list[Event]:
+        """Return the events that the journal still has, oldest first."""
+        found = (each.event for each in self._journal if isinstance(each, EventEntry))
+        return [event for event in found if choice.takes(event)]
+
+    def find_first(self) -> int:
+        """Return the sequence number of the oldest event of the journal, or the next one."""
+        for each in self._journal:
+            if isinstance(each, EventEntry):
+                return each.event.sequence
+        return self._engine.numbers.sequence
+
+    def find_runs(self, sequence: int = 0, run: int = 0) -> Iterator[dict[str, Json]]:
+        """Yield runs, those that have ended first; of one event or one number, if given."""
+        for each in self._journal:
+            if isinstance(each, RunEntry) and (
+                (sequence in {0, each.outcome.sequence}) and run in {0, each.outcome.run}
+            ):
+                yield shape_outcome(each.outcome)
+        events = self._engine.get_open_events()
+        for open_run in self._engine.get_open_runs():
+            if sequence in {0, open_run.sequence} and run in {0, open_run.number}:
+                event = events[open_run.sequence]
+                yield shape_open_run(open_run, event.type.value, event.name)
+
+    def explain(self, event: Event) -> dict[str, Json]:
+        """Return what became of an event, and why."""
+        runs = list(self.find_runs(event.sequence))
+        return {
+            "event": shape_event(event),
+            "runs": list[Json](runs),
+            "explanation": list(self._tell(event, runs)),
+        }
+
+    def _tell(self, event: Event, runs: list[dict[str, Json]]) -> Iterator[str]:
+        if runs:
+            for run in runs:
+                yield _describe_run(run)
+            return
+        hooks = self._engine.get_hooks(event.type)
+        directory = f"{event.type.value}.d"
+        if event.initial and not self._engine.runs_initial:
+            yield "it told the state at start, for which no script runs (scripts.initial: false)"
+        elif not hooks:
+            yield f"no script: there is none in {directory} that may be run"
+        else:
+            paths = ", ".join(printable(each.path) for each in hooks)
+            yield f"no script was there when it happened; now {directory} has {paths}"
+
+
+def _describe_run(run: dict[str, Json]) -> str:
+    name, result = f"run {run['run']}: {run['script']}", run["result"]
+    if result is None:
+        return f"{name} has not ended: {run['stage']}"
+    attempt = f", attempt {run['attempt']}" if run["attempt"] != 1 or not run["final"] else ""
+    reason = f": {run['reason']}" if run["reason"] else ""
+    if run["status"] is None:
+        return f"{name} did not run: {result}{reason}"
+    status = run["status"]
+    assert isinstance(status, int)
+    how = f"exit code {status}" if status >= 0 else f"signal {-status}"
+    return f"{name} {result} ({how}, {run['duration_seconds']} s{attempt}){reason}"
