@@ -44,9 +44,13 @@ class Loaded:
 def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Problem]:
     """Return the configuration of a file (None: the default one, if there is one) or its problems."""
     if path is None:
-        if not os.path.lexists(DEFAULT_PATH):
-            return Loaded(Configuration(), {})
         path = DEFAULT_PATH
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return Loaded(Configuration(), {})
+        except OSError:
+            pass  # it may be there; that it can't be read is told below
     problems: list[Problem] = []
     tree = read_all(path, environment, problems)
     try:
