@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import pwd
+import shlex
 from collections.abc import Iterator
 from typing import Final
 
@@ -52,7 +53,13 @@ def _doubt_directory(loaded: Loaded, file: str) -> Iterator[Problem]:
             continue
         text = f"directory: {directory}/{name} is never looked into: {event!r} is no event type"
         close = difflib.get_close_matches(event, known, 1, 0.6)
-        yield Problem(place, f"{text}; did you mean {close[0]}.d?" if close else text)
+        if close:
+            text += f"; did you mean {close[0]}.d?"
+            old, new = shlex.quote(f"{directory}/{name}"), shlex.quote(f"{directory}/{close[0]}.d")
+            there = os.path.lexists(f"{directory}/{close[0]}.d")
+            move = f"mv -n {old}/* {new} && rmdir {old}" if there else f"mv {old} {new}"
+            text += f" Mend it with: {move}"
+        yield Problem(place, text)
 
 
 def _doubt_user(loaded: Loaded, file: str) -> Iterator[Problem]:

@@ -70,3 +70,27 @@ def test_a_rule_for_a_script_that_no_event_runs_is_doubted(
     found = _doubts(place, f"[{{path: {path.replace('DIR', str(place.scripts))}, mutex: m}}]")
 
     assert found == [f"18: path: {path} {doubt}"]
+
+
+@pytest.mark.parametrize(
+    ("beside", "command"),
+    [
+        (False, "mv DIR/routeable.d DIR/routable.d"),
+        (True, "mv -n DIR/routeable.d/* DIR/routable.d && rmdir DIR/routeable.d"),
+    ],
+)
+def test_scripts_of_a_mistyped_directory_are_moved(
+    place: Place, beside: bool, command: str
+) -> None:
+    """The command that is told never moves one directory into the other."""
+    (place.scripts / "routeable.d").mkdir()
+    if beside:
+        (place.scripts / "routable.d").mkdir()
+    loaded = load(place.configure(user="nobody"), {})
+    assert isinstance(loaded, Loaded), loaded
+
+    (doubt,) = find_doubts(loaded, str(place.config))
+
+    assert doubt.message.endswith(
+        f"did you mean routable.d? Mend it with: {command}".replace("DIR", str(place.scripts))
+    )
