@@ -31,6 +31,7 @@ _COMMANDS: Final = (
     Lazy(
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
     ),
+    Lazy("doctor", "netevd.cli.doctor:doctor", "Check this machine, and say what to do."),
     Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
     _RUN,
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),

@@ -42,8 +42,13 @@ class Once:
         config: str | None,
         observe: bool,
         values: Sequence[tuple[str, str]] = (),
+        errors: int | None = None,
     ) -> None:
-        """script: event type and path of the one to run with `values`; None: list all of them."""
+        """
+        script: event type and path of the one to run with `values`; None: list all of them.
+        errors: descriptor of what the process says to people; None: our standard error.
+        """
+        self._errors = errors
         self._script = script
         self._values = values
         self._options = [] if config is None else ["--config", os.path.abspath(config)]
@@ -64,6 +69,7 @@ class Once:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=self._errors,
                 pass_fds=(far.fileno(),),
                 process_group=0,
             )

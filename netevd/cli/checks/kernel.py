@@ -1,0 +1,102 @@
+"""What the kernel grants: seccomp, Landlock, memory files, socket buffers. Asked for, never set."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from netevd.cli.checks.case import Case, Finding, as_root
+
+EVENT_BUFFER: Final = 8 * 1024 * 1024
+"""Bytes of each event socket's buffer. Source: privsep/rtnetlink.py; a test holds the two equal."""
+_PR_SET_SECCOMP = 22
+_SECCOMP_MODE_FILTER = 2
+_LANDLOCK_CREATE = 444
+"""landlock_create_ruleset(2), the same number on every architecture."""
+_LANDLOCK_VERSION = 1
+_SO_RCVBUFFORCE: Final = 33
+"""Source: asm-generic/socket.h; Python does not name it."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check_sandbox(_: Case) -> Iterator[Finding]:
+    """Ask the kernel for seccomp and Landlock, without confining this process."""
+    # no program to load: EFAULT says that one would be taken. Source: seccomp(2)
+    _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), None, 0, 0)
+    code = ctypes.get_errno()
+    if code == errno.EFAULT:
+        yield Finding("ok", "sandbox", "seccomp", "filters can be loaded")
+    else:
+        yield Finding(
+            "problem", "sandbox", "seccomp",
+            f"filters can't be loaded ({os.strerror(code)}), and netevd does not run without; boot a"
+            " kernel with CONFIG_SECCOMP_FILTER=y, or allow seccomp(2) in the container's profile",
+        )  # fmt: skip
+    version = int(_libc.syscall(_LANDLOCK_CREATE, None, ctypes.c_size_t(0), _LANDLOCK_VERSION))
+    yield judge_landlock(version, ctypes.get_errno())
+
+
+def judge_landlock(version: int, code: int) -> Finding:
+    """Return what the kernel's answer means: ABI, or less than 1 and an error number."""
+    if version > 0:
+        return Finding("ok", "sandbox", "Landlock", f"ABI {version}")
+    meaning = "netevd runs, but only its user and seccomp confine a worker that was taken over"
+    why, advice, command = _LANDLOCK_FAULTS.get(code, (
+        f"is refused ({os.strerror(code)})",
+        "allow landlock_create_ruleset(2) in the container's profile", "",
+    ))  # fmt: skip
+    return Finding("warning", "sandbox", "Landlock", f"{why}: {meaning}; {advice}", command)
+
+
+_LANDLOCK_FAULTS: Final = {
+    errno.EOPNOTSUPP: (
+        "was not switched on at boot",
+        "write landlock and what is on now into lsm= of the kernel's command line, and boot; this is on",
+        "cat /sys/kernel/security/lsm",
+    ),
+    errno.ENOSYS: (
+        "is not in this kernel",
+        "boot Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK=y; this one is booted",
+        "uname -r",
+    ),
+}
+"""By error number: what is wrong, what to do, a command. Source: landlock_create_ruleset(2)."""
+
+
+def check_memory(_: Case) -> Iterator[Finding]:
+    """Make a memory file as the daemon does, and let it go."""
+    try:
+        os.close(os.memfd_create("netevd-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+    except OSError as error:
+        yield Finding(
+            "problem", "memory", "memfd_create(2)",
+            f"is refused ({error.strerror}), and netevd does not run without; vm.memfd_noexec must be"
+            " 0 or 1", as_root("sysctl -w vm.memfd_noexec=1"),
+        )  # fmt: skip
+    else:
+        yield Finding("ok", "memory", "memfd_create(2)", "is granted")
+
+
+def check_buffers(case: Case) -> Iterator[Finding]:
+    """Ask for a netlink buffer as the helper does, and look what was granted."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, EVENT_BUFFER)
+        except PermissionError:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, EVENT_BUFFER)
+        # the kernel doubles what it grants, for its own bookkeeping: socket(7)
+        granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+    if granted >= EVENT_BUFFER:
+        yield Finding("ok", "buffers", "netlink buffer", f"{granted // 1024} KiB, as asked for")
+        return
+    yield Finding(
+        "warning" if case.privileged else "note", "buffers", "netlink buffer",
+        f"{granted // 1024} KiB of {EVENT_BUFFER // 1024} KiB: net.core.rmem_max limits it without"
+        " CAP_NET_ADMIN, so a storm of changes overruns it sooner, which costs a dump",
+        as_root(f"sysctl -w net.core.rmem_max={EVENT_BUFFER}"),
+    )  # fmt: skip
