@@ -306,15 +306,19 @@ def test_ddns_by_nsupdate(example: Callable[[str], Example]) -> None:
         ddns.wait_exits("address-usable", 2)
         ip("addr del 203.0.113.7/24 dev eth0", "addr add 203.0.113.7/24 dev eth0")
         ddns.wait_exits("address-usable", 3)
-        ip("addr add 2001:db8::7/64 dev eth0 nodad")
+        ip("addr add 2001:db8::7/64 dev eth0 nodad", "addr add 203.0.113.8/32 dev eth0")
         wait_for(lambda: len(server.updates) == 2 or None, "an update of IPv6")
-        assert set(ddns.wait_exits("address-usable", 4)) == {0}
+        assert set(ddns.wait_exits("address-usable", 5)) == {0}
         assert ddns.run_readme_test() == ""
+        assert len(server.updates) == 2, "the name keeps its address while that is there"
+        ip("addr del 203.0.113.7/24 dev eth0")
+        assert set(ddns.wait_exits("address-removed", 2)) == {0}
 
     assert server.updates == [
         [("host.example.org", 1, 255, b""), ("host.example.org", 1, 1, bytes([203, 0, 113, 7]))],
         [("host.example.org", 28, 255, b""),
          ("host.example.org", 28, 1, bytes.fromhex("20010db8000000000000000000000007"))],
+        [("host.example.org", 1, 255, b""), ("host.example.org", 1, 1, bytes([203, 0, 113, 8]))],
     ]  # fmt: skip
 
 
@@ -446,6 +450,9 @@ def test_chrony(example: Callable[[str], Example]) -> None:
     before = len(chrony.called())
     chrony.run_readme_test()
     assert chrony.called()[before:] == ["chronyc online"]
+    ip("link del eth0")
+    assert chrony.wait_exits("link-removed", 1) == [0]
+    assert chrony.called()[-1] == "chronyc offline"
 
 
 # --- notify -------------------------------------------------------------------------------------------
@@ -619,7 +626,6 @@ def test_mount_wake(example: Callable[[str], Example]) -> None:
         SYSTEMCTL=mount.recorder("systemctl"),
     )  # fmt: skip
     add_link("eth0", 101, "192.0.2.1/24")
-    ip("route add default via 192.0.2.254 dev eth0")
     inside = (
         f'mount -t tmpfs x {remote} && mount --bind {local} {local} && '
         f'cd {remote} && exec "$@"'
@@ -632,6 +638,9 @@ def test_mount_wake(example: Callable[[str], Example]) -> None:
 
     wake = [f"systemctl --no-block start -- {remote}", f"systemctl --no-block start -- {local}"]
     assert mount.wait_exits("routable", 1) == [0]
+    assert mount.called() == [], "there is no way to the server yet"
+    ip("route add default via 192.0.2.254 dev eth0")
+    assert mount.wait_exits("gateway-changed", 1) == [0]
     assert mount.called() == wake
     assert mounted() == [str(remote), str(local)]
 
