@@ -492,6 +492,8 @@ def test_notify_by_webhook_and_mail(example: Callable[[str], Example]) -> None:
     with serving(WebServer("")) as web, serving(MailServer()) as mail:
         notify.start()
         assert notify.wait_exits("routable", 1) == [0]
+        add_link("veth9", 102, "198.51.100.1/24")
+        assert notify.wait_exits("routable", 2) == [0, 0]
         assert (web.requests, mail.mails) == ([], [])
 
         ip("link set peth0 down")
@@ -660,12 +662,14 @@ def test_tell_container(example: Callable[[str], Example]) -> None:
     heard = container.etc / "data" / "heard"
     engine = container.recorder(
         "docker",
-        "case $1,$* in inspect,*proxy) echo true ;; inspect,*) echo false ;;\n"
+        "case $1,$* in inspect,*proxy) echo true ;; inspect,*stopped) echo false ;;\n"
+        "inspect,*gone) echo; echo Error: No such container: gone; exit 1 ;;\n"
+        "inspect,*) echo Is the daemon running?; exit 1 ;;\n"
         f"exec,*) cat >> {heard} ;; esac\n",
     )  # fmt: skip
     names = container.etc / "resolv.conf"
     names.write_text("search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n")
-    settings = {"CONTAINERS": "proxy stopped", "ENGINE": engine, "RESOLV_CONF": names}
+    settings = {"CONTAINERS": "proxy stopped gone", "ENGINE": engine, "RESOLV_CONF": names}
     container.configure(**settings, COMMAND="/bin/changed now")
     add_link("eth0", 101, "192.0.2.1/24")
     container.start()
@@ -680,11 +684,20 @@ def test_tell_container(example: Callable[[str], Example]) -> None:
         "proxy /bin/changed now"
     )
     assert json.loads(heard.read_text())["event"]["address"]["ip"] == "192.0.2.2"
-    container.daemon.expect(lambda entry: "stopped is not running" in entry["message"])
+    for name in ("stopped", "gone"):
+        container.daemon.expect(lambda entry: f"{name} is not running" in entry["message"])
+    before = container.called()
+    add_link("docker0", 102, "172.17.0.1/16")
+    assert container.wait_exits("address-usable", 2) == [0, 0]
+    assert container.called() == before, "the engine's own links are nobody's business"
 
     container.configure(**settings)
     ip("route add default via 192.0.2.254 dev eth0")
     assert container.wait_exits("gateway-changed", 1) == [0]
-    assert container.called()[-2] == "docker kill --signal HUP proxy"
+    assert container.called().count("docker kill --signal HUP proxy") == 1
     container.run_readme_test()
     assert container.called().count("docker kill --signal HUP proxy") == 2
+    container.configure(ENGINE=engine, CONTAINERS="unknown")
+    ip("addr add 192.0.2.3/24 dev eth0")
+    assert container.wait_exits("address-usable", 3)[2] == 1
+    container.daemon.expect(lambda entry: "Is the daemon running?" in entry["message"])
