@@ -50,19 +50,28 @@ class Example:
     def install(self) -> None:
         """Copy scripts and rules as the README does, with the daemon's directory for /etc/netevd."""
         source = EXAMPLES / self.name
-        subprocess.run(["cp", "-r", *map(str, source.glob("*.d")), str(self.etc)], check=True)
+        subprocess.run(
+            ["cp", "-r", *map(str, source.glob("*.d")), str(self.etc)], check=True, umask=0o022
+        )
         rules = (source / "netevd.yaml").read_text(encoding="utf-8")
         assert "/etc/netevd/" in rules
         rules = rules.replace("/etc/netevd/", f"{self.etc}/")
         for user in OWN_USERS:
             rules = rules.replace(f"user: {user}", "user: nobody")
         (self.etc / "conf.d").mkdir()
-        (self.etc / "conf.d" / f"{self.name}.yaml").write_text(rules, encoding="utf-8")
+        self.write(f"conf.d/{self.name}.yaml", rules)
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file that everybody may read and root alone may write."""
+        path = self.etc / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
+        return path
 
     def configure(self, **settings: object) -> None:
         """Write the settings file that the scripts read."""
         lines = [f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items()]
-        (self.etc / f"{self.name}.conf").write_text("".join(lines), encoding="utf-8")
+        self.write(f"{self.name}.conf", "".join(lines))
 
     def secret(self, name: str, text: str) -> Path:
         """Write a file that the user of the rules can read and netevd-script can't."""
@@ -667,8 +676,8 @@ def test_tell_container(example: Callable[[str], Example]) -> None:
         "inspect,*) echo Is the daemon running?; exit 1 ;;\n"
         f"exec,*) cat >> {heard} ;; esac\n",
     )  # fmt: skip
-    names = container.etc / "resolv.conf"
-    names.write_text("search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n")
+    servers = "search example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n"
+    names = container.write("resolv.conf", servers)
     settings = {"CONTAINERS": "proxy stopped gone", "ENGINE": engine, "RESOLV_CONF": names}
     container.configure(**settings, COMMAND="/bin/changed now")
     add_link("eth0", 101, "192.0.2.1/24")
