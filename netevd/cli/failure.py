@@ -11,6 +11,8 @@ class Exit(IntEnum):
     FINE = 0
     FAILED = 1
     """What was asked for did not succeed."""
+    UNREACHABLE = 3
+    """No daemon answers."""
     UNKNOWN = 4
     """There is no such interface or script."""
     DENIED = 5

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from netevd.cli.answers import Entry, Identity, Problems
+from netevd.cli.client import ask
 from netevd.cli.failure import Exit
 from netevd.cli.once import Once, show_problems
+from netevd.cli.options import socket_option
 from netevd.cli.output import (
     Row,
     colour_option,
@@ -81,3 +85,58 @@ def _shape(entry: Entry) -> dict[str, object]:
 def _make_row(entry: Entry) -> Row:
     verdict = ("ok", "good") if entry.runnable else (f"skipped: {entry.reason}", "doubtful")
     return ((entry.event, ""), (entry.path, ""), verdict)
+
+
+@list_.command()
+@click.option("--state", metavar="STATE", help="Only those in this operational state.")
+@click.option("--kind", metavar="KIND", help="Only those of this kind, such as veth.")
+@format_options
+@colour_option
+@socket_option
+def interfaces(*, state: str | None, kind: str | None) -> int:
+    """List every interface that the daemon knows."""
+    answer = ask("interfaces", {"state": state, "kind": kind})
+    if read_format() != "table":
+        print_shape(answer, "interfaces")
+        return Exit.FINE
+    rows = [
+        (
+            (str(each["index"]), ""),
+            (each["name"], "bold"),
+            (each["kind"] or "-", ""),
+            (each["state"], _STATES.get(each["state"], "")),
+            (" ".join(f"{a['ip']}/{a['prefix']}" for a in each["addresses"]), ""),
+        )
+        for each in answer["interfaces"]
+    ]
+    print_table(("INDEX", "NAME", "KIND", "STATE", "ADDRESSES"), rows)
+    return Exit.FINE
+
+
+_STATES: Final = {"routable": "good", "degraded": "doubtful", "degraded-carrier": "doubtful"}
+
+
+@list_.command()
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@format_options
+@colour_option
+@socket_option
+def runs(*, limit: int) -> int:
+    """List runs of scripts: the latest that have ended, then those that have not."""
+    answer = ask("runs", {"limit": limit})
+    if read_format() != "table":
+        print_shape(answer, "runs")
+        return Exit.FINE
+    rows = [
+        (
+            (str(each["run"]), ""),
+            (each["interface"] or "-", "bold"),
+            (each["event"], ""),
+            (each["script"], ""),
+            (each["result"] or each["stage"], "good" if each["result"] == "ok" else "doubtful"),
+            ("" if each["result"] is None else f"{each['duration_seconds']:.3f} s", ""),
+        )
+        for each in answer["runs"]
+    ]
+    print_table(("RUN", "INTERFACE", "EVENT", "SCRIPT", "RESULT", "DURATION"), rows)
+    return Exit.FINE

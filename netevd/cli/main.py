@@ -17,6 +17,7 @@ from click.shell_completion import shell_complete
 import netevd
 from netevd.cli.failure import Exit, Failure, Interrupted
 from netevd.cli.lazy import Lazy
+from netevd.cli.options import socket_option
 from netevd.cli.output import colour_option, format_options, guard_streams, say
 
 NAME: Final = "netevd"
@@ -32,8 +33,14 @@ _COMMANDS: Final = (
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
     ),
     Lazy("doctor", "netevd.cli.doctor:doctor", "Check this machine, and say what to do."),
+    Lazy("events", "netevd.cli.events:events", "Show what has happened and what happens."),
+    Lazy("explain", "netevd.cli.events:explain", "Tell what became of an event, and why."),
     Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
+    Lazy("reload", "netevd.cli.steer:reload", "Have the daemon read its configuration again."),
+    Lazy("resume", "netevd.cli.steer:resume", "Let a paused script run again."),
     _RUN,
+    Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
+    Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
     Lazy("validate", "netevd.cli.validate:validate", "Check a configuration file."),
 )
@@ -59,6 +66,7 @@ class _Root(click.Group):
 )
 @format_options
 @colour_option
+@socket_option
 @click.option("--dry-run", is_flag=True, help="The same as 'netevd run --dry-run'.")
 @click.version_option(netevd.__version__, message="%(prog)s %(version)s")
 @click.pass_context

@@ -15,7 +15,8 @@ from netevd.http.parameters import read_choice, read_number, refuse_unknown
 from netevd.http.problem import Problem
 from netevd.http.stream import Stream
 from netevd.model.event import Event
-from netevd.model.shape import Json, shape_event
+from netevd.model.shape import Json
+from netevd.model.show import shape_described_event
 from netevd.report.view import Choice, View
 
 LIMIT: Final = 100
@@ -115,8 +116,11 @@ class Api:
         found = self._view.find_events(choice)
         count = LIMIT if limit is None else read_number("limit", limit)
         first = self._view.find_first()
-        kept: list[Json] = [shape_event(each) for each in found[max(0, len(found) - count) :]]
-        return _answer({"events": kept, "count": len(kept), "first": first})
+        kept: list[Json] = [
+            shape_described_event(each) for each in found[max(0, len(found) - count) :]
+        ]
+        last = self._view.find_last()
+        return _answer({"events": kept, "count": len(kept), "first": first, "last": last})
 
     def _stream(self, choice: Choice) -> Response:
         stream = Stream(self._view, choice, history=bool(choice.since or choice.since_ns))

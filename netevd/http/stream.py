@@ -13,8 +13,8 @@ import msgspec
 import trio
 
 from netevd.model.event import Event
-from netevd.model.shape import Json, shape_event
-from netevd.model.show import shape_outcome
+from netevd.model.shape import Json
+from netevd.model.show import shape_described_event, shape_outcome
 from netevd.report.journal import Entry, EventEntry
 from netevd.report.view import Choice, View
 
@@ -100,4 +100,4 @@ class Stream:
 
     def _tell_event(self, event: Event) -> bytes:
         self._last = event.sequence
-        return _format("event", shape_event(event), event.sequence)
+        return _format("event", shape_described_event(event), event.sequence)

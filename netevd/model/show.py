@@ -1,10 +1,17 @@
-"""How runs ended and what is still open as plain dictionaries, see model.shape."""
+"""Events, how runs ended and what is still open as the API tells it, see model.shape."""
 
 from __future__ import annotations
 
+from netevd.model.describe import describe
+from netevd.model.event import Event
 from netevd.model.history import RunOutcome
 from netevd.model.memory import OpenRun
-from netevd.model.shape import Json, printable, show_time
+from netevd.model.shape import Json, printable, shape_event, show_time
+
+
+def shape_described_event(event: Event) -> dict[str, Json]:
+    """Return the object of an event, with a few words for people."""
+    return {**shape_event(event), "description": printable(describe(event))}
 
 
 def shape_outcome(outcome: RunOutcome) -> dict[str, Json]:

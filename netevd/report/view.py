@@ -15,8 +15,8 @@ from attrs import field, frozen
 from netevd.core.engine import Engine
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
-from netevd.model.shape import Json, printable, shape_event, shape_interface, shape_route
-from netevd.model.show import shape_open_run, shape_outcome
+from netevd.model.shape import Json, printable, shape_interface, shape_route, show_time
+from netevd.model.show import shape_described_event, shape_open_run, shape_outcome
 from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
 
 
@@ -99,13 +99,14 @@ class View:
             "version": self._about.version,
             "mode": self._about.mode,
             "generation": self._about.generation,
+            "loaded": show_time(self._about.loaded_ns),
             "uptime_seconds": round(time.monotonic() - self._about.started, 3),
             "interfaces": len(snapshots),
             "interfaces_by_state": dict(sorted(states.items())),
             "routes": sum(1 for _ in self._engine.get_routes()),
             "rules": len(self._engine.get_rules()),
             "sequence": self._engine.numbers.sequence - 1,
-            "last_event": None if last is None else shape_event(last),
+            "last_event": None if last is None else shape_described_event(last),
             "runs_by_result": dict(sorted(runs.items())),
             "open_runs": len(open_runs),
             "paused_scripts": list(self._engine.get_paused()),
@@ -133,6 +134,10 @@ class View:
                 return each.event.sequence
         return self._engine.numbers.sequence
 
+    def find_last(self) -> int:
+        """Return the sequence number of the last event."""
+        return self._engine.numbers.sequence - 1
+
     def find_runs(self, sequence: int = 0, run: int = 0) -> Iterator[dict[str, Json]]:
         """Yield runs, those that have ended first; of one event or one number, if given."""
         for each in self._journal:
@@ -150,7 +155,7 @@ class View:
         """Return what became of an event, and why."""
         runs = list(self.find_runs(event.sequence))
         return {
-            "event": shape_event(event),
+            "event": shape_described_event(event),
             "runs": list[Json](runs),
             "explanation": list(self._tell(event, runs)),
         }
