@@ -19,7 +19,7 @@ import attrs
 import msgspec
 import trio
 
-import netevd
+from netevd import __version__
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.http.server import Server
@@ -135,9 +135,7 @@ class _Worker:
         )
         self._dry_run = configure.dry_run
         self._observe = observe
-        about = About(
-            netevd.__version__, configure.generation, "observe" if observe else "privileged"
-        )
+        about = About(__version__, configure.generation, "observe" if observe else "privileged")
         self._view = View(self._engine, self._journal, about)
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None

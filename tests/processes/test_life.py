@@ -96,14 +96,14 @@ def _fds(pid: int) -> int:
         return 0
 
 
-def test_hangup_says_not_yet_and_changes_nothing(daemon: Daemon) -> None:
+def test_a_dry_run_is_not_reloaded(daemon: Daemon) -> None:
     """SIGHUP is answered in the log; all roles stay."""
-    daemon.start()
+    daemon.start("--dry-run")
     roles = children(daemon.pid)
 
     os.kill(daemon.pid, signal.SIGHUP)
 
-    daemon.expect(lambda entry: "SIGHUP changed nothing" in entry["message"])
+    daemon.expect(lambda entry: "a dry run is not reloaded" in entry["message"])
     assert children(daemon.pid) == roles
 
 
