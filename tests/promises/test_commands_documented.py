@@ -80,7 +80,8 @@ def test_usage_names_every_argument_and_option(words: str) -> None:
     shared = {"--help", "-h", "-o", "--output", "-j", "--color"}
 
     assert usage.strip().startswith(words)
-    assert set(re.findall(r"--[a-z-]+", usage)) == _options(COMMANDS[words]) - shared
+    wanted = {each for each in _options(COMMANDS[words]) - shared if each.startswith("--")}
+    assert set(re.findall(r"--[a-z-]+", usage)) == wanted
 
 
 @pytest.mark.parametrize("code", [*Exit, 2], ids=str)
