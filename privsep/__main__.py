@@ -31,18 +31,19 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    names = ["config=", "runtime-dir=", "dry-run", "observe"]
+    names = ["config=", "runtime-dir=", "state-dir=", "dry-run", "observe"]
     options = dict(getopt.getopt(arguments, "", names)[0])
     try:
         chosen = mode.choose(force_observe="--observe" in options)
-        api = None
+        api, state = None, ""
         if "--dry-run" not in options:
             directory = mode.make_runtime_directory(
                 options.get("--runtime-dir"), observe=chosen.observe
             )
             mode.take_lock(directory)
             api = open_api_socket(directory, chosen)
-        return supervisor.run(chosen, options.get("--config"), api)
+            state = mode.make_state_directory(options.get("--state-dir"), chosen)
+        return supervisor.run(chosen, options.get("--config"), api, state)
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1

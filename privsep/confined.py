@@ -23,7 +23,7 @@ def run(role: str, arguments: list[str]) -> int:
     sandbox.name_process(f"netevd-{role}")
     program = importlib.import_module(_PROGRAMS[role])
     if role == "worker":
-        sandbox.restrict_files(_code_paths(), [])
+        sandbox.restrict_files(_code_paths(), [path for path in arguments[:1] if path])
     sandbox.allow_only(role)
     return int(program.main(arguments))
 

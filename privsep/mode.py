@@ -140,6 +140,51 @@ def make_runtime_directory(given: str | None, *, observe: bool) -> str:
     return path
 
 
+def make_state_directory(given: str | None, mode: Mode) -> str:
+    """
+    Return the worker's directory, made if need be, "" where none can be had, which is said.
+
+    Nothing in it is ever opened by a privileged role. Raises: Refusal, if a directory that was asked
+    for can't be had.
+    """
+    if given is not None:
+        path = os.path.abspath(given)
+    elif not mode.observe:
+        path = "/var/lib/netevd"
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        path = os.path.join(base, "netevd")
+    fault = _make_private(path, mode)
+    if fault and given is not None:
+        raise Refusal(f"the state directory {path} {fault}")
+    if fault:
+        text = f"netevd: the state directory {path} {fault}: each start is a first start\n"
+        os.write(2, text.encode())
+        return ""
+    return path
+
+
+def _make_private(path: str, mode: Mode) -> str:
+    """Make a directory of the worker's own; return what is wrong with it, "" for nothing."""
+    try:
+        os.mkdir(path, 0o700)
+        if not mode.observe:
+            os.chown(path, mode.worker.uid, mode.worker.gid, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        return f"can't be made ({error.strerror})"
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        return "is not a directory"
+    if status.st_uid != mode.worker.uid or status.st_mode & 0o077:
+        return (
+            f"must belong to {mode.worker.user} with mode 0700; it belongs to uid {status.st_uid}"
+            f" with mode {stat.S_IMODE(status.st_mode):04o}"
+        )
+    return ""
+
+
 def take_lock(directory: str) -> int:
     """Return the descriptor that holds the lock for as long as it is open. Raises: Refusal."""
     path = os.path.join(directory, "lock")

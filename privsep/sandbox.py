@@ -256,7 +256,7 @@ def restrict_files(readable: list[str], writable: list[str]) -> bool:
     if version < 1:
         return False
     everything = (1 << _RIGHTS_BY_ABI.get(version, 16)) - 1
-    network = 3 if version >= 4 and not writable else 0
+    network = 3 if version >= 4 else 0
     attribute = struct.pack("=QQQ", everything, network, 3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _check(_libc.syscall(_LANDLOCK_CREATE, attribute, size, 0), "landlock_create_ruleset")

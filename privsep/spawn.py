@@ -153,11 +153,11 @@ def make_slate() -> int:
     return slate
 
 
-def start_worker(mode: Mode) -> tuple[int, socket.socket]:
-    """Return pid and control socket of a new worker."""
+def start_worker(mode: Mode, state: str) -> tuple[int, socket.socket]:
+    """Return pid and control socket of a new worker. state: its directory, "" for none."""
     control, control_end = make_pair()
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    program = _Program("worker", (), (control_end.fileno(),), kept)
+    program = _Program("worker", (state,), (control_end.fileno(),), kept)
     pid = fork("worker", lambda: _execute(mode, mode.worker, program), keep=program.descriptors)
     control_end.close()
     return pid, control

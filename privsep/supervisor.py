@@ -124,11 +124,17 @@ class Generation:
 class Supervisor:
     """State of the daemon: its roles, its configuration, whether it stops."""
 
-    def __init__(self, mode: Mode, config: str | None, api: socket.socket | None) -> None:
-        """config: path of the file, None for the default one. api: None in a dry run."""
+    def __init__(
+        self, mode: Mode, config: str | None, api: socket.socket | None, state: str
+    ) -> None:
+        """
+        config: path of the file, None for the default one. api: None in a dry run. state: directory of
+        the worker's, "" for none.
+        """
         self.mode = mode
         self._config = config
         self._api = api
+        self._state = state
         self._dry_run = api is None
         self._log = Log()
         self._wake, self._wake_end = socket.socketpair()
@@ -181,7 +187,7 @@ class Supervisor:
         return self._status
 
     def _make_worker(self) -> Role:
-        return Role("worker", lambda: spawn.start_worker(self.mode))
+        return Role("worker", lambda: spawn.start_worker(self.mode, self._state))
 
     def _roles(self) -> list[Role]:
         found = [*self._ending, *self._handing]
@@ -611,12 +617,12 @@ def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
     return faults
 
 
-def run(mode: Mode, config: str | None, api: socket.socket | None) -> int:
+def run(mode: Mode, config: str | None, api: socket.socket | None, state: str) -> int:
     """Confine the supervisor and run the daemon; return the exit status. Raises: Refusal."""
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     try:
-        supervisor = Supervisor(mode, config, api)
+        supervisor = Supervisor(mode, config, api, state)
     except OSError as error:
         raise Refusal(f"netlink can't be used: {error.strerror}") from None
     return supervisor.run()

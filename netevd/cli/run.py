@@ -22,6 +22,12 @@ from netevd.cli.output import colour_option, read_colour, refuse_format
     "--runtime-dir", type=click.Path(readable=False), metavar="DIR", help="Where the lock is kept."
 )
 @click.option(
+    "--state-dir",
+    type=click.Path(readable=False),
+    metavar="DIR",
+    help="Where the journal is kept over restarts.",
+)
+@click.option(
     "--observe", is_flag=True, help="Run everything as the caller, even when that is root."
 )
 @colour_option
@@ -32,6 +38,7 @@ def run(
     config: str | None = None,
     dry_run: bool = False,
     runtime_dir: str | None = None,
+    state_dir: str | None = None,
     observe: bool = False,
 ) -> None:
     """
@@ -45,6 +52,8 @@ def run(
         command += ["--config", os.path.abspath(config)]
     if runtime_dir is not None:
         command += ["--runtime-dir", os.path.abspath(runtime_dir)]
+    if state_dir is not None:
+        command += ["--state-dir", os.path.abspath(state_dir)]
     command += ["--dry-run"] if dry_run or ctx.obj else []
     command += ["--observe"] if observe else []
     sys.stdout.flush()

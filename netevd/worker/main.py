@@ -43,7 +43,7 @@ from netevd.report.view import About, View
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
-from netevd.worker.recovery import Recovery, Remembered
+from netevd.worker.recovery import Recovery, Remembered, find_place
 from netevd.worker.runnerlink import RunnerLink
 from netevd.worker.slate import Memory
 from privsep.protocol import (
@@ -62,20 +62,25 @@ from privsep.protocol import (
     Stop,
 )
 
+_PLACE: Final = find_place()
 _JOURNAL: Final = connect()
 """Made at import, before the sandbox forbids it; the configuration tells later if it is used."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run the worker on the control socket whose descriptor is the argument; return the status."""
+    """
+    Run the worker; return the status.
+
+    arguments: the state directory, "" for none; the descriptor of the control socket.
+    """
     gc.disable()  # until the first dumps are known: what they make stays
     gc.set_threshold(20_000, 20, 20)  # values are frozen: cycles are rare
-    control: Port[Control] = Port(int(arguments[0]), CONTROL, descriptors=4)
-    trio.run(_run, control)
+    control: Port[Control] = Port(int(arguments[1]), CONTROL, descriptors=4)
+    trio.run(_run, control, arguments[0])
     return 0
 
 
-async def _run(control: Port[Control]) -> None:
+async def _run(control: Port[Control], state_directory: str) -> None:
     control.send(Prepared())
     while True:
         await control.wait()
@@ -87,7 +92,7 @@ async def _run(control: Port[Control]) -> None:
             continue
         message, descriptors = received
         if isinstance(message, Configure):
-            await _Worker(control, message, descriptors).run()
+            await _Worker(control, message, descriptors, state_directory).run()
             return
         if isinstance(message, Stop):
             return
@@ -97,7 +102,11 @@ class _Worker:
     """The composition root: knows every part and hands each its means."""
 
     def __init__(
-        self, control: Port[Control], configure: Configure, descriptors: list[int]
+        self,
+        control: Port[Control],
+        configure: Configure,
+        descriptors: list[int],
+        state_directory: str,
     ) -> None:
         self._control = control
         self._configuration = _read_configuration(descriptors[0])
@@ -108,22 +117,30 @@ class _Worker:
         first = 1 if configure.dry_run else wall // 1000
         observe = configure.observe
         self._journal = Journal()
-        self._recovery = self._remember(descriptors[1:3], dry_run=configure.dry_run)
+        self._recovery = (
+            None if configure.dry_run else self._remember(descriptors[1:3], state_directory)
+        )
         found = self._read_memory()
+        state = None if found is None else found.state
         self._lost = configure.lost
         if found is not None and not found.in_order:
             self._lost = self._lost or "the worker died"
+        if found is not None and found.gap:
+            self._log.warning(
+                f"{found.gap} sequence numbers are left out: netevd did not end in good order, and it"
+                " is not known how many were used"
+            )
         self._keys = tuple(configure.runners)
         self._engine = Engine(
             self._configuration,
-            first,
-            first,
+            first if found is None else found.numbers.sequence,
+            first if found is None else found.numbers.run,
             observe=observe,
             keys=self._keys,
-            state=None if found is None else found.state,
+            state=state,
             routes_before=None if found is None else found.routes,
         )
-        runs = () if found is None else found.state.runs.runs
+        runs = () if state is None else state.runs.runs
         self._vanished = {each.runner for each in runs if each.incarnation}
         self._vanished -= {*configure.runners, *configure.others}
         kind = DryPerformer if configure.dry_run else Performer
@@ -168,12 +185,21 @@ class _Worker:
             if self._runners:
                 with trio.move_on_after(1):
                     await self._scripts_ended.wait()
+            if self._recovery is not None:
+                self._recovery.end(self._engine)
             self._nursery.cancel_scope.cancel()
 
-    def _remember(self, descriptors: list[int], *, dry_run: bool) -> Recovery | None:
-        if dry_run:
-            return None
-        return Recovery(Memory(descriptors), self._journal, self._configuration.routes)
+    def _remember(self, descriptors: list[int], state_directory: str) -> Recovery:
+        recovery = Recovery(Memory(descriptors), self._journal, self._configuration.routes, _PLACE)
+        if state_directory:
+            try:
+                recovery.open_disk(state_directory)
+            except OSError as error:
+                self._log.warning(
+                    f"the state directory {state_directory} can't be written ({error.strerror}):"
+                    " each start of netevd is a first start"
+                )
+        return recovery
 
     def _read_memory(self) -> Remembered | None:
         if self._recovery is None:
@@ -221,6 +247,9 @@ class _Worker:
             elif isinstance(action, EndRun):
                 entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
         recovery.write(self._engine, self._engine.take_record(), entries)
+        if recovery.trouble:
+            self._log.error(f"the journal can't be written to disk any more: {recovery.trouble}")
+            recovery.trouble = ""
         self._view.tell(entries)
 
     # --- clients --------------------------------------------------------------------------------

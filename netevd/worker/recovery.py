@@ -7,6 +7,8 @@ and core.observe's, bytes and checksums are worker.slate's.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -15,17 +17,36 @@ from attrs import evolve, frozen
 from netevd.config.schema import Routes
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
+from netevd.model.history import RunOutcome
 from netevd.model.link import IfIndex
 from netevd.model.memory import KnownLink, Numbers, Record, RunMemory, State
 from netevd.model.route import Route
-from netevd.report.journal import PACKING, Entry, EventEntry, Journal
+from netevd.report.journal import PACKING, Entry, EventEntry, Journal, RunEntry
 from netevd.report.packing import Packing, Unreadable
-from netevd.worker.slate import Memory
+from netevd.worker.disk import CAPACITY, Disk, Reserved
+from netevd.worker.slate import Content, Memory
+
+
+class Place(msgspec.Struct, array_like=True, frozen=True):
+    """Where and when something was so: of another place only numbers and journal are worth anything."""
+
+    boot: str
+    """The kernel's boot_id. Source: random(4)."""
+    namespace: int
+    """Inode of the network namespace. Source: namespaces(7)."""
+
+
+def find_place() -> Place:
+    """Return where we are."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    return Place(boot, os.stat("/proc/self/ns/net").st_ino)
 
 
 class _Snapshot(msgspec.Struct, array_like=True):
     """What a slate begins with."""
 
+    place: Place
     state: State
     routes: Routes
     """Which routes were wanted."""
@@ -53,23 +74,35 @@ _END: Final = b"\xc0"
 class Remembered:
     """What the last worker left."""
 
-    state: State
+    numbers: Numbers
+    state: State | None
+    """None: it was in another network namespace, or before the machine was started."""
     routes: Routes
     """Which routes it wanted."""
     in_order: bool
     """It had handled all that it was sent."""
+    gap: int = 0
+    """How many numbers are left out, since it is not known whether they were used."""
 
 
 class Recovery:
-    """Reads once, then writes."""
+    """Reads once, then writes: to memory that lives as long as the daemon, and to disk."""
 
-    def __init__(self, memory: Memory, journal: Journal, routes: Routes) -> None:
+    def __init__(self, memory: Memory, journal: Journal, routes: Routes, place: Place) -> None:
         """routes: which ones are wanted."""
         self._memory = memory
+        self._disk: Disk | None = None
         self._journal = journal
         self._routes = routes
+        self._place = place
         self.truncated = False
         """Whether all that is to be remembered did not fit, and routes or the journal were left out."""
+        self.trouble = ""
+        """Why the disk is not written any more, "" as long as it is, or when there is none."""
+
+    def open_disk(self, directory: str) -> None:
+        """Write to this state directory too. Raises: OSError."""
+        self._disk = Disk(directory)
 
     def read(self) -> Remembered | None:
         """
@@ -78,8 +111,14 @@ class Recovery:
         Raises: Unreadable.
         """
         content = self._memory.read()
-        if content is None:
+        if content is not None:
+            return self._unpack(content, None)
+        if self._disk is None:
             return None
+        content = self._disk.read()
+        return None if content is None else self._unpack(content, self._disk.reserved)
+
+    def _unpack(self, content: Content, reserved: Reserved | None) -> Remembered:
         snapshot = _SNAPSHOT.unpack(content.snapshot)
         bodies = [each for each in content.records if each != _END]
         records = [_RECORD.unpack(body) for body in bodies]
@@ -88,7 +127,17 @@ class Recovery:
             self._journal.add(record.entries)
         state = fold(snapshot.state, (_to_record(each) for each in records))
         in_order = content.records[-1:] == [_END]
-        return Remembered(state, snapshot.routes, in_order)
+        numbers, gap = state.numbers, 0
+        if reserved is not None and not in_order and snapshot.place.boot != self._place.boot:
+            # the power may have failed before the last records came to the disk
+            gap = max(0, reserved.sequence - numbers.sequence)
+            numbers = evolve(
+                numbers, sequence=numbers.sequence + gap, run=max(numbers.run, reserved.run)
+            )
+        if snapshot.place != self._place:
+            self._journal.add(_lose_runs(state))
+            return Remembered(numbers, None, snapshot.routes, in_order, gap)
+        return Remembered(numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap)
 
     def write(self, engine: Engine, record: Record | None, entries: list[Entry]) -> None:
         """Keep what the last input of the engine decided, and what there is to tell of it."""
@@ -102,34 +151,66 @@ class Recovery:
                 decided.numbers, decided.links, decided.gone, decided.routes, decided.runs, packed
             )
         )
-        if self._memory.has_room(len(body)):
-            self._memory.append(body)
-        else:
-            self._replace(engine)
+        self._keep(engine, body)
 
     def end(self, engine: Engine) -> None:
         """Say that all that was sent was handled."""
-        if not self._memory.has_room(len(_END)):
-            self._replace(engine)
-        if self._memory.has_room(len(_END)):
-            self._memory.append(_END)
+        self._keep(engine, _END)
 
-    def _replace(self, engine: Engine) -> None:
+    def _keep(self, engine: Engine, body: bytes) -> None:
+        self._keep_in(self._memory, self._memory.capacity, engine, body)
+        if self._disk is None:
+            return
+        try:
+            numbers = engine.numbers
+            self._disk.reserve(numbers.sequence, numbers.run)
+            self._keep_in(self._disk, CAPACITY, engine, body)
+        except OSError as error:
+            self._disk = None
+            self.trouble = f"{error.strerror or error}"
+
+    def _keep_in(self, place: Memory | Disk, capacity: int, engine: Engine, body: bytes) -> None:
+        if place.has_room(len(body)):
+            place.append(body)
+            return
+        snapshot = self._pack(engine, capacity)
+        if snapshot:
+            place.replace(snapshot)
+            if body == _END:
+                place.append(body)
+
+    def _pack(self, engine: Engine, capacity: int) -> bytes:
+        """Return all that is to be remembered, as far as it fits; nothing before it is announced."""
         state = engine.get_state()
         if state is None:
-            return
-        whole = _Snapshot(state, self._routes, self._journal.get_packed())
-        room = self._memory.capacity - (1 << 21)
+            return b""
+        whole = _Snapshot(self._place, state, self._routes, self._journal.get_packed())
+        bare = msgspec.structs.replace(whole, journal=[])
         for snapshot in (
             whole,
-            msgspec.structs.replace(whole, journal=[]),
-            msgspec.structs.replace(whole, journal=[], state=evolve(state, routes=None)),
+            bare,
+            msgspec.structs.replace(bare, state=evolve(state, routes=None)),
         ):
             packed = _SNAPSHOT.pack(snapshot)
-            if len(packed) <= room:
-                self._memory.replace(packed)
-                break
+            if len(packed) <= capacity - (1 << 21):
+                return packed
             self.truncated = True
+        return b""
+
+
+def _lose_runs(state: State) -> Iterator[bytes]:
+    """Yield the ends of runs whose daemon, or whole machine, has ended since."""
+    events = {event.sequence: event for event in state.events}
+    for run in state.runs.runs:
+        event = events.get(run.sequence)
+        if event is None:
+            continue
+        outcome = RunOutcome(
+            run.number, run.sequence, event.type.value, event.name, run.hook.path, "lost",
+            "the machine, or the network namespace, ended before it", None, 0.0, 0.0, 0,
+            1 if run.failed is None else run.failed.number + 1, True, event.time_ns,
+        )  # fmt: skip
+        yield PACKING.pack(RunEntry(outcome))
 
 
 def _to_record(packed: _Record) -> Record:

@@ -92,7 +92,8 @@ class Daemon:
             self._collector.join(timeout=5)
             self.process.stderr.close()
         command = [*prefix, sys.executable, "-I", "-m", "privsep", "run"]
-        command += ["--config", str(self.config), "--runtime-dir", str(self.root / "run"), *options]
+        command += ["--config", str(self.config), "--runtime-dir", str(self.root / "run")]
+        command += ["--state-dir", str(self.root / "state"), *options]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
