@@ -64,6 +64,8 @@ class RouteTable:
         self._dumped: dict[tuple[int, int], _Slots] = {}
         self._told: dict[tuple[int, int], dict[str, set[RouteKey]]] = {}
         """Keys that events spoke of since the dump under way was asked for."""
+        self._twins: dict[RouteKey, int] = {}
+        """How often IPv6 told of a route that is there already: its dump may show one of both."""
         self.unsure: set[int] = set()
         """Families of which only a dump can tell what is so."""
 
@@ -110,6 +112,8 @@ class RouteTable:
         same = [each for each in slot if each.key == route.key]
         old = self._find_replaced(route, same, replace=replace)
         wanted = self._wants(route)
+        if route.family == 6 and old is None and route in same:
+            _add(self._twins, route.key, 1)
         if old == route or (old is None and (route in same or not wanted)):
             return
         rest = _without(slot, old)
@@ -141,6 +145,9 @@ class RouteTable:
         slot = _open(slots.get(route.destination, ()))
         same = [each for each in slot if each.key == route.key]
         if route.family == 6 and (len(same) > 1 or any(len(each.nexthops) > 1 for each in same)):
+            self.unsure.add(6)
+        if route.key in self._twins:
+            _add(self._twins, route.key, -1)
             self.unsure.add(6)
         old, left = route, None
         if route not in slot:
