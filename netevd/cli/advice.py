@@ -12,8 +12,8 @@ import pwd
 from collections.abc import Iterator
 from typing import Final
 
+from netevd.config.directories import find_misplacement
 from netevd.config.load import Loaded
-from netevd.config.reader import VENDOR_DIRECTORY
 from netevd.config.schema import Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
@@ -91,19 +91,6 @@ def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
             yield Problem(loaded.places[*key, "retry_delay"], text)
         if rule.user is not None and _find_uid(rule.user) is None:
             yield Problem(loaded.places[*key, "user"], _say_missing(rule.user))
-        fault = _find_misplacement(rule.path, scripts.directory)
-        if fault:
-            yield Problem(place, f"path: {rule.path} {fault}")
-
-
-def _find_misplacement(path: str, root: str) -> str:
-    """Return why no event runs a script of this path, "" when one does."""
-    above, kind = os.path.split(os.path.dirname(path))
-    events = [f"{each.value}.d" for each in EventType]
-    if above not in {root, VENDOR_DIRECTORY}:
-        return f"is never run: scripts stand in {root}/TYPE.d and {VENDOR_DIRECTORY}/TYPE.d"
-    if kind not in events:
-        close = difflib.get_close_matches(kind, events, 1, 0.6)
-        advice = f"; did you mean {close[0]}?" if close else ""
-        return f"is never run: {kind!r} is no directory of an event type{advice}"
-    return "" if os.path.lexists(path) else "is not there"
+        fault = find_misplacement(rule.path, scripts.directory)
+        if fault or not os.path.lexists(rule.path):
+            yield Problem(place, f"path: {rule.path} {fault or 'is not there'}")

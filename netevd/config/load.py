@@ -22,10 +22,12 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from netevd.config import schema
+from netevd.config import condition, schema
+from netevd.config.directories import find_misplacement
 from netevd.config.identities import LIMITS, RUNNER_LIMIT, Identities
 from netevd.config.includes import read_all
-from netevd.config.schema import Configuration
+from netevd.config.scalars import locate
+from netevd.config.schema import Configuration, Origin
 from netevd.config.tree import Place, Problem, Tree
 from netevd.config.values import READERS, read_bool, show, show_bytes
 
@@ -53,10 +55,22 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
         configuration = _converter.structure(_to_plain(tree), Configuration)
     except ClassValidationError as error:
         problems.extend(_find_problems(error, tree))
+    problems.extend(_find_faulty_conditions(tree))
     if problems:
         return sorted(set(problems))
-    loaded = Loaded(configuration, dict(_find_places(tree, ())))
-    return sorted(_find_conflicts(loaded)) or loaded
+    loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ()))))
+    return sorted([*_find_conflicts(loaded), *_find_filter_conflicts(loaded)]) or loaded
+
+
+def _add_origins(loaded: Loaded) -> Loaded:
+    """Return the same with filters that know where they are written, for who asks later why."""
+    filters = []
+    for index, each in enumerate(loaded.configuration.filters):
+        place = loaded.places["filters", str(index)]
+        filters.append(attrs.evolve(each, origin=Origin(place.file, place.line)))
+    return attrs.evolve(
+        loaded, configuration=attrs.evolve(loaded.configuration, filters=tuple(filters))
+    )
 
 
 def _to_plain(tree: Tree) -> object:
@@ -119,8 +133,24 @@ def _find_item_problems(
         yield Problem(tree.place, f"{name}: {exception}")
 
 
+def _find_faulty_conditions(tree: Tree) -> Iterator[Problem]:
+    """Yield a problem for each mistake in a condition, whatever else is wrong."""
+    if not isinstance(tree.value, dict) or "filters" not in tree.value:
+        return
+    filters = tree.value["filters"][1].value
+    for each in filters if isinstance(filters, list) else ():
+        match = each.value.get("match") if isinstance(each.value, dict) else None
+        keys = match[1].value if match is not None else None
+        found = keys.get("condition") if isinstance(keys, dict) else None
+        if found is None or not isinstance(found[1].value, str) or not found[1].value.strip():
+            continue
+        for fault in condition.check(found[1].value[: schema.EXPRESSION_LIMIT]):
+            place = locate(found[1], fault.line, fault.column)
+            yield Problem(place, f"condition: {fault.message}")
+
+
 def _find_unknown_keys(error: ForbiddenExtraKeysError, tree: Tree) -> Iterator[Problem]:
-    known = [attribute.name for attribute in attrs.fields(error.cl)]
+    known = [field.name for field in attrs.fields(error.cl) if field.name != "origin"]
     if error.cl is Configuration:
         known.append("include")
     assert isinstance(tree.value, dict)
@@ -165,6 +195,27 @@ def _find_conflicts(loaded: Loaded) -> Iterator[Problem]:
             )
 
 
+def _find_filter_conflicts(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a problem for each script of a filter that no runner could have."""
+    root = loaded.configuration.scripts.directory
+    for index, each in enumerate(loaded.configuration.filters):
+        if each.scripts is None:
+            continue
+        where = ("filters", str(index), "scripts")
+        if each.action != "execute":
+            text = f"scripts: none runs with action {each.action}; take them out, or write execute"
+            yield Problem(loaded.places[where], text)
+        elif not each.scripts:
+            text = "scripts: expected at least one; action log runs none"
+            yield Problem(loaded.places[where], text)
+        for number, path in enumerate(each.scripts):
+            place = loaded.places[*where, str(number)]
+            if path in each.scripts[:number]:
+                yield Problem(place, f"scripts: {path} is named twice")
+            elif fault := find_misplacement(path, root):
+                yield Problem(place, f"scripts: {path} {fault}")
+
+
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}
 """Address space of a runner is 22 MiB, and it has to answer whatever happens."""
 
@@ -190,14 +241,26 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Limits, schema.Limits())
     _accept_mappings(converter, schema.Rule)
     _accept_lists(converter, tuple[schema.Rule, ...])
+    _accept_lists(converter, tuple[schema.AbsolutePath, ...])
+    _accept_mappings(converter, schema.Match, schema.Match())
+    _accept_mappings(converter, schema.Filter, origin=cattrs.override(omit=True))
+    _accept_lists(converter, tuple[schema.Filter, ...])
     for section in (schema.System, schema.Network, schema.Scripts, schema.Routes):
         _accept_mappings(converter, section, section())
     return converter
 
 
-def _accept_mappings(converter: cattrs.Converter, section: type, empty: object = None) -> None:
-    """Read a mapping as this class; one written with nothing below it is `empty`, if that is given."""
-    structure: Callable[..., object] = cattrs.gen.make_dict_structure_fn(section, converter)
+def _accept_mappings(
+    converter: cattrs.Converter, section: type, empty: object = None, **fields: Any
+) -> None:
+    """
+    Read a mapping as this class; one written with nothing below it is `empty`, if that is given.
+
+    fields: cattrs' overrides of single fields.
+    """
+    structure: Callable[..., object] = cattrs.gen.make_dict_structure_fn(
+        section, converter, **fields
+    )
 
     def read(value: object, kind: Any) -> object:
         if value is None and empty is not None:

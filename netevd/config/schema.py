@@ -6,7 +6,7 @@ Values only, checked already; imports attrs and nothing else, since core and wor
 
 from __future__ import annotations
 
-from typing import Literal, NewType
+from typing import Final, Literal, NewType
 
 from attrs import field, frozen
 
@@ -34,11 +34,27 @@ Bytes = NewType("Bytes", int)
 """Bytes, at most 1024 GiB. Written as a Size."""
 MutexName = NewType("MutexName", str)
 """Letters, digits, dots, hyphens and underscores, at most 64."""
+Pattern = NewType("Pattern", str)
+"""An interface name or glob."""
+InterfaceName = NewType("InterfaceName", str)
+"""Name of an interface."""
+EventTypes = NewType("EventTypes", tuple[str, ...])
+"""Event types or globs of them. Written as a list or blank-separated."""
+KindName = NewType("KindName", str)
+"""Kind of a link as in `ip -details link`, "" for hardware."""
+Expression = NewType("Expression", str)
+"""A CEL expression that yields true or false, see `condition`."""
+
+EXPRESSION_LIMIT: Final = 4096
+"""Characters of an Expression at most."""
 
 Backend = Literal["auto", "kernel"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
+Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
+Family = Literal["ipv4", "ipv6"]
+FilterAction = Literal["execute", "ignore", "log"]
 Capability = Literal[
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
@@ -157,6 +173,49 @@ class Routes:
 
 
 @frozen(slots=True)
+class Match:
+    """Which events a filter is for: those of which everything that is given holds."""
+
+    interface: InterfaceName | None = None
+    """Name of the link, or one of its alternative names."""
+    interface_pattern: Pattern | None = None
+    """Glob of the same."""
+    event_type: EventTypes | None = None
+    """Type of the event: one of these."""
+    ip_family: Family | None = None
+    """Family of the address, route or gateway that the event is about; for other events whether the
+    link has a usable address of it after the event, link-local ones not counted."""
+    backend: Source | None = None
+    """Source of the fact."""
+    kind: KindName | None = None
+    """Kind of the link: veth, bridge, wireguard and so on, "" for hardware."""
+    condition: Expression | None = None
+    """A CEL expression, asked last. Only exactly true holds."""
+
+
+@frozen(slots=True)
+class Origin:
+    """Where something is written; not a setting. Line counts from 1; 0 for nowhere."""
+
+    file: str = ""
+    line: int = 0
+
+
+@frozen(slots=True)
+class Filter:
+    """What becomes of some events. Of all filters the first that matches decides."""
+
+    action: FilterAction
+    """execute: scripts run. ignore: none does, and the log tells of it at level debug only. log:
+    none does."""
+    match: Match = field(factory=Match)
+    """Which events it is for; nothing given: all."""
+    scripts: tuple[AbsolutePath, ...] | None = None
+    """What runs, in this order, instead of the scripts of the event's directory."""
+    origin: Origin = field(factory=Origin)
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -166,3 +225,5 @@ class Configuration:
     """How long one script may run; then TERM to all of its processes, 5 s later KILL."""
     scripts: Scripts = field(factory=Scripts)
     routes: Routes = field(factory=Routes)
+    filters: tuple[Filter, ...] = ()
+    """Which events run scripts, and which; none: all do."""

@@ -11,9 +11,11 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Collection
+from fnmatch import fnmatchcase
 from typing import Any, Final, get_args
 
 from netevd.config import schema
+from netevd.model.event import EventType
 from netevd.model.route import PROTOCOLS, TABLE_NAMES, read_protocol, read_table
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -22,6 +24,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\Z")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
 _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
+_GLOB = re.compile(r"[*?\[]")
 _WRITTEN_TRUE: Final = {"true": True, "false": False}
 
 
@@ -129,10 +133,63 @@ def _read_words(value: object, what: str) -> list[str]:
 def _read_patterns(value: object, _: object) -> tuple[str, ...]:
     words = _read_words(value, "interface names or globs")
     for word in words:
-        bare = word.removeprefix("!")
-        if not bare or any(character.isspace() or character == "/" for character in bare):
-            raise ValueError(f"expected an interface name or glob, found {word[:80]!r}")
+        _check_name(word.removeprefix("!"), "an interface name or glob")
     return tuple(words)
+
+
+def _check_name(word: str, expected: str) -> None:
+    if not word or any(character.isspace() or character == "/" for character in word):
+        raise ValueError(f"expected {expected}, found {word[:80]!r}")
+
+
+def _read_pattern(value: object, _: object) -> str:
+    text = _read_text(value, "an interface name or glob such as eth*")
+    if text.startswith("!"):
+        raise ValueError("a glob that excludes is understood in network.links alone")
+    _check_name(text, "one interface name or glob such as eth*")
+    return text
+
+
+def _read_interface(value: object, _: object) -> str:
+    text = _read_text(value, "an interface name")
+    _check_name(text, "one interface name")
+    if _GLOB.search(text):
+        raise ValueError(f"expected a name, found a glob; write interface_pattern: {text!r}")
+    return text
+
+
+def _read_kind(value: object, _: object) -> str:
+    text = _read_text(value, "the kind of a link such as veth")
+    if text and not _KIND.match(text):
+        raise ValueError(f"expected the kind of a link such as veth or bridge, found {text[:80]!r}")
+    return text
+
+
+def _read_event_types(value: object, _: object) -> tuple[str, ...]:
+    """Read words and globs; one that no event type is like is a mistake."""
+    words = _read_words(value, "event types such as routable or address-*")
+    known = [each.value for each in EventType]
+    for word in words:
+        if any(fnmatchcase(each, word) for each in known):
+            continue
+        if _GLOB.search(word):
+            raise ValueError(f"no event type is like {word[:80]!r}; there are {', '.join(known)}")
+        close = difflib.get_close_matches(word, known, 1, 0.6)
+        advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ValueError(f"{word[:80]!r} is no event type; {advice}")
+    if not words:
+        raise ValueError("expected an event type or glob, found none")
+    return tuple(words)
+
+
+def _read_expression(value: object, _: object) -> str:
+    """Read the text of a condition; what it says is checked by `condition`."""
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f'expected a CEL expression such as "mtu > 1500", found {show(value)}')
+    if len(value) > schema.EXPRESSION_LIMIT:
+        most = schema.EXPRESSION_LIMIT
+        raise ValueError(f"expected at most {most} characters, found {len(value)}")
+    return value
 
 
 def _read_numbered(
@@ -215,6 +272,14 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.MutexName: _read_mutex,
     tuple[schema.Capability, ...]: _read_capabilities,
     tuple[schema.Backend, ...]: _read_backends,
+    schema.Pattern: _read_pattern,
+    schema.InterfaceName: _read_interface,
+    schema.KindName: _read_kind,
+    schema.EventTypes: _read_event_types,
+    schema.Expression: _read_expression,
+    schema.Source: _read_choice,
+    schema.Family: _read_choice,
+    schema.FilterAction: _read_choice,
     schema.Level: _read_choice,
     schema.Format: _read_choice,
     schema.Obsolete: _read_choice,

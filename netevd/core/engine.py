@@ -14,6 +14,7 @@ from netevd.config.links import watches
 from netevd.config.schema import Configuration
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
+from netevd.core.filters import Filters
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
 from netevd.core.resync import Resync
@@ -91,6 +92,7 @@ class Engine:
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe)
+        self._filters = Filters(configuration.filters)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -342,5 +344,7 @@ class Engine:
 
     def _add(self, event: Event, actions: list[Action]) -> None:
         self._sequence += 1
-        actions.append(Publish(event))
-        self._runs.add(event, actions)
+        verdict = self._filters.judge(event, actions)
+        actions.append(Publish(event, verdict))
+        if verdict.action == "execute":
+            self._runs.add(event, actions, verdict.scripts)

@@ -72,29 +72,34 @@ class Runs:
         self._active: dict[int, Active] = {}
         self._dropping: set[int] = set()
         """Lanes that are full, which was said."""
-        self._early: deque[Event] | None = deque()
-        """Events from before the first script table."""
+        self._early: deque[tuple[Event, tuple[str, ...] | None]] | None = deque()
+        """Events from before the first script table, with what runs instead of their own scripts."""
         self._stopping = False
 
     # --- from events to the lanes ------------------------------------------------------------
 
-    def add(self, event: Event, actions: list[Action]) -> None:
-        """Queue the scripts of an event, as the table is now."""
+    def add(
+        self, event: Event, actions: list[Action], scripts: tuple[str, ...] | None = None
+    ) -> None:
+        """Queue the scripts of an event, as the table is now. scripts: these, instead of its own."""
         if self._stopping or (event.initial and not self._initial):
             return
         if self._early is not None:
             if len(self._early) < EARLY_LIMIT:
-                self._early.append(event)
+                self._early.append((event, scripts))
             return
-        hooks = self._hooks.find(event.type)
+        if scripts is None:
+            hooks = self._hooks.find(event.type)
+        else:
+            hooks = self._hooks.find_all(event.type, scripts)
         if not hooks:
             return
         fault = find_bad_name(event.name)
         for hook in hooks:
             run = Run(self._number, hook, event)
             self._number += 1
-            if fault is not None:
-                self._refuse(run, fault, actions)
+            if fault is not None or not hook.runnable:
+                self._refuse(run, fault or hook.reason, actions)
             elif self._lanes.is_full(event.lane):
                 self._drop(run, actions)
             else:
@@ -230,8 +235,8 @@ class Runs:
         for path in self._pauses.review(listed.hooks, renumbered=renumbered):
             actions.append(_note_resumed(path, "its file has changed"))
         early, self._early = self._early, None
-        for event in early or ():
-            self.add(event, actions)
+        for event, scripts in early or ():
+            self.add(event, actions, scripts)
 
     def _return(self, runs: list[Run]) -> None:
         for run in runs:

@@ -9,13 +9,15 @@ from attrs import field, frozen
 
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
+from netevd.model.verdict import EXECUTE, Verdict
 
 
 @frozen(slots=True)
 class Publish:
-    """Tell every sink (log, metrics, stream) of this event."""
+    """Tell every sink (log, metrics, stream) of this event, whatever the filters say of it."""
 
     event: Event
+    verdict: Verdict = EXECUTE
 
 
 @frozen(slots=True)
@@ -114,6 +116,8 @@ class Kind(StrEnum):
     """A file of a script directory that is none."""
     SCRIPT_PAUSED = "script-paused"
     SCRIPT_RESUMED = "script-resumed"
+    CONDITION_FAILED = "condition-failed"
+    """A filter's condition could not be answered."""
     MESSAGES_LOST = "messages-lost"
     RESYNCHRONIZED = "resynchronized"
     SERVING = "serving"

@@ -29,6 +29,7 @@ from netevd.model.event import Event, EventType
 from netevd.model.inputs import Input, RunFinished
 from netevd.model.shape import describe_route
 from netevd.model.snapshot import Snapshot
+from netevd.model.verdict import Verdict
 from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
 
@@ -66,8 +67,8 @@ class Performer:
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; return an input when the action has an immediate outcome."""
         match action:
-            case Publish(event=event):
-                log_event(self._log, event)
+            case Publish(event=event, verdict=verdict):
+                log_event(self._log, event, verdict)
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 return self.start(action)
@@ -179,18 +180,20 @@ def _name_link(snapshot: Snapshot | None, ifindex: int) -> str:
     return f"if{ifindex}"
 
 
-def log_event(log: FilteringBoundLogger, event: Event) -> None:
-    """Write the record of one event."""
+def log_event(log: FilteringBoundLogger, event: Event, verdict: Verdict) -> None:
+    """Write the record of one event; of an ignored one at level debug."""
     addresses = () if event.after is None else event.after.addresses
     usable = (address.ip for address in addresses if address.usable)
     address = event.address.ip if event.address is not None else next(usable, None)
-    log.info(
+    write_it = log.debug if verdict.action == "ignore" else log.info
+    write_it(
         describe(event),
         interface=event.name or None,
         event_type=event.type.value,
         ip=address,
         sequence=event.sequence,
         initial=event.initial or None,
+        verdict=None if verdict.rule is None else verdict.reason,
         kind=Kind.EVENT,
     )
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import attrs
 
+from netevd.config.condition import VARIABLES
 from netevd.config.identities import LIMITS
-from netevd.config.schema import Configuration, Rule
+from netevd.config.schema import Configuration, Filter, Match, Rule
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
@@ -67,3 +68,17 @@ def test_every_key_of_a_rule_stands_on_the_page_with_its_default() -> None:
         assert rows[name][1] == f"`RLIMIT_{word.upper()}`"
     for name in ("detach", "retries", "retry_delay"):
         assert rows[name][1] in _show(keys[name].default), name
+
+
+def test_every_key_of_a_filter_stands_on_the_page() -> None:
+    """The tables of a filter's and a match's keys are the schema."""
+    keys = [field.name for kind in (Filter, Match) for field in attrs.fields(kind)]
+
+    assert {*_read_rows("Filters")} == {*keys} - {"origin"}
+
+
+def test_every_variable_of_a_condition_stands_on_the_page_with_its_type() -> None:
+    """The table of variables is what expressions are checked against."""
+    rows = _read_rows("Conditions")
+
+    assert {name: kind for name, (kind, _) in rows.items()} == VARIABLES

@@ -11,6 +11,9 @@ from netevd.config.schema import (
     Configuration,
     Count,
     Duration,
+    Filter,
+    Match,
+    Origin,
     Patterns,
     Routes,
     Rule,
@@ -33,6 +36,7 @@ def configure(
     rules: tuple[Rule, ...] = (),
     obsolete: Literal["run", "skip"] = "run",
     pause_after: int = 0,
+    filters: tuple[Filter, ...] = (),
 ) -> Configuration:
     """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
@@ -49,9 +53,19 @@ def configure(
         ),
         script_timeout=Duration(script_timeout),
         routes=routes,
+        filters=filters,
     )
 
 
 def rule(path: str, **settings: Any) -> Rule:
     """Return the rule of a script; values are those of the schema."""
     return Rule(AbsolutePath(path), **settings)
+
+
+def filters(*wanted: dict[str, Any]) -> tuple[Filter, ...]:
+    """Return filters in line 10, 20 and so on of a file; `match` has the keys of a Match."""
+    found = []
+    for number, each in enumerate(wanted, 1):
+        settings = {**each, "match": Match(**each.get("match", {}))}
+        found.append(Filter(**settings, origin=Origin("/etc/netevd/netevd.yaml", 10 * number)))
+    return tuple(found)
