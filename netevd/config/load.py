@@ -27,7 +27,7 @@ from netevd.config.directories import find_misplacement
 from netevd.config.identities import LIMITS, RUNNER_LIMIT, Identities
 from netevd.config.includes import read_all
 from netevd.config.scalars import locate
-from netevd.config.schema import Configuration, Origin
+from netevd.config.schema import Configuration, Origin, find_ceiling
 from netevd.config.tree import Place, Problem, Tree
 from netevd.config.values import READERS, read_bool, show, show_bytes
 
@@ -59,7 +59,16 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
     if problems:
         return sorted(set(problems))
     loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ()))))
-    return sorted([*_find_conflicts(loaded), *_find_filter_conflicts(loaded)]) or loaded
+    return (
+        sorted(
+            [
+                *_find_conflicts(loaded),
+                *_find_filter_conflicts(loaded),
+                *_find_damping_conflicts(loaded),
+            ]
+        )
+        or loaded
+    )
 
 
 def _add_origins(loaded: Loaded) -> Loaded:
@@ -216,6 +225,25 @@ def _find_filter_conflicts(loaded: Loaded) -> Iterator[Problem]:
                 yield Problem(place, f"scripts: {path} {fault}")
 
 
+def _find_damping_conflicts(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a problem for penalties that could never suppress, or never be reused."""
+    damping = loaded.configuration.scripts.damping
+    where = ("scripts", "damping")
+    place = loaded.places.get(where)
+    if place is None:
+        return
+    if damping.reuse >= damping.suppress:
+        text = f"reuse: expected less than suppress, {damping.suppress}, found {damping.reuse}"
+        yield Problem(loaded.places.get((*where, "reuse"), place), text)
+    elif find_ceiling(damping) <= damping.suppress:
+        text = (
+            f"max_suppress: the penalty never passes suppress, {damping.suppress}, since more than"
+            f" {find_ceiling(damping):.0f} would take longer than that to decay to reuse;"
+            " make half_life shorter or max_suppress longer"
+        )
+        yield Problem(loaded.places.get((*where, "max_suppress"), place), text)
+
+
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}
 """Address space of a runner is 22 MiB, and it has to answer whatever happens."""
 
@@ -226,6 +254,7 @@ _SECTIONS: Final = {
     "network": {field.name for field in attrs.fields(schema.Network)},
     "scripts": {field.name for field in attrs.fields(schema.Scripts)},
     "routes": {field.name for field in attrs.fields(schema.Routes)},
+    "debounce": {field.name for field in attrs.fields(schema.Debounce)},
 }
 
 
@@ -245,7 +274,10 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Match, schema.Match())
     _accept_mappings(converter, schema.Filter, origin=cattrs.override(omit=True))
     _accept_lists(converter, tuple[schema.Filter, ...])
-    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes):
+    _accept_mappings(converter, schema.Override)
+    _accept_lists(converter, tuple[schema.Override, ...])
+    _accept_mappings(converter, schema.Damping, schema.Damping())
+    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce):
         _accept_mappings(converter, section, section())
     return converter
 

@@ -44,6 +44,12 @@ KindName = NewType("KindName", str)
 """Kind of a link as in `ip -details link`, "" for hardware."""
 Expression = NewType("Expression", str)
 """A CEL expression that yields true or false, see `condition`."""
+Wait = NewType("Wait", float)
+"""Seconds, 0 or more. Written as a Duration, or 0s."""
+EventLimit = NewType("EventLimit", int)
+"""A number from 1 to 1000."""
+Penalty = NewType("Penalty", int)
+"""A number from 1 to 1000000; each event that runs scripts counts 1000."""
 
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
@@ -139,6 +145,30 @@ class Rule:
 
 
 @frozen(slots=True)
+class Damping:
+    """
+    When events of one fact come too often to run scripts. Off by default.
+
+    Names and idea are those of RFC 2439, which damps routes that flap.
+    """
+
+    enabled: bool = False
+    half_life: Duration = Duration(60.0)
+    """After this time half of a penalty is forgotten."""
+    suppress: Penalty = Penalty(5000)
+    """A penalty above this suppresses the scripts of its fact."""
+    reuse: Penalty = Penalty(1500)
+    """Once it has decayed to this they run again, the last event's at once."""
+    max_suppress: Duration = Duration(600.0)
+    """Scripts are never suppressed for longer than this after the last event."""
+
+
+def find_ceiling(damping: Damping) -> float:
+    """Return the highest penalty: what decays to `reuse` within `max_suppress`. Source: RFC 2439."""
+    return float(damping.reuse * 2.0 ** min(damping.max_suppress / damping.half_life, 64.0))
+
+
+@frozen(slots=True)
 class Scripts:
     """Where scripts stand and how they run."""
 
@@ -156,6 +186,7 @@ class Scripts:
     """skip: a script of a state is passed over when one of a later state is waiting already."""
     pause_after: Times = Times(0)
     """Runs that fail in a row after which a script is paused until its file changes; 0 for never."""
+    damping: Damping = field(factory=Damping)
     rules: tuple[Rule, ...] = ()
     """What is different for single scripts; one rule a script."""
 
@@ -216,6 +247,39 @@ class Filter:
 
 
 @frozen(slots=True)
+class Override:
+    """What of debounce is different for some events; what is not given is as for all."""
+
+    interface_pattern: Pattern | None = None
+    """Glob of the link's name or alternative names; not given: all."""
+    event_type: EventTypes | None = None
+    """Types of the events; not given: all."""
+    window: Wait | None = None
+    """0s: these events don't wait."""
+    max_events: EventLimit | None = None
+    net_effect: bool | None = None
+    up: Wait | None = None
+    """Window of events that say that something came or got better, instead of `window`."""
+    down: Wait | None = None
+    """Window of events that say that something went or got worse, instead of `window`."""
+
+
+@frozen(slots=True)
+class Debounce:
+    """Whether scripts wait for what follows their event. Off by default."""
+
+    enabled: bool = False
+    window: Duration = Duration(5.0)
+    """How long after the first event of a fact the scripts of the last one run."""
+    max_events: EventLimit = EventLimit(10)
+    """So many events end the wait at once."""
+    net_effect: bool = True
+    """Whether nothing runs when the fact is back where it was."""
+    overrides: tuple[Override, ...] = ()
+    """What is different for some events; the first one that matches holds."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -225,5 +289,6 @@ class Configuration:
     """How long one script may run; then TERM to all of its processes, 5 s later KILL."""
     scripts: Scripts = field(factory=Scripts)
     routes: Routes = field(factory=Routes)
+    debounce: Debounce = field(factory=Debounce)
     filters: tuple[Filter, ...] = ()
     """Which events run scripts, and which; none: all do."""

@@ -54,6 +54,12 @@ def read_bool(value: object, _: object) -> bool:
     return _WRITTEN_TRUE[text.lower()]
 
 
+def _read_wait(value: object, kind: object) -> float:
+    """Read a duration that may be none at all."""
+    none = isinstance(value, str) and re.match(r"0+(\.0+)?\s*(ms|s|m|h)\Z", value.strip())
+    return 0.0 if none else _read_duration(value, kind)
+
+
 def _read_duration(value: object, _: object) -> float:
     text = _read_text(value, "a duration such as 30s")
     match = _DURATION.match(text.strip())
@@ -112,6 +118,14 @@ def _read_times(value: object, _: object) -> int:
 
 def _read_amount(value: object, _: object) -> int:
     return _read_number(value, 16, 1048576)
+
+
+def _read_event_limit(value: object, _: object) -> int:
+    return _read_number(value, 1, 1000)
+
+
+def _read_penalty(value: object, _: object) -> int:
+    return _read_number(value, 1, 1_000_000)
 
 
 def _read_mutex(value: object, _: object) -> str:
@@ -259,6 +273,9 @@ def _read_capabilities(value: object, _: object) -> tuple[str, ...]:
 
 READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Duration: _read_duration,
+    schema.Wait: _read_wait,
+    schema.EventLimit: _read_event_limit,
+    schema.Penalty: _read_penalty,
     schema.Size: _read_size,
     schema.Count: _read_count,
     schema.Times: _read_times,

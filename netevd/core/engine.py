@@ -14,7 +14,7 @@ from netevd.config.links import watches
 from netevd.config.schema import Configuration
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
-from netevd.core.filters import Filters
+from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
 from netevd.core.resync import Resync
@@ -23,11 +23,12 @@ from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.wanted import make_filter
-from netevd.model.actions import Action, Kind, Note, Publish, Ready, RequestDump
+from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
+    ClearDamping,
     DumpEnded,
     HelperConnected,
     HooksListed,
@@ -57,6 +58,7 @@ from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
+from netevd.model.waiting import Waiting
 
 _GONE_LIMIT: Final = 4096
 """Removed links whose index is remembered, to notice that it is used again."""
@@ -67,7 +69,7 @@ class Engine:
     Everything that netevd decides, for one configuration.
 
     `first_sequence` and `first_run` are the first numbers to be used for events and runs. `observe`:
-    the caller can't change users.
+    the caller can't change users. `waiting`: what `get_waiting` of an earlier engine has returned.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Engine:
         first_run: int = 1,
         *,
         observe: bool = False,
+        waiting: Waiting | None = None,
     ) -> None:
         patterns = configuration.network.links
         self._table = RouteTable(make_filter(configuration.routes))
@@ -92,7 +95,7 @@ class Engine:
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe)
-        self._filters = Filters(configuration.filters)
+        self._gate = Gate(configuration, self._runs, waiting)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -117,14 +120,21 @@ class Engine:
         """Return every rule as it is known now, in the order in which the kernel asks them."""
         return self._rules.get_rules()
 
+    def get_waiting(self) -> Waiting:
+        """Return what stands between events that were published and their scripts."""
+        return self._gate.state()
+
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
-        times = (self._resync.due, self._routes.due, self._runs.deadline())
+        times = (
+            self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
+        )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
     def handle(self, given: Input, now: Now) -> list[Action]:
         """Return what is to be done about one input, in this order."""
         actions: list[Action] = []
+        self._gate.tick(now, actions)
         match given:
             case LinkSeen(link=link, dump=dump):
                 if dump:
@@ -167,9 +177,12 @@ class Engine:
                 self._runs.handle(given, now, actions)
             case RunnerLost() | RunnerConnected() | HooksListed():
                 self._runs.handle(given, now, actions)
+            case ClearDamping():
+                self._gate.clear(given, actions)
             case Tick():
                 self._runs.tick(now, actions)
             case Stopping():
+                self._gate.stop(actions)
                 self._runs.stop(actions)
             case _:
                 assert_never(given)
@@ -317,7 +330,7 @@ class Engine:
             gone=news.change.after is None,
             family=route.family,
         )
-        self._add(event, actions)
+        self._add(event, now, actions)
 
     def _publish(
         self,
@@ -340,11 +353,8 @@ class Engine:
             address=address,
             family=finding.family if address is None else address.family,
         )
-        self._add(event, actions)
+        self._add(event, now, actions)
 
-    def _add(self, event: Event, actions: list[Action]) -> None:
+    def _add(self, event: Event, now: Now, actions: list[Action]) -> None:
         self._sequence += 1
-        verdict = self._filters.judge(event, actions)
-        actions.append(Publish(event, verdict))
-        if verdict.action == "execute":
-            self._runs.add(event, actions, verdict.scripts)
+        self._gate.add(event, now, actions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -18,6 +18,27 @@ class Publish:
 
     event: Event
     verdict: Verdict = EXECUTE
+
+
+@frozen(slots=True)
+class Outcome:
+    """
+    What became of events after their verdict was to execute, and before any script was queued.
+
+    An event of which nothing is said had its scripts queued, at once or at the end of its window.
+    """
+
+    sequences: tuple[int, ...]
+    """The events it is about, in order."""
+    result: Literal["coalesced", "unchanged", "suppressed", "released"]
+    """
+    coalesced: another event of the same fact ran in their place. unchanged: together they changed
+    nothing, so nothing runs. suppressed: held back by damping. released: after that its scripts
+    were queued.
+    """
+    into: int
+    """The event that ran for them, 0 for none."""
+    reason: str
 
 
 @frozen(slots=True)
@@ -118,6 +139,8 @@ class Kind(StrEnum):
     SCRIPT_RESUMED = "script-resumed"
     CONDITION_FAILED = "condition-failed"
     """A filter's condition could not be answered."""
+    EVENTS_SUPPRESSED = "events-suppressed"
+    EVENTS_REUSED = "events-reused"
     MESSAGES_LOST = "messages-lost"
     RESYNCHRONIZED = "resynchronized"
     SERVING = "serving"
@@ -142,6 +165,7 @@ class Ready:
 
 Action: TypeAlias = (
     Publish
+    | Outcome
     | StartRun
     | SignalRun
     | RequestHooks

@@ -17,6 +17,7 @@ from netevd.model.actions import (
     EndRun,
     Kind,
     Note,
+    Outcome,
     Publish,
     Ready,
     RequestDump,
@@ -69,6 +70,9 @@ class Performer:
         match action:
             case Publish(event=event, verdict=verdict):
                 log_event(self._log, event, verdict)
+            case Outcome(result=result, reason=reason, sequences=sequences):
+                level = "info" if result == "unchanged" else "debug"
+                write(self._log, level, reason, {"sequence": sequences[-1]})
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 return self.start(action)

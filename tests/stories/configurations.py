@@ -10,6 +10,8 @@ from netevd.config.schema import (
     AbsolutePath,
     Configuration,
     Count,
+    Damping,
+    Debounce,
     Duration,
     Filter,
     Match,
@@ -37,6 +39,8 @@ def configure(
     obsolete: Literal["run", "skip"] = "run",
     pause_after: int = 0,
     filters: tuple[Filter, ...] = (),
+    debounce: Debounce | None = None,
+    damping: Damping | None = None,
 ) -> Configuration:
     """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
@@ -50,10 +54,12 @@ def configure(
             rules=rules,
             obsolete=obsolete,
             pause_after=Times(pause_after),
+            damping=damping or default.scripts.damping,
         ),
         script_timeout=Duration(script_timeout),
         routes=routes,
         filters=filters,
+        debounce=debounce or default.debounce,
     )
 
 
