@@ -104,7 +104,7 @@ class Debounce:
         if window is None:
             if not hold:
                 return None
-            return self._open(fact, event, scripts, now, hold, terms)
+            return self._open(fact, event, scripts, now=now, hold=hold, terms=terms)
         due = min(window.due, now + hold)
         joined = evolve(
             window, last=event, scripts=scripts, due=due, sequences=(*window.sequences, event.sequence)
@@ -121,6 +121,7 @@ class Debounce:
         fact: Fact,
         event: Event,
         scripts: tuple[str, ...] | None,
+        *,
         now: float,
         hold: float,
         terms: _Terms,

@@ -108,3 +108,88 @@ def test_a_faulty_condition_keeps_the_daemon_from_starting(make_daemon: Make) ->
     column = daemon.config.read_text().splitlines()[line - 1].index("has_gatway") + 1
     expected = f"{daemon.config}:{line}:{column}: condition: has_gatway is neither a variable"
     assert any(expected in each for each in daemon.raw)
+
+
+TELL = RECORD + 'printf %s "$JSON" > DIRECTORY/json-$LINK\n'
+"""A script that records what it was told, and keeps the whole of it."""
+
+
+def flap(daemon: Daemon, name: str, times: int) -> None:
+    """Have a link lose and regain its carrier so often, each change told before the next."""
+    for _ in range(times):
+        for state, kind in (("down", "no-carrier"), ("up", "carrier")):
+            count = daemon.events(name).count(kind)
+            ip(f"link set p-{name} {state}")
+            daemon.wait_event(name, kind, count + 1)
+
+
+def test_a_flapping_link_runs_its_scripts_once_or_not_at_all(make_daemon: Make) -> None:
+    """Four events in one window: one run with net_effect false, else none, and all are told."""
+    daemon = make_daemon(JSON_LOG + "network: {links: [eth0, eth1, eth2]}", initial=False)
+    for kind in ("carrier", "no-carrier", "link-changed"):
+        daemon.script(kind, TELL)
+    configure(
+        daemon,
+        debounce={
+            "enabled": True, "window": "1h", "max_events": 4,
+            "overrides": [
+                {"event_type": "link-changed", "window": "0s"},
+                {"interface_pattern": "eth0", "net_effect": False},
+                {"interface_pattern": "eth2", "window": "300ms"},
+            ],
+        },
+    )  # fmt: skip
+    make_links("eth0", "eth1", "eth2")
+    ip(*(f"link set {side}eth{number} up" for side in ("", "p-") for number in range(3)))
+    daemon.start()
+    for name in ("eth0", "eth1", "eth2"):
+        daemon.wait_event(name, "carrier")
+
+    flap(daemon, "eth0", 2)
+    flap(daemon, "eth1", 2)
+    unchanged = daemon.expect(lambda entry: "left carrier state of eth1 as it was" in entry["message"])
+    for name in ("eth0", "eth1"):
+        ip(f"link set {name} mtu 1400")
+        wait_for(lambda name=name: "link-changed" in record_of(daemon, name) or None, "mtu script")  # type: ignore[misc]
+    ip("link set p-eth2 down")
+    wait_for(lambda: record_of(daemon, "eth2") or None, "the script of eth2")
+
+    assert record_of(daemon, "eth0") == ["carrier", "link-changed"]
+    assert record_of(daemon, "eth1") == ["link-changed"]
+    assert record_of(daemon, "eth2") == ["no-carrier"]
+    assert daemon.events("eth0").count("no-carrier") == 2, "every event is told at once"
+    assert unchanged["sequence"] == [
+        entry["sequence"] for entry in daemon.announced()
+        if entry["interface"] == "eth1" and entry["event"] == "carrier"
+    ][-1]  # fmt: skip
+    told = json.loads((daemon.scripts / "data" / "json-eth2").read_text())
+    assert told["event"]["coalesced"] == 1
+    assert told["before"]["carrier"] is True
+    assert daemon.stop() == 0
+
+
+def test_damping_holds_back_what_flaps_and_lets_it_go(make_daemon: Make) -> None:
+    """What was held back is run when the penalty has decayed, if it tells anything new."""
+    damping = {
+        "enabled": True, "half_life": "200ms", "suppress": 1500, "reuse": 1000,
+        "max_suppress": "10s",
+    }  # fmt: skip
+    daemon = make_daemon(JSON_LOG + "network: {links: [eth0]}", initial=False, damping=damping)
+    daemon.script("link-changed", TELL)
+    make_links("eth0")
+    daemon.start()
+    daemon.wait_event("eth0", "off")
+
+    ip(*(f"link set eth0 mtu {1400 - number}" for number in range(20)))
+
+    daemon.expect(lambda entry: entry.get("kind") == "events-suppressed")
+    daemon.expect(lambda entry: entry.get("kind") == "events-reused")
+    path = daemon.scripts / "data" / "json-eth0"
+
+    def read_mtu() -> int:
+        return int(json.loads(path.read_text() or "{}").get("interface", {}).get("mtu", 0))
+
+    wait_for(lambda: (path.exists() and read_mtu() == 1381) or None, "the last change")
+    assert len(daemon.record()) < 20
+    kinds = [entry["kind"] for entry in daemon.announced() if entry["event"] == "link-changed"]
+    assert kinds.count("event") == 20
