@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from plan import Plan
+from table import Row
+
 from netevd.config.schema import Expression, Filter, InterfaceName, Match, Pattern
 from netevd.core.filters import Filters
 from netevd.model.address import Address
 from netevd.model.event import Event, EventType
 from netevd.model.link import IFF_LOWER_UP, IFF_UP, IfIndex, Link
 from netevd.model.snapshot import OperationalState, Snapshot
-from plan import Plan
-from table import Row
 
 LINKS: Final = 100
 EVENTS: Final = 5000
@@ -43,7 +44,9 @@ def _make_events(first: int) -> list[Event]:
     for number in range(EVENTS):
         index = IfIndex(number % LINKS + 1)
         address = Address(index, 4, f"10.0.{number % LINKS}.{first % 200 + 1}", 24, 0, 0)
-        link = Link(index, f"eth{index}", IFF_UP | IFF_LOWER_UP, 6, 1500, "02:00:00:00:00:01", kind="veth")
+        link = Link(
+            index, f"eth{index}", IFF_UP | IFF_LOWER_UP, 6, 1500, "02:00:00:00:00:01", kind="veth"
+        )
         after = Snapshot(link, (address,), OperationalState.ROUTABLE)
         events.append(
             Event(number + 1, EventType.ADDRESS_ADDED, time.time_ns(), after, None, 1, address=address, family=4)

@@ -12,9 +12,11 @@ import pwd
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
 from netevd.config.directories import find_misplacement
 from netevd.config.load import Loaded
-from netevd.config.schema import Rule
+from netevd.config.schema import Filter, Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 
@@ -27,7 +29,13 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
     Return what this machine lacks for the configuration. file: place of settings that have defaults.
     """
     return sorted(
-        [*_doubt_directory(loaded, file), *_doubt_user(loaded, file), *_doubt_rules(loaded)]
+        [
+            *_doubt_directory(loaded, file),
+            *_doubt_user(loaded, file),
+            *_doubt_rules(loaded),
+            *_doubt_filters(loaded),
+            *_doubt_switches(loaded),
+        ]
     )
 
 
@@ -94,3 +102,47 @@ def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
         fault = find_misplacement(rule.path, scripts.directory)
         if fault or not os.path.lexists(rule.path):
             yield Problem(place, f"path: {rule.path} {fault or 'is not there'}")
+
+
+def _doubt_filters(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a doubt for each filter that changes nothing, and each of its scripts that is not there."""
+    filters = loaded.configuration.filters
+    plain = [each.action == "execute" and each.scripts is None for each in filters]
+    for index, each in enumerate(filters):
+        place = Place(
+            each.origin.file, each.origin.line, loaded.places["filters", str(index)].column
+        )
+        hidden = next((other for other in filters[:index] if _hides(other, each)), None)
+        if hidden is not None:
+            where = f"{hidden.origin.file}:{hidden.origin.line}"
+            yield Problem(
+                place, f"filters: never asked: the filter at {where} matches all of its events"
+            )
+        elif all(plain[index:]):
+            text = "filters: changes nothing: an event that no filter matches executes too"
+            yield Problem(place, text)
+        for number, path in enumerate(each.scripts or ()):
+            if not os.path.lexists(path):
+                key = ("filters", str(index), "scripts", str(number))
+                yield Problem(loaded.places[key], f"scripts: {path} is not there")
+
+
+def _hides(earlier: Filter, later: Filter) -> bool:
+    """Tell whether an earlier filter matches all that a later one can: its match says no more."""
+    wanted: dict[str, object] = msgspec.to_builtins(later.match)
+    given: dict[str, object] = msgspec.to_builtins(earlier.match)
+    return all(value is None or value == wanted[name] for name, value in given.items())
+
+
+def _doubt_switches(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a doubt for settings of what is not enabled."""
+    configuration = loaded.configuration
+    switches = {
+        ("debounce",): configuration.debounce.enabled,
+        ("scripts", "damping"): configuration.scripts.damping.enabled,
+    }
+    for above, enabled in switches.items():
+        if above in loaded.places and not enabled and (*above, "enabled") not in loaded.places:
+            name = ".".join(above)
+            text = f"{above[-1]}: has no effect without {name}.enabled: true"
+            yield Problem(loaded.places[above], text)

@@ -147,7 +147,9 @@ def test_a_flapping_link_runs_its_scripts_once_or_not_at_all(make_daemon: Make) 
 
     flap(daemon, "eth0", 2)
     flap(daemon, "eth1", 2)
-    unchanged = daemon.expect(lambda entry: "left carrier state of eth1 as it was" in entry["message"])
+    unchanged = daemon.expect(
+        lambda entry: "left carrier state of eth1 as it was" in entry["message"]
+    )
     for name in ("eth0", "eth1"):
         ip(f"link set {name} mtu 1400")
         wait_for(lambda name=name: "link-changed" in record_of(daemon, name) or None, "mtu script")  # type: ignore[misc]
