@@ -81,7 +81,7 @@ class Condition:
         """Tell whether it is exactly true. values: of all its `names`. Raises: Unanswered."""
         try:
             answer = self._program.eval(data=values)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, ValueError) as error:  # such as bytes that are not UTF-8
             raise Unanswered(_shorten(str(error))) from None
         if answer.type() == _get_types().ERROR:
             raise Unanswered(_shorten(str(answer.value())))

@@ -23,13 +23,13 @@ from cattrs.errors import (
 )
 
 from netevd.config import condition, schema
-from netevd.config.directories import find_misplacement
-from netevd.config.identities import LIMITS, RUNNER_LIMIT, Identities
+from netevd.config.conflicts import find_conflicts
+from netevd.config.identities import LIMITS
 from netevd.config.includes import read_all
 from netevd.config.scalars import locate
-from netevd.config.schema import Configuration, Origin, find_ceiling
+from netevd.config.schema import Configuration, Origin
 from netevd.config.tree import Place, Problem, Tree
-from netevd.config.values import READERS, read_bool, show, show_bytes
+from netevd.config.values import READERS, read_bool, show
 
 DEFAULT_PATH: Final = "/etc/netevd/netevd.yaml"
 
@@ -59,16 +59,7 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
     if problems:
         return sorted(set(problems))
     loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ()))))
-    return (
-        sorted(
-            [
-                *_find_conflicts(loaded),
-                *_find_filter_conflicts(loaded),
-                *_find_damping_conflicts(loaded),
-            ]
-        )
-        or loaded
-    )
+    return find_conflicts(loaded.configuration, loaded.places) or loaded
 
 
 def _add_origins(loaded: Loaded) -> Loaded:
@@ -177,75 +168,6 @@ def _find_unknown_keys(error: ForbiddenExtraKeysError, tree: Tree) -> Iterator[P
             advice = f"expected {', '.join(sorted(known))}"
         yield Problem(place, f"unknown key {name!r}; {advice}")
 
-
-def _find_conflicts(loaded: Loaded) -> Iterator[Problem]:
-    """Yield a problem for each value that is fine by itself and not beside the others."""
-    identities = Identities(loaded.configuration, observe=False)
-    firsts: dict[str, Place | None] = {}
-    for index, rule in enumerate(loaded.configuration.scripts.rules):
-        where = ("scripts", "rules", str(index))
-        place = loaded.places[*where, "path"]
-        first = firsts.setdefault(rule.path, place)
-        if first is not place:
-            yield Problem(place, f"path: {rule.path} has a rule at {first}; make one of the two")
-        for name, least in _LEAST_LIMITS.items():
-            value = getattr(rule.limits, name)
-            if value is not None and value < least:
-                yield Problem(
-                    loaded.places[*where, "limits", name],
-                    f"{name}: expected at least {show_bytes(least)}, found {show_bytes(value)}:"
-                    " what starts the script lives under its limits too",
-                )
-        if identities.find(rule.path).runner == RUNNER_LIMIT:
-            yield Problem(
-                place,
-                f"more than {RUNNER_LIMIT} different combinations of user, capabilities and limits,"
-                " each of which costs a process; have scripts share them",
-            )
-
-
-def _find_filter_conflicts(loaded: Loaded) -> Iterator[Problem]:
-    """Yield a problem for each script of a filter that no runner could have."""
-    root = loaded.configuration.scripts.directory
-    for index, each in enumerate(loaded.configuration.filters):
-        if each.scripts is None:
-            continue
-        where = ("filters", str(index), "scripts")
-        if each.action != "execute":
-            text = f"scripts: none runs with action {each.action}; take them out, or write execute"
-            yield Problem(loaded.places[where], text)
-        elif not each.scripts:
-            text = "scripts: expected at least one; action log runs none"
-            yield Problem(loaded.places[where], text)
-        for number, path in enumerate(each.scripts):
-            place = loaded.places[*where, str(number)]
-            if path in each.scripts[:number]:
-                yield Problem(place, f"scripts: {path} is named twice")
-            elif fault := find_misplacement(path, root):
-                yield Problem(place, f"scripts: {path} {fault}")
-
-
-def _find_damping_conflicts(loaded: Loaded) -> Iterator[Problem]:
-    """Yield a problem for penalties that could never suppress, or never be reused."""
-    damping = loaded.configuration.scripts.damping
-    where = ("scripts", "damping")
-    place = loaded.places.get(where)
-    if place is None:
-        return
-    if damping.reuse >= damping.suppress:
-        text = f"reuse: expected less than suppress, {damping.suppress}, found {damping.reuse}"
-        yield Problem(loaded.places.get((*where, "reuse"), place), text)
-    elif find_ceiling(damping) <= damping.suppress:
-        text = (
-            f"max_suppress: the penalty never passes suppress, {damping.suppress}, since more than"
-            f" {find_ceiling(damping):.0f} would take longer than that to decay to reuse;"
-            " make half_life shorter or max_suppress longer"
-        )
-        yield Problem(loaded.places.get((*where, "max_suppress"), place), text)
-
-
-_LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}
-"""Address space of a runner is 22 MiB, and it has to answer whatever happens."""
 
 _LIMITS: Final = {word: name for name, word in LIMITS.items()}
 

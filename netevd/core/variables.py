@@ -27,7 +27,7 @@ def _tell_time(event: Event) -> datetime:
 _VALUES: Final[dict[str, Callable[[Event], object]]] = {
     "interface": lambda event: printable(event.name),
     "ifindex": lambda event: event.after.link.ifindex if event.after else 0,
-    "kind": lambda event: event.after.link.kind if event.after else "",
+    "kind": lambda event: printable(event.after.link.kind) if event.after else "",
     "event": lambda event: event.type.value,
     "state": lambda event: event.after.state.value if event.after else "",
     "previous_state": lambda event: event.before.state.value if event.before else "",

@@ -9,6 +9,7 @@ from netevd.core.damping import LIMIT
 from netevd.core.engine import Engine
 from netevd.model.actions import Outcome, StartRun
 from netevd.model.inputs import ClearDamping, HooksListed, RunnerConnected
+from netevd.model.waiting import Flap, FlapKey
 from tests.stories.configurations import configure
 from tests.stories.playbook import NOTHING, Play, Playbook, finished, gone, hooks, seen
 
@@ -149,6 +150,9 @@ def test_penalties_survive_their_engine(play: Play) -> None:
     """A later engine that gets them goes on with them."""
     story = flap(begin(play), 3)
     story.fill(seen("eth0", 2))
+    flaps = list(story.engine.get_waiting().flaps.items())
+    packed = msgspec.msgpack.encode(flaps)
+    assert msgspec.msgpack.decode(packed, type=list[tuple[FlapKey, Flap]]) == flaps
     later = play()
     later.time = story.time
     later.engine = Engine(configure(damping=SETTINGS), 7, 5, waiting=story.engine.get_waiting())

@@ -298,6 +298,9 @@ def test_what_has_no_answer_raises() -> None:
     """The reason is the library's, in one line."""
     with pytest.raises(Unanswered, match=r"^divide by zero\Z"):
         Condition("1 / ifindex == 1").holds({"ifindex": 0})
+    with pytest.raises(Unanswered):
+        Condition("kind == 'a'").holds({"kind": "\udcff"})
+    assert Condition("kind == 'a'").holds({"kind": "a"})
 
 
 def test_a_place_beyond_the_text_is_its_end() -> None:
