@@ -14,6 +14,8 @@ from math import log2
 from math import pow as power
 from typing import Final, NamedTuple
 
+from attrs import evolve
+
 from netevd.config import schema
 from netevd.core.facts import find_fact
 from netevd.model.event import Event
@@ -39,7 +41,10 @@ class Damping:
     def __init__(
         self, settings: schema.Damping, flaps: Mapping[FlapKey, Flap] | None = None
     ) -> None:
-        """flaps: what an earlier worker's `state` has returned."""
+        """
+        flaps: what an earlier worker's `state` has returned. If nothing is damped any more, what is
+        suppressed is released at once, so that it is not behind a later event.
+        """
         self._settings = settings
         self._ceiling = schema.find_ceiling(settings)
         self._flaps: dict[FlapKey, Flap] = dict(flaps or {})
@@ -48,7 +53,9 @@ class Damping:
         self._number = 0
         for key, flap in self._flaps.items():
             if flap.until is not None:
-                self._push(flap.until, key)
+                until = flap.until if settings.enabled else flap.at
+                self._flaps[key] = evolve(flap, until=until)
+                self._push(until, key)
 
     def state(self) -> dict[FlapKey, Flap]:
         """Return the penalties."""

@@ -70,18 +70,23 @@ class Debounce:
     def __init__(
         self, settings: schema.Debounce, windows: Mapping[Fact, Window] | None = None
     ) -> None:
-        """windows: what an earlier worker's `state` has returned; they close as they were to."""
+        """
+        windows: what an earlier worker's `state` has returned. They close as they were to; at once
+        if nothing is to wait any more, so that none closes behind a later event.
+        """
         self._enabled = settings.enabled
         window = settings.window
         self._terms = _Terms(window, settings.max_events, settings.net_effect, window, window)
         self._overrides = [_prepare(each, self._terms) for each in settings.overrides]
-        self._windows: dict[Fact, Window] = dict(windows or {})
+        self._windows: dict[Fact, Window] = {}
         """In the order in which they were opened."""
         self._due: list[tuple[float, int, Fact]] = []
         """Heap of the times when windows close; one may be there for a window that is no more."""
         self._number = 0
-        for fact, each in self._windows.items():
-            self._push(fact, each)
+        for fact, each in (windows or {}).items():
+            restored = each if self._enabled else evolve(each, due=each.opened)
+            self._windows[fact] = restored
+            self._push(fact, restored)
 
     def state(self) -> dict[Fact, Window]:
         """Return every open window."""

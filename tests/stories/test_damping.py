@@ -170,6 +170,25 @@ def test_penalties_survive_their_engine(play: Play) -> None:
     )
 
 
+def test_what_is_suppressed_is_released_where_nothing_is_damped_any_more(play: Play) -> None:
+    """An engine without damping runs it before anything newer."""
+    story = flap(begin(play), 3)
+    story.fill(seen("eth0", 2))
+    later = play()
+    later.time = story.time
+    later.engine = Engine(configure(), 7, 5, waiting=story.engine.get_waiting())
+
+    (
+        later
+        >> RunnerConnected()
+        << """
+        info: Scripts are no longer suppressed: carrier state of eth0 may run them again: it has been quiet long enough
+        released 6 into 6
+        """
+    )
+    later >> HooksListed(hooks(CARRIER, NO_CARRIER)) << f"start 5: {CARRIER} for 6"
+
+
 def test_what_is_known_is_bounded(play: Play) -> None:
     """The oldest penalty that suppresses nothing is forgotten."""
     story = flap(begin(play), 4)

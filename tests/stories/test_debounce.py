@@ -285,12 +285,31 @@ def test_windows_survive_their_engine(play: Play) -> None:
     packed = msgspec.msgpack.encode(windows)
     assert msgspec.msgpack.decode(packed, type=list[tuple[Fact, Window]]) == windows
 
-    later = play()
+    later = play(configure(debounce=debounce(window=Duration(60.0))))
     later.time = story.time
-    later.engine = Engine(configure(), 5, 1, waiting=waiting)
+    later.engine = Engine(later.configuration, 5, 1, waiting=waiting)
     later.fill(RunnerConnected(), HooksListed(hooks(*map(script, TYPES))))
     later >> 4 << f"start 1: {script('no-carrier')} for 3"
     later >> 1 << f"start 2: {script('link-changed')} for 4"
+
+
+def test_windows_close_at_once_where_nothing_waits_any_more(play: Play) -> None:
+    """An engine without debounce runs what waited before anything newer."""
+    story = begin(play)
+    story.fill(seen("eth0", 2, carrier=False), 1, seen("eth1", 3, mtu=9))
+    later = play()
+    later.time = story.time
+    later.engine = Engine(configure(), 5, 1, waiting=story.engine.get_waiting())
+    later.fill(RunnerConnected())
+
+    (
+        later
+        >> HooksListed(hooks(*map(script, TYPES)))
+        << f"""
+        start 1: {script("no-carrier")} for 3
+        start 2: {script("link-changed")} for 4
+        """
+    )
 
 
 def test_initial_events_that_run_nothing_open_no_window(play: Play) -> None:
