@@ -35,6 +35,9 @@ class Gate:
         self._initial = configuration.scripts.initial
         self._runs = runs
         self._stopping = False
+        enabled = configuration.debounce.enabled or configuration.scripts.damping.enabled
+        self._holds = enabled or bool(waiting.windows or waiting.flaps)
+        """Whether anything can ever wait here; where nothing can, an event passes more quickly."""
 
     def state(self) -> Waiting:
         """Return all that stands between events and their scripts."""
@@ -44,7 +47,12 @@ class Gate:
         """Publish an event with its verdict, and have its scripts run, now, later or not at all."""
         verdict = self._filters.judge(event, actions)
         actions.append(Publish(event, verdict))
-        if verdict.action != "execute" or self._stopping or (event.initial and not self._initial):
+        if verdict.action != "execute":
+            return
+        if not self._holds:
+            self._runs.add(event, actions, verdict.scripts)
+            return
+        if self._stopping or (event.initial and not self._initial):
             return
         closed = self._debounce.admit(event, verdict.scripts, now.monotonic)
         if closed is None:
@@ -55,7 +63,7 @@ class Gate:
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due. To be called before any input is handled, so that none joins too late."""
-        if self._stopping:
+        if self._stopping or not self._holds:
             return
         for closed in self._debounce.close_due(now.monotonic):
             self._close(closed, now, actions)
@@ -64,7 +72,7 @@ class Gate:
 
     def deadline(self) -> float | None:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
-        if self._stopping:
+        if self._stopping or not self._holds:
             return None
         times = (self._debounce.deadline(), self._damping.deadline())
         return min((each for each in times if each is not None), default=None)
