@@ -21,7 +21,7 @@ import trio
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.actions import Action, Kind, Note, Publish
+from netevd.model.actions import Action, Kind, Note, Outcome, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
@@ -261,7 +261,7 @@ class _Worker:
 
 
 def _is_told(action: Action) -> bool:
-    return isinstance(action, Publish | Note)
+    return isinstance(action, Publish | Outcome | Note)
 
 
 def _read_configuration(descriptor: int) -> Configuration:
