@@ -21,6 +21,7 @@ from typing import Final
 
 import table
 from bursts import flap, links
+from filters import filters
 from lab import ensure_users
 from latency import latency_sh, latency_static
 from plan import Plan
@@ -36,6 +37,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "flap": flap,
     "links": links,
     "routes": routes,
+    "filters": filters,
     "ready": ready,
     "rest": rest,
 }

@@ -518,6 +518,7 @@ VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "NETEVD_SEQUENCE": ("a number", _matches(_NUMBER)),
     "NETEVD_EVENT": ("a word", _matches(_WORD)),
     "NETEVD_TIME": ("an RFC 3339 time", _matches(_TIME)),
+    "NETEVD_COALESCED": ("a number", _matches(_NUMBER)),
     "NETEVD_INITIAL": ("a number", _matches(_NUMBER)),
     "NETEVD_PREVIOUS_STATE": ("a word", _matches(_WORD)),
     "NETEVD_ADDRESS": ("an address", is_address),

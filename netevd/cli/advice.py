@@ -13,9 +13,11 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
+
+from netevd.config.directories import find_misplacement
 from netevd.config.load import Loaded
-from netevd.config.reader import VENDOR_DIRECTORY
-from netevd.config.schema import Rule
+from netevd.config.schema import Filter, Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 
@@ -28,7 +30,13 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
     Return what this machine lacks for the configuration. file: place of settings that have defaults.
     """
     return sorted(
-        [*_doubt_directory(loaded, file), *_doubt_user(loaded, file), *_doubt_rules(loaded)]
+        [
+            *_doubt_directory(loaded, file),
+            *_doubt_user(loaded, file),
+            *_doubt_rules(loaded),
+            *_doubt_filters(loaded),
+            *_doubt_switches(loaded),
+        ]
     )
 
 
@@ -98,19 +106,50 @@ def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
             yield Problem(loaded.places[*key, "retry_delay"], text)
         if rule.user is not None and _find_uid(rule.user) is None:
             yield Problem(loaded.places[*key, "user"], _say_missing(rule.user))
-        fault = _find_misplacement(rule.path, scripts.directory)
-        if fault:
-            yield Problem(place, f"path: {rule.path} {fault}")
+        fault = find_misplacement(rule.path, scripts.directory)
+        if fault or not os.path.lexists(rule.path):
+            yield Problem(place, f"path: {rule.path} {fault or 'is not there'}")
 
 
-def _find_misplacement(path: str, root: str) -> str:
-    """Return why no event runs a script of this path, "" when one does."""
-    above, kind = os.path.split(os.path.dirname(path))
-    events = [f"{each.value}.d" for each in EventType]
-    if above not in {root, VENDOR_DIRECTORY}:
-        return f"is never run: scripts stand in {root}/TYPE.d and {VENDOR_DIRECTORY}/TYPE.d"
-    if kind not in events:
-        close = difflib.get_close_matches(kind, events, 1, 0.6)
-        advice = f"; did you mean {close[0]}?" if close else ""
-        return f"is never run: {kind!r} is no directory of an event type{advice}"
-    return "" if os.path.lexists(path) else "is not there"
+def _doubt_filters(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a doubt for each filter that changes nothing, and each of its scripts that is not there."""
+    filters = loaded.configuration.filters
+    plain = [each.action == "execute" and each.scripts is None for each in filters]
+    for index, each in enumerate(filters):
+        place = Place(
+            each.origin.file, each.origin.line, loaded.places["filters", str(index)].column
+        )
+        hidden = next((other for other in filters[:index] if _hides(other, each)), None)
+        if hidden is not None:
+            where = f"{hidden.origin.file}:{hidden.origin.line}"
+            yield Problem(
+                place, f"filters: never asked: the filter at {where} matches all of its events"
+            )
+        elif all(plain[index:]):
+            text = "filters: changes nothing: an event that no filter matches executes too"
+            yield Problem(place, text)
+        for number, path in enumerate(each.scripts or ()):
+            if not os.path.lexists(path):
+                key = ("filters", str(index), "scripts", str(number))
+                yield Problem(loaded.places[key], f"scripts: {path} is not there")
+
+
+def _hides(earlier: Filter, later: Filter) -> bool:
+    """Tell whether an earlier filter matches all that a later one can: its match says no more."""
+    wanted: dict[str, object] = msgspec.to_builtins(later.match)
+    given: dict[str, object] = msgspec.to_builtins(earlier.match)
+    return all(value is None or value == wanted[name] for name, value in given.items())
+
+
+def _doubt_switches(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a doubt for settings of what is not enabled."""
+    configuration = loaded.configuration
+    switches = {
+        ("debounce",): configuration.debounce.enabled,
+        ("scripts", "damping"): configuration.scripts.damping.enabled,
+    }
+    for above, enabled in switches.items():
+        if above in loaded.places and not enabled and (*above, "enabled") not in loaded.places:
+            name = ".".join(above)
+            text = f"{above[-1]}: has no effect without {name}.enabled: true"
+            yield Problem(loaded.places[above], text)

@@ -33,11 +33,23 @@ _COMMANDS: Final = (
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
     ),
     Lazy("doctor", "netevd.cli.doctor:doctor", "Check this machine, and say what to do."),
-    Lazy("events", "netevd.cli.events:events", "Show what has happened and what happens."),
-    Lazy("explain", "netevd.cli.events:explain", "Tell what became of an event, and why."),
+    Lazy("events", "netevd.cli.events:events", "Show events, the oldest first."),
+    Lazy(
+        "explain",
+        "netevd.cli.events:explain",
+        "Tell what became of an event: which scripts ran or did not, and why.",
+    ),
     Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
-    Lazy("reload", "netevd.cli.steer:reload", "Have the daemon read its configuration again."),
-    Lazy("resume", "netevd.cli.steer:resume", "Let a paused script run again."),
+    Lazy(
+        "reload",
+        "netevd.cli.steer:reload",
+        "Have the daemon read its configuration again, and wait for the outcome.",
+    ),
+    Lazy(
+        "resume",
+        "netevd.cli.steer:resume",
+        "Let a script run again that was paused since it failed too often in a row.",
+    ),
     _RUN,
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
     Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),

@@ -14,7 +14,8 @@ _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(:-(.*))?\Z", re.DOTALL)
 def expand(tree: Tree, environment: Mapping[str, str], problems: list[Problem]) -> Tree:
     """Return the tree with every value expanded; keys stay as they are."""
     if isinstance(tree.value, str):
-        return Tree(tree.place, _expand_text(tree.value, tree.place, environment, problems))
+        text = _expand_text(tree.value, tree.place, environment, problems)
+        return tree if text == tree.value else Tree(tree.place, text)
     if isinstance(tree.value, list):
         return Tree(tree.place, [expand(child, environment, problems) for child in tree.value])
     if isinstance(tree.value, dict):

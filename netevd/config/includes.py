@@ -13,7 +13,7 @@ from netevd.config.tree import Place, Problem, Tree, Unreadable, parse, read_fil
 FILE_LIMIT: Final = 256
 """Files of one configuration at most."""
 
-APPENDED: Final = frozenset({("scripts", "rules")})
+APPENDED: Final = frozenset({("scripts", "rules"), ("filters",), ("debounce", "overrides")})
 """Lists that grow with each file; any other is replaced."""
 
 

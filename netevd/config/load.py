@@ -22,12 +22,14 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from netevd.config import schema
-from netevd.config.identities import LIMITS, RUNNER_LIMIT, Identities
+from netevd.config import condition, schema
+from netevd.config.conflicts import find_conflicts
+from netevd.config.identities import LIMITS
 from netevd.config.includes import read_all
-from netevd.config.schema import Configuration
+from netevd.config.scalars import locate
+from netevd.config.schema import Configuration, Origin
 from netevd.config.tree import Place, Problem, Tree
-from netevd.config.values import READERS, read_bool, show, show_bytes
+from netevd.config.values import READERS, read_bool, show
 
 DEFAULT_PATH: Final = "/etc/netevd/netevd.yaml"
 
@@ -57,10 +59,22 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
         configuration = _converter.structure(_to_plain(tree), Configuration)
     except ClassValidationError as error:
         problems.extend(_find_problems(error, tree))
+    problems.extend(_find_faulty_conditions(tree))
     if problems:
         return sorted(set(problems))
-    loaded = Loaded(configuration, dict(_find_places(tree, ())))
-    return sorted(_find_conflicts(loaded)) or loaded
+    loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ()))))
+    return find_conflicts(loaded.configuration, loaded.places) or loaded
+
+
+def _add_origins(loaded: Loaded) -> Loaded:
+    """Return the same with filters that know where they are written, for who asks later why."""
+    filters = []
+    for index, each in enumerate(loaded.configuration.filters):
+        place = loaded.places["filters", str(index)]
+        filters.append(attrs.evolve(each, origin=Origin(place.file, place.line)))
+    return attrs.evolve(
+        loaded, configuration=attrs.evolve(loaded.configuration, filters=tuple(filters))
+    )
 
 
 def _to_plain(tree: Tree) -> object:
@@ -123,8 +137,24 @@ def _find_item_problems(
         yield Problem(tree.place, f"{name}: {exception}")
 
 
+def _find_faulty_conditions(tree: Tree) -> Iterator[Problem]:
+    """Yield a problem for each mistake in a condition, whatever else is wrong."""
+    if not isinstance(tree.value, dict) or "filters" not in tree.value:
+        return
+    filters = tree.value["filters"][1].value
+    for each in filters if isinstance(filters, list) else ():
+        match = each.value.get("match") if isinstance(each.value, dict) else None
+        keys = match[1].value if match is not None else None
+        found = keys.get("condition") if isinstance(keys, dict) else None
+        if found is None or not isinstance(found[1].value, str) or not found[1].value.strip():
+            continue
+        for fault in condition.check(found[1].value[: schema.EXPRESSION_LIMIT]):
+            place = locate(found[1], fault.line, fault.column)
+            yield Problem(place, f"condition: {fault.message}")
+
+
 def _find_unknown_keys(error: ForbiddenExtraKeysError, tree: Tree) -> Iterator[Problem]:
-    known = [attribute.name for attribute in attrs.fields(error.cl)]
+    known = [field.name for field in attrs.fields(error.cl) if field.name != "origin"]
     if error.cl is Configuration:
         known.append("include")
     assert isinstance(tree.value, dict)
@@ -143,35 +173,6 @@ def _find_unknown_keys(error: ForbiddenExtraKeysError, tree: Tree) -> Iterator[P
         yield Problem(place, f"unknown key {name!r}; {advice}")
 
 
-def _find_conflicts(loaded: Loaded) -> Iterator[Problem]:
-    """Yield a problem for each value that is fine by itself and not beside the others."""
-    identities = Identities(loaded.configuration, observe=False)
-    firsts: dict[str, Place | None] = {}
-    for index, rule in enumerate(loaded.configuration.scripts.rules):
-        where = ("scripts", "rules", str(index))
-        place = loaded.places[*where, "path"]
-        first = firsts.setdefault(rule.path, place)
-        if first is not place:
-            yield Problem(place, f"path: {rule.path} has a rule at {first}; make one of the two")
-        for name, least in _LEAST_LIMITS.items():
-            value = getattr(rule.limits, name)
-            if value is not None and value < least:
-                yield Problem(
-                    loaded.places[*where, "limits", name],
-                    f"{name}: expected at least {show_bytes(least)}, found {show_bytes(value)}:"
-                    " what starts the script lives under its limits too",
-                )
-        if identities.find(rule.path).runner == RUNNER_LIMIT:
-            yield Problem(
-                place,
-                f"more than {RUNNER_LIMIT} different combinations of user, capabilities and limits,"
-                " each of which costs a process; have scripts share them",
-            )
-
-
-_LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}
-"""Address space of a runner is 22 MiB, and it has to answer whatever happens."""
-
 _LIMITS: Final = {word: name for name, word in LIMITS.items()}
 
 _SECTIONS: Final = {
@@ -179,6 +180,7 @@ _SECTIONS: Final = {
     "network": {field.name for field in attrs.fields(schema.Network)},
     "scripts": {field.name for field in attrs.fields(schema.Scripts)},
     "routes": {field.name for field in attrs.fields(schema.Routes)},
+    "debounce": {field.name for field in attrs.fields(schema.Debounce)},
 }
 
 
@@ -194,14 +196,29 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Limits, schema.Limits())
     _accept_mappings(converter, schema.Rule)
     _accept_lists(converter, tuple[schema.Rule, ...])
-    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes):
+    _accept_lists(converter, tuple[schema.AbsolutePath, ...])
+    _accept_mappings(converter, schema.Match, schema.Match())
+    _accept_mappings(converter, schema.Filter, origin=cattrs.override(omit=True))
+    _accept_lists(converter, tuple[schema.Filter, ...])
+    _accept_mappings(converter, schema.Override)
+    _accept_lists(converter, tuple[schema.Override, ...])
+    _accept_mappings(converter, schema.Damping, schema.Damping())
+    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce):
         _accept_mappings(converter, section, section())
     return converter
 
 
-def _accept_mappings(converter: cattrs.Converter, section: type, empty: object = None) -> None:
-    """Read a mapping as this class; one written with nothing below it is `empty`, if that is given."""
-    structure: Callable[..., object] = cattrs.gen.make_dict_structure_fn(section, converter)
+def _accept_mappings(
+    converter: cattrs.Converter, section: type, empty: object = None, **fields: Any
+) -> None:
+    """
+    Read a mapping as this class; one written with nothing below it is `empty`, if that is given.
+
+    fields: cattrs' overrides of single fields.
+    """
+    structure: Callable[..., object] = cattrs.gen.make_dict_structure_fn(
+        section, converter, **fields
+    )
 
     def read(value: object, kind: Any) -> object:
         if value is None and empty is not None:

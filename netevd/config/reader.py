@@ -14,6 +14,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
 from netevd.config.schema import Capability, Configuration
@@ -22,7 +23,6 @@ from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
 from privsep.protocol import Identity, Launch, Message, Rejected, RouteFilter, pack
 
-VENDOR_DIRECTORY: Final = "/usr/lib/netevd"
 PROBLEM_LIMIT: Final = 200
 """Problems told at most; who has more mends these first."""
 

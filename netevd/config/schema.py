@@ -6,7 +6,7 @@ Values only, checked already; imports attrs and nothing else, since core and wor
 
 from __future__ import annotations
 
-from typing import Literal, NewType
+from typing import Final, Literal, NewType
 
 from attrs import field, frozen
 
@@ -34,11 +34,33 @@ Bytes = NewType("Bytes", int)
 """Bytes, at most 1024 GiB. Written as a Size."""
 MutexName = NewType("MutexName", str)
 """Letters, digits, dots, hyphens and underscores, at most 64."""
+Pattern = NewType("Pattern", str)
+"""An interface name or glob."""
+InterfaceName = NewType("InterfaceName", str)
+"""Name of an interface."""
+EventTypes = NewType("EventTypes", tuple[str, ...])
+"""Event types or globs of them. Written as a list or blank-separated."""
+KindName = NewType("KindName", str)
+"""Kind of a link as in `ip -details link`, "" for hardware."""
+Expression = NewType("Expression", str)
+"""A CEL expression that yields true or false, see `condition`."""
+Wait = NewType("Wait", float)
+"""Seconds, 0 or more. Written as a Duration, or 0s."""
+EventLimit = NewType("EventLimit", int)
+"""A number from 1 to 1000."""
+Penalty = NewType("Penalty", int)
+"""A number from 1 to 1000000; each event that runs scripts counts 1000."""
+
+EXPRESSION_LIMIT: Final = 4096
+"""Characters of an Expression at most."""
 
 Backend = Literal["auto", "kernel"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
+Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
+Family = Literal["ipv4", "ipv6"]
+FilterAction = Literal["execute", "ignore", "log"]
 Capability = Literal[
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
@@ -123,6 +145,30 @@ class Rule:
 
 
 @frozen(slots=True)
+class Damping:
+    """
+    When events of one fact come too often to run scripts. Off by default.
+
+    Names and idea are those of RFC 2439, which damps routes that flap.
+    """
+
+    enabled: bool = False
+    half_life: Duration = Duration(60.0)
+    """After this time half of a penalty is forgotten."""
+    suppress: Penalty = Penalty(5000)
+    """A penalty above this suppresses the scripts of its fact."""
+    reuse: Penalty = Penalty(1500)
+    """Once it has decayed to this they run again, the last event's at once."""
+    max_suppress: Duration = Duration(600.0)
+    """Scripts are never suppressed for longer than this after the last event."""
+
+
+def find_ceiling(damping: Damping) -> float:
+    """Return the highest penalty: what decays to `reuse` within `max_suppress`. Source: RFC 2439."""
+    return float(damping.reuse * 2.0 ** min(damping.max_suppress / damping.half_life, 64.0))
+
+
+@frozen(slots=True)
 class Scripts:
     """Where scripts stand and how they run."""
 
@@ -140,6 +186,7 @@ class Scripts:
     """skip: a script of a state is passed over when one of a later state is waiting already."""
     pause_after: Times = Times(0)
     """Runs that fail in a row after which a script is paused until its file changes; 0 for never."""
+    damping: Damping = field(factory=Damping)
     rules: tuple[Rule, ...] = ()
     """What is different for single scripts; one rule a script."""
 
@@ -157,6 +204,82 @@ class Routes:
 
 
 @frozen(slots=True)
+class Match:
+    """Which events a filter is for: those of which everything that is given holds."""
+
+    interface: InterfaceName | None = None
+    """Name of the link, or one of its alternative names."""
+    interface_pattern: Pattern | None = None
+    """Glob of the same."""
+    event_type: EventTypes | None = None
+    """Type of the event: one of these."""
+    ip_family: Family | None = None
+    """Family of the address, route or gateway that the event is about; for other events whether the
+    link has a usable address of it after the event, link-local ones not counted."""
+    backend: Source | None = None
+    """Source of the fact."""
+    kind: KindName | None = None
+    """Kind of the link: veth, bridge, wireguard and so on, "" for hardware."""
+    condition: Expression | None = None
+    """A CEL expression, asked last. Only exactly true holds."""
+
+
+@frozen(slots=True)
+class Origin:
+    """Where something is written; not a setting. Line counts from 1; 0 for nowhere."""
+
+    file: str = ""
+    line: int = 0
+
+
+@frozen(slots=True)
+class Filter:
+    """What becomes of some events. Of all filters the first that matches decides."""
+
+    action: FilterAction
+    """execute: scripts run. ignore: none does, and the log tells of it at level debug only. log:
+    none does."""
+    match: Match = field(factory=Match)
+    """Which events it is for; nothing given: all."""
+    scripts: tuple[AbsolutePath, ...] | None = None
+    """What runs, in this order, instead of the scripts of the event's directory."""
+    origin: Origin = field(factory=Origin)
+
+
+@frozen(slots=True)
+class Override:
+    """What of debounce is different for some events; what is not given is as for all."""
+
+    interface_pattern: Pattern | None = None
+    """Glob of the link's name or alternative names; not given: all."""
+    event_type: EventTypes | None = None
+    """Types of the events; not given: all."""
+    window: Wait | None = None
+    """0s: these events don't wait."""
+    max_events: EventLimit | None = None
+    net_effect: bool | None = None
+    up: Wait | None = None
+    """Window of events that say that something came or got better, instead of `window`."""
+    down: Wait | None = None
+    """Window of events that say that something went or got worse, instead of `window`."""
+
+
+@frozen(slots=True)
+class Debounce:
+    """Whether scripts wait for what follows their event. Off by default."""
+
+    enabled: bool = False
+    window: Duration = Duration(5.0)
+    """How long after the first event of a fact the scripts of the last one run."""
+    max_events: EventLimit = EventLimit(10)
+    """So many events end the wait at once."""
+    net_effect: bool = True
+    """Whether nothing runs when the fact is back where it was."""
+    overrides: tuple[Override, ...] = ()
+    """What is different for some events; the first one that matches holds."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -166,3 +289,6 @@ class Configuration:
     """How long one script may run; then TERM to all of its processes, 5 s later KILL."""
     scripts: Scripts = field(factory=Scripts)
     routes: Routes = field(factory=Routes)
+    debounce: Debounce = field(factory=Debounce)
+    filters: tuple[Filter, ...] = ()
+    """Which events run scripts, and which; none: all do."""

@@ -48,13 +48,24 @@ class Problem:
 
 
 @frozen(slots=True)
+class Written:
+    """Text as it stands in a file."""
+
+    style: str
+    """|, >, a quotation mark, or "" for plain."""
+    raw: str
+    """All of it, quotation marks and indentation included."""
+
+
+@frozen(slots=True)
 class Tree:
     """One value: text, a list, or a mapping of names to places and trees."""
 
     place: Place
     value: str | list[Tree] | dict[str, tuple[Place, Tree]] | None
     """None: written with nothing, ~ or null."""
-    tagged: bool = field(default=False)
+    written: Written | None = field(default=None, eq=False, repr=False)
+    """How text is written; None where it was changed since, or is no text."""
 
     @property
     def kind(self) -> str:
@@ -149,14 +160,15 @@ def parse(content: bytes, path: str) -> Tree | None:
         )
     if not nodes or nodes[0] is None:
         return None
-    return _Converter(path).convert(nodes[0], 0)
+    return _Converter(path, text).convert(nodes[0], 0)
 
 
 class _Converter:
     """Makes trees of ruamel's nodes, counting them."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, text: str) -> None:
         self._path = path
+        self._text = text
         self._count = 0
 
     def convert(self, node: object, depth: int) -> Tree:
@@ -179,7 +191,10 @@ class _Converter:
         if isinstance(node, MappingNode):
             return Tree(place, self._convert_mapping(node, depth))
         null = tag == "tag:yaml.org,2002:null"
-        return Tree(place, None if null else str(node.value))
+        if null:
+            return Tree(place, None)
+        raw = self._text[node.start_mark.index : node.end_mark.index]
+        return Tree(place, str(node.value), Written(str(node.style or ""), raw))
 
     def _convert_mapping(self, node: MappingNode, depth: int) -> dict[str, tuple[Place, Tree]]:
         found: dict[str, tuple[Place, Tree]] = {}

@@ -11,9 +11,11 @@ import difflib
 import os
 import re
 from collections.abc import Callable, Collection
+from fnmatch import fnmatchcase
 from typing import Any, Final, get_args
 
 from netevd.config import schema
+from netevd.model.event import EventType
 from netevd.model.route import PROTOCOLS, TABLE_NAMES, read_protocol, read_table
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -22,6 +24,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\Z")
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
 _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+_KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
+_GLOB = re.compile(r"[*?\[]")
 _WRITTEN_TRUE: Final = {"true": True, "false": False}
 
 
@@ -48,6 +52,12 @@ def read_bool(value: object, _: object) -> bool:
     if text.lower() not in _WRITTEN_TRUE:
         raise ValueError(f"expected true or false, found {text[:80]!r}")
     return _WRITTEN_TRUE[text.lower()]
+
+
+def _read_wait(value: object, kind: object) -> float:
+    """Read a duration that may be none at all."""
+    none = isinstance(value, str) and re.match(r"0+(\.0+)?\s*(ms|s|m|h)\Z", value.strip())
+    return 0.0 if none else _read_duration(value, kind)
 
 
 def _read_duration(value: object, _: object) -> float:
@@ -110,6 +120,14 @@ def _read_amount(value: object, _: object) -> int:
     return _read_number(value, 16, 1048576)
 
 
+def _read_event_limit(value: object, _: object) -> int:
+    return _read_number(value, 1, 1000)
+
+
+def _read_penalty(value: object, _: object) -> int:
+    return _read_number(value, 1, 1_000_000)
+
+
 def _read_mutex(value: object, _: object) -> str:
     text = _read_text(value, "a name of letters, digits, dots, hyphens and underscores")
     if not _MUTEX.match(text):
@@ -129,10 +147,63 @@ def _read_words(value: object, what: str) -> list[str]:
 def _read_patterns(value: object, _: object) -> tuple[str, ...]:
     words = _read_words(value, "interface names or globs")
     for word in words:
-        bare = word.removeprefix("!")
-        if not bare or any(character.isspace() or character == "/" for character in bare):
-            raise ValueError(f"expected an interface name or glob, found {word[:80]!r}")
+        _check_name(word.removeprefix("!"), "an interface name or glob")
     return tuple(words)
+
+
+def _check_name(word: str, expected: str) -> None:
+    if not word or any(character.isspace() or character == "/" for character in word):
+        raise ValueError(f"expected {expected}, found {word[:80]!r}")
+
+
+def _read_pattern(value: object, _: object) -> str:
+    text = _read_text(value, "an interface name or glob such as eth*")
+    if text.startswith("!"):
+        raise ValueError("a glob that excludes is understood in network.links alone")
+    _check_name(text, "one interface name or glob such as eth*")
+    return text
+
+
+def _read_interface(value: object, _: object) -> str:
+    text = _read_text(value, "an interface name")
+    _check_name(text, "one interface name")
+    if _GLOB.search(text):
+        raise ValueError(f"expected a name, found a glob; write interface_pattern: {text!r}")
+    return text
+
+
+def _read_kind(value: object, _: object) -> str:
+    text = _read_text(value, "the kind of a link such as veth")
+    if text and not _KIND.match(text):
+        raise ValueError(f"expected the kind of a link such as veth or bridge, found {text[:80]!r}")
+    return text
+
+
+def _read_event_types(value: object, _: object) -> tuple[str, ...]:
+    """Read words and globs; one that no event type is like is a mistake."""
+    words = _read_words(value, "event types such as routable or address-*")
+    known = [each.value for each in EventType]
+    for word in words:
+        if any(fnmatchcase(each, word) for each in known):
+            continue
+        if _GLOB.search(word):
+            raise ValueError(f"no event type is like {word[:80]!r}; there are {', '.join(known)}")
+        close = difflib.get_close_matches(word, known, 1, 0.6)
+        advice = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ValueError(f"{word[:80]!r} is no event type; {advice}")
+    if not words:
+        raise ValueError("expected an event type or glob, found none")
+    return tuple(words)
+
+
+def _read_expression(value: object, _: object) -> str:
+    """Read the text of a condition; what it says is checked by `condition`."""
+    if not isinstance(value, str) or not value.strip():
+        raise TypeError(f'expected a CEL expression such as "mtu > 1500", found {show(value)}')
+    if len(value) > schema.EXPRESSION_LIMIT:
+        most = schema.EXPRESSION_LIMIT
+        raise ValueError(f"expected at most {most} characters, found {len(value)}")
+    return value
 
 
 def _read_numbered(
@@ -202,6 +273,9 @@ def _read_capabilities(value: object, _: object) -> tuple[str, ...]:
 
 READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Duration: _read_duration,
+    schema.Wait: _read_wait,
+    schema.EventLimit: _read_event_limit,
+    schema.Penalty: _read_penalty,
     schema.Size: _read_size,
     schema.Count: _read_count,
     schema.Times: _read_times,
@@ -215,6 +289,14 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.MutexName: _read_mutex,
     tuple[schema.Capability, ...]: _read_capabilities,
     tuple[schema.Backend, ...]: _read_backends,
+    schema.Pattern: _read_pattern,
+    schema.InterfaceName: _read_interface,
+    schema.KindName: _read_kind,
+    schema.EventTypes: _read_event_types,
+    schema.Expression: _read_expression,
+    schema.Source: _read_choice,
+    schema.Family: _read_choice,
+    schema.FilterAction: _read_choice,
     schema.Level: _read_choice,
     schema.Format: _read_choice,
     schema.Obsolete: _read_choice,

@@ -14,6 +14,7 @@ from netevd.config.links import watches
 from netevd.config.schema import Configuration, Routes
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
+from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
 from netevd.core.resync import Resync
@@ -22,11 +23,12 @@ from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.wanted import make_filter
-from netevd.model.actions import Action, Kind, Note, Publish, Ready, RequestDump
+from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
+    ClearDamping,
     DumpEnded,
     HelperConnected,
     Hook,
@@ -58,6 +60,7 @@ from netevd.model.memory import Numbers, OpenRun, Record, State
 from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
+from netevd.model.waiting import Waiting
 
 _GONE_LIMIT: Final = 4096
 """Removed links whose index is remembered, to notice that it is used again."""
@@ -97,6 +100,8 @@ class Engine:
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
+        waiting = None if state is None else state.waiting
+        self._gate = Gate(configuration, self._runs, waiting)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -141,10 +146,11 @@ class Engine:
         links, gone = self._observer.take_memory()
         routes = self._routes.take_memory()
         runs = self._runs.take_memory()
+        waiting = self._gate.take_changes()
         events, self._events = tuple(self._events), []
-        if not (links or gone or routes or runs or events) or not self._started:
+        if not (links or gone or routes or runs or events or waiting) or not self._started:
             return None
-        return Record(self.numbers, links, gone, routes, events, runs)
+        return Record(self.numbers, links, gone, routes, events, runs, waiting)
 
     def get_state(self) -> State | None:
         """Return all that has to be remembered, None as long as nothing was announced."""
@@ -156,6 +162,7 @@ class Engine:
             self._routes.get_memory(),
             tuple(self._runs.get_events().values()),
             self._runs.get_memory(),
+            self._gate.state(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -169,6 +176,10 @@ class Engine:
     def get_rules(self) -> list[Rule]:
         """Return every rule as it is known now, in the order in which the kernel asks them."""
         return self._rules.get_rules()
+
+    def get_waiting(self) -> Waiting:
+        """Return what stands between events that were published and their scripts."""
+        return self._gate.state()
 
     def get_open_runs(self) -> tuple[OpenRun, ...]:
         """Return every run that has not ended, in order of their numbers."""
@@ -189,12 +200,15 @@ class Engine:
 
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
-        times = (self._resync.due, self._routes.due, self._runs.deadline())
+        times = (
+            self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
+        )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
     def handle(self, given: Input, now: Now) -> list[Action]:
         """Return what is to be done about one input, in this order."""
         actions: list[Action] = []
+        self._gate.tick(now, actions)
         match given:
             case LinkSeen(link=link, dump=dump):
                 if dump:
@@ -240,9 +254,12 @@ class Engine:
                 self._runs.handle(given, now, actions)
             case RunnerLost() | RunnerConnected() | HooksListed():
                 self._runs.handle(given, now, actions)
+            case ClearDamping():
+                self._gate.clear(given, actions)
             case Tick():
                 self._runs.tick(now, actions)
             case Stopping():
+                self._gate.stop(actions)
                 self._runs.stop(actions)
             case _:
                 assert_never(given)
@@ -398,7 +415,7 @@ class Engine:
             gone=news.change.after is None,
             family=route.family,
         )
-        self._add(event, actions)
+        self._add(event, now, actions)
 
     def _publish(
         self,
@@ -421,10 +438,9 @@ class Engine:
             address=address,
             family=finding.family if address is None else address.family,
         )
-        self._add(event, actions)
+        self._add(event, now, actions)
 
-    def _add(self, event: Event, actions: list[Action]) -> None:
+    def _add(self, event: Event, now: Now, actions: list[Action]) -> None:
         self._sequence += 1
-        actions.append(Publish(event))
+        self._gate.add(event, now, actions)
         self._events.append(event)
-        self._runs.add(event, actions)

@@ -60,8 +60,10 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
         "NETEVD_SEQUENCE": str(event.sequence),
         "NETEVD_EVENT": event.type,
         "NETEVD_TIME": show_time(event.time_ns),
-        "ADDRESSES": "" if after is None else _list_addresses(after.addresses),
+        "ADDRESSES": "" if after is None else " ".join(list_addresses(after.addresses)),
     }
+    if event.coalesced:
+        values["NETEVD_COALESCED"] = str(event.coalesced)
     if after is not None:
         values["LINK"] = after.link.name
         values["LINKINDEX"] = str(after.link.ifindex)
@@ -104,11 +106,13 @@ def _name_route(route: Route) -> dict[str, str]:
     return values | {"NETEVD_GATEWAY": gateway} if gateway else values
 
 
-def _list_addresses(addresses: tuple[Address, ...]) -> str:
-    return " ".join(each.ip for each in addresses if not _is_link_local(each))
+def list_addresses(addresses: tuple[Address, ...]) -> list[str]:
+    """Return addresses without prefix length, link-local ones left out."""
+    return [each.ip for each in addresses if not is_link_local(each)]
 
 
-def _is_link_local(address: Address) -> bool:
+def is_link_local(address: Address) -> bool:
+    """Return whether an address is for its link alone."""
     if address.family == 4:
         return address.ip.startswith(_LINK_LOCAL4)
     return address.ip.startswith(_LINK_LOCAL6)

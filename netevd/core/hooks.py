@@ -6,8 +6,12 @@ The runner alone reads directories and checks files; what it says of them is kep
 
 from __future__ import annotations
 
+from typing import Final
+
 from netevd.model.actions import Kind, Note
 from netevd.model.inputs import Hook
+
+NOT_THERE: Final = "a filter names it, and it is not there or has the name of a leftover"
 
 
 class HookTable:
@@ -41,6 +45,21 @@ class HookTable:
     def find(self, event: str) -> tuple[Hook, ...]:
         """Return the runnable scripts of an event type, in running order."""
         return self._by_event.get(event, ())
+
+    def find_all(self, event: str, paths: tuple[str, ...]) -> tuple[Hook, ...]:
+        """
+        Return the scripts of these paths in this order, whatever directory they stand in.
+
+        One that is not in the table is not runnable and says why. event: what they are to run for.
+        """
+        found = []
+        for path in paths:
+            place = path.rpartition("/")[0].rpartition("/")[2].removesuffix(".d")
+            known = self._by_place.get((place, path))
+            name = path.rpartition("/")[2]
+            missing = Hook(0, event, name, path, runnable=False, reason=NOT_THERE)
+            found.append(missing if known is None else known)
+        return tuple(found)
 
     def renew(self, hook: Hook) -> Hook | None:
         """

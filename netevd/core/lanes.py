@@ -15,23 +15,12 @@ from typing import Final
 
 from attrs import frozen
 
-from netevd.model.event import Event, EventType
+from netevd.core.facts import STATE_GROUPS
+from netevd.model.event import Event
 from netevd.model.inputs import Hook
 
 LIMIT: Final = 10_000
 """Runs that a lane holds at most, the one that is running included."""
-
-_STATES: Final = {
-    EventType.CARRIER: "carrier",
-    EventType.NO_CARRIER: "carrier",
-    EventType.OFF: "operational",
-    EventType.DORMANT: "operational",
-    EventType.DEGRADED_CARRIER: "operational",
-    EventType.DEGRADED: "operational",
-    EventType.ENSLAVED: "operational",
-    EventType.ROUTABLE: "operational",
-}
-"""Groups of event types of which a later one makes an earlier one obsolete."""
 
 
 @frozen(slots=True, eq=False)
@@ -79,7 +68,7 @@ class Lanes:
         lane.append(run)
         name.append(run)
         self.size += 1
-        state = _STATES.get(run.event.type)
+        state = STATE_GROUPS.get(run.event.type)
         if state is not None:
             self._latest.setdefault(run.event.lane, {})[state] = run.event.sequence
         self._offer(run)
@@ -93,7 +82,7 @@ class Lanes:
 
     def is_obsolete(self, run: Run) -> bool:
         """Tell whether a later state of the run's group is in its lane."""
-        state = _STATES.get(run.event.type)
+        state = STATE_GROUPS.get(run.event.type)
         latest = self._latest.get(run.event.lane, {})
         return state is not None and latest.get(state, 0) > run.event.sequence
 

@@ -8,11 +8,16 @@ Pure, and the only reader of records, so that what the engine tells by `take_rec
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from netevd.model.event import Event
 from netevd.model.link import IfIndex
 from netevd.model.memory import KnownLink, OpenRun, Record, RunMemory, State
 from netevd.model.route import Route
+from netevd.model.waiting import Waiting
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 def fold(state: State, records: Iterable[Record]) -> State:
@@ -21,6 +26,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
     routes = None if state.routes is None else dict.fromkeys(state.routes)
     events: dict[int, Event] = {each.sequence: each for each in state.events}
     runs = _Runs(state.runs)
+    windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
     numbers = state.numbers
     for record in records:
         numbers = record.numbers
@@ -32,15 +38,28 @@ def fold(state: State, records: Iterable[Record]) -> State:
         events.update((each.sequence, each) for each in record.events)
         if record.runs is not None:
             runs.fold(record.runs)
+        if record.waiting is not None:
+            _fold_waiting(windows, record.waiting.windows)
+            _fold_waiting(flaps, record.waiting.flaps)
     memory = runs.close()
-    wanted = {run.sequence for run in memory.runs}.union(memory.early)
+    wanted = {run.sequence for run in memory.runs}
+    wanted.update(each.sequence for each in memory.early)
     return State(
         numbers,
         tuple(links.values()),
         None if routes is None else tuple(routes),
         tuple(event for sequence, event in sorted(events.items()) if sequence in wanted),
         memory,
+        Waiting(tuple(windows.items()), tuple(flaps.items())),
     )
+
+
+def _fold_waiting(known: dict[_Key, _Value], changes: Iterable[tuple[_Key, _Value | None]]) -> None:
+    for key, value in changes:
+        if value is None:
+            known.pop(key, None)
+        else:
+            known[key] = value
 
 
 def _fold_routes(routes: dict[Route, None], record: Record) -> None:

@@ -34,7 +34,7 @@ from netevd.model.inputs import (
     RunRefused,
     RunStarted,
 )
-from netevd.model.memory import RESTING, WAITING, OpenRun, RunMemory, State
+from netevd.model.memory import RESTING, WAITING, EarlyEvent, OpenRun, RunMemory, State
 from netevd.model.shape import printable
 
 EARLY_LIMIT: Final = 10_000
@@ -79,37 +79,42 @@ class Runs:
         self._active: dict[int, Active] = {}
         self._dropping: set[int] = set()
         """Lanes that are full, which was said."""
-        self._early: deque[Event] | None = deque()
-        """Events from before the first script table."""
+        self._early: deque[tuple[Event, tuple[str, ...] | None]] | None = deque()
+        """Events from before the first script table, with what runs instead of their own scripts."""
         self._stopping = False
         self._open: dict[int, Run] = {}
         """Every run in the lanes, by number."""
         self._touched: dict[int, None] = {}
         """Runs of which something is to be remembered, see `take_memory`."""
-        self._unheard: list[int] = []
+        self._unheard: list[EarlyEvent] = []
         """Events that came into `_early` since it was remembered."""
         self._looked_up = False
 
     # --- from events to the lanes ------------------------------------------------------------
 
-    def add(self, event: Event, actions: list[Action]) -> None:
-        """Queue the scripts of an event, as the table is now."""
+    def add(
+        self, event: Event, actions: list[Action], scripts: tuple[str, ...] | None = None
+    ) -> None:
+        """Queue the scripts of an event, as the table is now. scripts: these, instead of its own."""
         if self._stopping or (event.initial and not self._initial):
             return
         if self._early is not None:
             if len(self._early) < EARLY_LIMIT:
-                self._early.append(event)
-                self._unheard.append(event.sequence)
+                self._early.append((event, scripts))
+                self._unheard.append(_remember_early(event, scripts))
             return
-        hooks = self._hooks.find(event.type)
+        if scripts is None:
+            hooks = self._hooks.find(event.type)
+        else:
+            hooks = self._hooks.find_all(event.type, scripts)
         if not hooks:
             return
         fault = find_bad_name(event.name)
         for hook in hooks:
             run = Run(self.number, hook, event)
             self.number += 1
-            if fault is not None:
-                self._refuse(run, fault, actions)
+            if fault is not None or not hook.runnable:
+                self._refuse(run, fault or hook.reason, actions)
             elif self._lanes.is_full(event.lane):
                 self._drop(run, actions)
             else:
@@ -257,8 +262,8 @@ class Runs:
         early, self._early = self._early, None
         self._looked_up = self._looked_up or bool(early)
         self._unheard = []
-        for event in early or ():
-            self.add(event, actions)
+        for event, scripts in early or ():
+            self.add(event, actions, scripts)
 
     def _take_over(self, given: RunnerConnected, now: Now, actions: list[Action]) -> None:
         """
@@ -405,13 +410,14 @@ class Runs:
         """Return all that is to be remembered."""
         return RunMemory(
             tuple(self._describe(run) for _, run in sorted(self._open.items())),
-            early=tuple(event.sequence for event in self._early or ()),
+            early=tuple(_remember_early(*each) for each in self._early or ()),
             streaks=self._pauses.get_memory(),
         )
 
     def get_events(self) -> dict[int, Event]:
         """Return the events of what `get_memory` tells, by sequence number."""
-        events = [run.event for run in self._open.values()] + list(self._early or ())
+        events = [run.event for run in self._open.values()]
+        events += [event for event, _ in self._early or ()]
         return {event.sequence: event for event in sorted(events, key=lambda each: each.sequence)}
 
     def _describe(self, run: Run) -> OpenRun:
@@ -419,10 +425,13 @@ class Runs:
         active = self._active.get(run.number)
         if active is None:
             stage = WAITING if due is None else RESTING
-            return OpenRun(run.number, run.event.sequence, run.hook, stage, due=due, failed=failed)
+            return OpenRun(
+                run.number, run.event.sequence, run.hook, stage, due=due, failed=failed,
+                event=_find_changed(run.event),
+            )  # fmt: skip
         return OpenRun(
             run.number, run.event.sequence, active.hook, active.stage.name, active.runner,
-            active.incarnation, active.timeout_s, active.due, failed,
+            active.incarnation, active.timeout_s, active.due, failed, _find_changed(run.event),
         )  # fmt: skip
 
     def restore(self, state: State) -> None:
@@ -430,11 +439,15 @@ class Runs:
         events = {event.sequence: event for event in state.events}
         self._pauses.restore(state.runs.streaks or ())
         if self._early is not None:
-            self._early.extend(events[each] for each in state.runs.early if each in events)
+            for early in state.runs.early:
+                event = early.event or events.get(early.sequence)
+                if event is not None:
+                    self._early.append((event, early.scripts))
         for each in state.runs.runs:
-            if each.sequence not in events:
+            event = each.event or events.get(each.sequence)
+            if event is None:
                 continue
-            run = Run(each.number, each.hook, events[each.sequence])
+            run = Run(each.number, each.hook, event)
             self._open[run.number] = run
             self._lanes.restore(run, taken=each.stage != WAITING)
             self._retries.restore(run, each)
@@ -447,6 +460,15 @@ class Runs:
                 rule = self._identities.find(run.hook.path).rule
                 if rule.mutex is not None:
                     self._mutexes.hold(rule.mutex)
+
+
+def _find_changed(event: Event) -> Event | None:
+    """Return an event that is not as it was published: it stands for several."""
+    return event if event.coalesced else None
+
+
+def _remember_early(event: Event, scripts: tuple[str, ...] | None) -> EarlyEvent:
+    return EarlyEvent(event.sequence, scripts, _find_changed(event))
 
 
 def _note_resumed(path: str, why: str) -> Note:

@@ -14,8 +14,8 @@ import trio
 
 from netevd.model.event import Event
 from netevd.model.shape import Json
-from netevd.model.show import shape_described_event, shape_outcome
-from netevd.report.journal import Entry, EventEntry
+from netevd.model.show import shape_decision, shape_described_event, shape_outcome
+from netevd.report.journal import Entry, EventEntry, OutcomeEntry
 from netevd.report.view import Choice, View
 
 BACKLOG: Final = 4096
@@ -94,6 +94,8 @@ class Stream:
             if event.sequence <= self._last or not self._choice.takes(event):
                 return None
             return self._tell_event(event)
+        if isinstance(entry, OutcomeEntry):
+            return _format("verdict", shape_decision(entry.outcome))
         if not self._choice.takes_run(entry.outcome):
             return None
         return _format("run", shape_outcome(entry.outcome))

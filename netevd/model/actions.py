@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
+from netevd.model.verdict import EXECUTE, Verdict
 
 
 @frozen(slots=True)
 class Publish:
-    """Tell every sink (log, metrics, stream) of this event."""
+    """Tell every sink (log, metrics, stream) of this event, whatever the filters say of it."""
 
     event: Event
+    verdict: Verdict = EXECUTE
+
+
+@frozen(slots=True)
+class Outcome:
+    """
+    What became of events after their verdict was to execute, and before any script was queued.
+
+    An event of which nothing is said had its scripts queued, at once or at the end of its window.
+    """
+
+    sequences: tuple[int, ...]
+    """The events it is about, in order."""
+    result: Literal["coalesced", "unchanged", "suppressed", "released"]
+    """
+    coalesced: another event of the same fact ran in their place. unchanged: together they changed
+    nothing, so nothing runs. suppressed: held back by damping. released: after that its scripts
+    were queued.
+    """
+    into: int
+    """The event that ran for them, 0 for none."""
+    reason: str
 
 
 @frozen(slots=True)
@@ -124,6 +147,10 @@ class Kind(StrEnum):
     """A file of a script directory that is none."""
     SCRIPT_PAUSED = "script-paused"
     SCRIPT_RESUMED = "script-resumed"
+    CONDITION_FAILED = "condition-failed"
+    """A filter's condition could not be answered."""
+    EVENTS_SUPPRESSED = "events-suppressed"
+    EVENTS_REUSED = "events-reused"
     MESSAGES_LOST = "messages-lost"
     RESYNCHRONIZED = "resynchronized"
     SERVING = "serving"
@@ -148,6 +175,7 @@ class Ready:
 
 Action: TypeAlias = (
     Publish
+    | Outcome
     | StartRun
     | AdoptRun
     | SignalRun

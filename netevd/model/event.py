@@ -66,6 +66,9 @@ class Event:
     """Whether that route is gone, not new."""
     family: int = 0
     """4 or 6 for events of an address, a route or a gateway, else 0."""
+    coalesced: int = 0
+    """How many events of a fact it stands for, itself included; then `before` is that of the first.
+    0 for an event as it was published."""
 
     @property
     def name(self) -> str:

@@ -226,6 +226,14 @@ class ResumeHook:
 
 
 @frozen(slots=True)
+class ClearDamping:
+    """Somebody says that what damping suppresses shall run again."""
+
+    interface: str = ""
+    """Name of the link, "" for all."""
+
+
+@frozen(slots=True)
 class Tick:
     """The deadline that the engine asked for has come."""
 
@@ -240,5 +248,5 @@ Input: TypeAlias = (
     | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
     | DumpEnded | Overran | HelperConnected
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
-    | ResumeHook | Tick | Stopping
+    | ResumeHook | ClearDamping | Tick | Stopping
 )  # fmt: skip

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
 from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
+from netevd.model.waiting import Waiting, WaitingChanges
 
 WAITING: Final = "waiting"
 RESTING: Final = "resting"
@@ -64,6 +65,19 @@ class OpenRun:
     due: float | None = None
     """Monotonic seconds when something has to be done about it."""
     failed: Attempt | None = None
+    event: Event | None = None
+    """Its event, if that is not as it was published: it stands for several."""
+
+
+@frozen(slots=True)
+class EarlyEvent:
+    """An event whose scripts are looked up once the runner has listed them."""
+
+    sequence: int
+    scripts: tuple[str, ...] | None
+    """What runs instead of its own scripts."""
+    event: Event | None = None
+    """As of `OpenRun`."""
 
 
 @frozen(slots=True)
@@ -83,8 +97,8 @@ class RunMemory:
     """In a record those that are new, or at another stage."""
     ended: tuple[int, ...] = ()
     """Numbers of runs that are over."""
-    early: tuple[int, ...] = ()
-    """Sequence numbers of events whose scripts are looked up later."""
+    early: tuple[EarlyEvent, ...] = ()
+    """Events whose scripts are looked up later."""
     looked_up: bool = False
     """Whether the scripts of all events before this record were looked up."""
     streaks: tuple[Streak, ...] | None = None
@@ -110,7 +124,8 @@ class State:
     """None: not known yet, or none is wanted."""
     events: tuple[Event, ...] = ()
     """Those of the runs, and those whose scripts were not looked up yet."""
-    runs: RunMemory = RunMemory()
+    runs: RunMemory = field(factory=RunMemory)
+    waiting: Waiting = field(factory=Waiting)
 
 
 @frozen(slots=True)
@@ -125,3 +140,4 @@ class Record:
     """In order: whether a route is there, and which."""
     events: tuple[Event, ...] = ()
     runs: RunMemory | None = None
+    waiting: WaitingChanges | None = None

@@ -183,6 +183,7 @@ def shape_event(event: Event) -> dict[str, Json]:
         "address": None if event.address is None else shape_address(event.address),
         "route": None if event.route is None else shape_route(event.route),
         "change": None if event.route is None else "del" if event.gone else "new",
+        "coalesced": event.coalesced or None,
     }
 
 

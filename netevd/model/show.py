@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from netevd.model.actions import Outcome
 from netevd.model.describe import describe
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
 from netevd.model.memory import OpenRun
 from netevd.model.shape import Json, printable, shape_event, show_time
+from netevd.model.verdict import EXECUTE, Verdict
 
 
 def shape_described_event(event: Event) -> dict[str, Json]:
@@ -33,6 +35,27 @@ def shape_outcome(outcome: RunOutcome) -> dict[str, Json]:
         "time": show_time(outcome.time_ns),
         "output": [{"stream": stream, "line": printable(line)} for stream, line in outcome.output],
         "output_is_incomplete": outcome.incomplete,
+    }
+
+
+def shape_verdict(verdict: Verdict | None) -> dict[str, Json]:
+    """Return the object of what the filters say of an event."""
+    said = verdict or EXECUTE
+    return {
+        "action": said.action,
+        "filter": said.rule,
+        "reason": said.reason,
+        "scripts": None if said.scripts is None else [printable(each) for each in said.scripts],
+    }
+
+
+def shape_decision(outcome: Outcome) -> dict[str, Json]:
+    """Return the object of what was decided about events that had waited."""
+    return {
+        "sequences": list(outcome.sequences),
+        "result": outcome.result,
+        "into": outcome.into or None,
+        "reason": outcome.reason,
     }
 
 

@@ -12,8 +12,10 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from netevd.model.actions import Outcome
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
+from netevd.model.verdict import Verdict
 from netevd.report.packing import Packing, Unreadable
 
 LIMIT: Final = 4 << 20
@@ -24,6 +26,8 @@ class EventEntry(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """An event happened."""
 
     event: Event
+    verdict: Verdict | None = None
+    """None: no filter matched it."""
 
 
 class RunEntry(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -32,7 +36,13 @@ class RunEntry(msgspec.Struct, frozen=True, array_like=True, tag=2):
     outcome: RunOutcome
 
 
-Entry: TypeAlias = EventEntry | RunEntry
+class OutcomeEntry(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Something was decided about events that had waited."""
+
+    outcome: Outcome
+
+
+Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry
 
 PACKING: Final = Packing[Entry](Entry)
 

@@ -13,11 +13,19 @@ from fnmatch import fnmatchcase
 from attrs import field, frozen
 
 from netevd.core.engine import Engine
+from netevd.model.actions import Outcome
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
 from netevd.model.shape import Json, printable, shape_interface, shape_route, show_time
-from netevd.model.show import shape_described_event, shape_open_run, shape_outcome
-from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
+from netevd.model.show import (
+    shape_decision,
+    shape_described_event,
+    shape_open_run,
+    shape_outcome,
+    shape_verdict,
+)
+from netevd.model.verdict import EXECUTE, Verdict
+from netevd.report.journal import Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 
 
 @frozen(slots=True)
@@ -91,7 +99,7 @@ class View:
         for entry in self._journal:
             if isinstance(entry, EventEntry):
                 last = entry.event
-            elif entry.outcome.final:
+            elif isinstance(entry, RunEntry) and entry.outcome.final:
                 runs[entry.outcome.result] = runs.get(entry.outcome.result, 0) + 1
         open_runs = self._engine.get_open_runs()
         return {
@@ -153,27 +161,59 @@ class View:
 
     def explain(self, event: Event) -> dict[str, Json]:
         """Return what became of an event, and why."""
-        runs = list(self.find_runs(event.sequence))
+        verdict = None
+        decisions = []
+        for entry in self._journal:
+            if isinstance(entry, EventEntry) and entry.event.sequence == event.sequence:
+                verdict = entry.verdict
+            elif isinstance(entry, OutcomeEntry) and event.sequence in entry.outcome.sequences:
+                decisions.append(entry.outcome)
+        into = next((each.into for each in decisions if each.into), event.sequence)
+        runs = list(self.find_runs(into))
         return {
             "event": shape_described_event(event),
+            "verdict": shape_verdict(verdict),
+            "decisions": [shape_decision(each) for each in decisions],
             "runs": list[Json](runs),
-            "explanation": list(self._tell(event, runs)),
+            "explanation": list(self._tell(event, verdict, decisions, runs)),
         }
 
-    def _tell(self, event: Event, runs: list[dict[str, Json]]) -> Iterator[str]:
-        if runs:
-            for run in runs:
-                yield _describe_run(run)
-            return
+    def _tell(
+        self,
+        event: Event,
+        verdict: Verdict | None,
+        decisions: list[Outcome],
+        runs: list[dict[str, Json]],
+    ) -> Iterator[str]:
+        yield printable((verdict or EXECUTE).reason)
+        for decision in decisions:
+            yield f"{decision.result}: {decision.reason}"
+        waits = list(self._tell_waiting(event))
+        yield from waits
+        for run in runs:
+            yield _describe_run(run)
+        held = waits or any(each.result in {"unchanged", "suppressed"} for each in decisions[-1:])
+        if not runs and not held and (verdict or EXECUTE).action == "execute":
+            yield self._tell_absence(event, verdict or EXECUTE)
+
+    def _tell_waiting(self, event: Event) -> Iterator[str]:
+        for _, window in self._engine.get_waiting().windows:
+            if event.sequence in window.sequences:
+                rest = max(0.0, window.due - time.monotonic())
+                count = len(window.sequences)
+                yield f"waits with {count - 1} others for the end of its window, in {rest:.1f} s"
+
+    def _tell_absence(self, event: Event, verdict: Verdict) -> str:
+        if event.initial and not self._engine.runs_initial:
+            return "it told the state at start, for which no script runs (scripts.initial: false)"
+        if verdict.scripts is not None:
+            return "none of the scripts that the filter names was run"
         hooks = self._engine.get_hooks(event.type)
         directory = f"{event.type.value}.d"
-        if event.initial and not self._engine.runs_initial:
-            yield "it told the state at start, for which no script runs (scripts.initial: false)"
-        elif not hooks:
-            yield f"no script: there is none in {directory} that may be run"
-        else:
-            paths = ", ".join(printable(each.path) for each in hooks)
-            yield f"no script was there when it happened; now {directory} has {paths}"
+        if not hooks:
+            return f"no script: there is none in {directory} that may be run"
+        paths = ", ".join(printable(each.path) for each in hooks)
+        return f"no script was there when it happened; now {directory} has {paths}"
 
 
 def _describe_run(run: dict[str, Json]) -> str:
@@ -182,6 +222,8 @@ def _describe_run(run: dict[str, Json]) -> str:
         return f"{name} has not ended: {run['stage']}"
     attempt = f", attempt {run['attempt']}" if run["attempt"] != 1 or not run["final"] else ""
     reason = f": {run['reason']}" if run["reason"] else ""
+    if result == "lost":
+        return f"{name} is lost{reason}"
     if run["status"] is None:
         return f"{name} did not run: {result}{reason}"
     status = run["status"]

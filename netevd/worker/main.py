@@ -23,7 +23,7 @@ from netevd import __version__
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.http.server import Server
-from netevd.model.actions import Action, EndRun, Kind, Note, Publish
+from netevd.model.actions import Action, EndRun, Kind, Note, Outcome, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
@@ -35,7 +35,8 @@ from netevd.model.inputs import (
     Stopping,
     Tick,
 )
-from netevd.report.journal import Entry, EventEntry, Journal, RunEntry
+from netevd.model.verdict import EXECUTE
+from netevd.report.journal import Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 from netevd.report.journal_entries import connect
 from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
@@ -243,7 +244,10 @@ class _Worker:
         entries: list[Entry] = []
         for action in actions:
             if isinstance(action, Publish):
-                entries.append(EventEntry(action.event))
+                verdict = action.verdict
+                entries.append(EventEntry(action.event, None if verdict == EXECUTE else verdict))
+            elif isinstance(action, Outcome):
+                entries.append(OutcomeEntry(action))
             elif isinstance(action, EndRun):
                 entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
         recovery.write(self._engine, self._engine.take_record(), entries)
@@ -416,7 +420,7 @@ class _Worker:
 
 
 def _is_told(action: Action) -> bool:
-    return isinstance(action, Publish | Note)
+    return isinstance(action, Publish | Outcome | Note)
 
 
 def _read_configuration(descriptor: int) -> Configuration:

@@ -18,6 +18,7 @@ from netevd.model.actions import (
     EndRun,
     Kind,
     Note,
+    Outcome,
     Publish,
     Ready,
     RequestDump,
@@ -30,6 +31,7 @@ from netevd.model.describe import describe
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
 from netevd.model.inputs import Input, RunFinished
+from netevd.model.verdict import Verdict
 from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
 
@@ -73,8 +75,11 @@ class Performer:
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; return an input when the action has an immediate outcome."""
         match action:
-            case Publish(event=event):
-                log_event(self._log, event)
+            case Publish(event=event, verdict=verdict):
+                log_event(self._log, event, verdict)
+            case Outcome(result=result, reason=reason, sequences=sequences):
+                level = "info" if result == "unchanged" else "debug"
+                write(self._log, level, reason, {"sequence": sequences[-1]})
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 return self.start(action)
@@ -157,18 +162,20 @@ class DryPerformer(Performer):
         return super().perform(action)
 
 
-def log_event(log: FilteringBoundLogger, event: Event) -> None:
-    """Write the record of one event."""
+def log_event(log: FilteringBoundLogger, event: Event, verdict: Verdict) -> None:
+    """Write the record of one event; of an ignored one at level debug."""
     addresses = () if event.after is None else event.after.addresses
     usable = (address.ip for address in addresses if address.usable)
     address = event.address.ip if event.address is not None else next(usable, None)
-    log.info(
+    write_it = log.debug if verdict.action == "ignore" else log.info
+    write_it(
         describe(event),
         interface=event.name or None,
         event_type=event.type.value,
         ip=address,
         sequence=event.sequence,
         initial=event.initial or None,
+        verdict=None if verdict.rule is None else verdict.reason,
         kind=Kind.EVENT,
     )
 

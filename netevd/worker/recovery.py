@@ -21,6 +21,7 @@ from netevd.model.history import RunOutcome
 from netevd.model.link import IfIndex
 from netevd.model.memory import KnownLink, Numbers, Record, RunMemory, State
 from netevd.model.route import Route
+from netevd.model.waiting import WaitingChanges
 from netevd.report.journal import PACKING, Entry, EventEntry, Journal, RunEntry
 from netevd.report.packing import Packing, Unreadable
 from netevd.worker.disk import CAPACITY, Disk, Reserved
@@ -61,6 +62,7 @@ class _Record(msgspec.Struct, array_like=True):
     gone: tuple[IfIndex, ...]
     routes: tuple[tuple[bool, Route], ...]
     runs: RunMemory | None
+    waiting: WaitingChanges | None
     entries: list[bytes]
 
 
@@ -148,7 +150,13 @@ class Recovery:
         decided = record or Record(engine.numbers)
         body = _RECORD.pack(
             _Record(
-                decided.numbers, decided.links, decided.gone, decided.routes, decided.runs, packed
+                decided.numbers,
+                decided.links,
+                decided.gone,
+                decided.routes,
+                decided.runs,
+                decided.waiting,
+                packed,
             )
         )
         self._keep(engine, body)
@@ -223,5 +231,6 @@ def _to_record(packed: _Record) -> Record:
         if isinstance(entry, EventEntry):
             events.append(entry.event)
     return Record(
-        packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs
-    )
+        packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
+        packed.waiting,
+    )  # fmt: skip

@@ -70,14 +70,14 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("netevd", {"privsep.protocol", "netevd", "attrs", "cattrs", "click", "msgspec",
+        ("netevd", {"privsep.protocol", "netevd", "attrs", "cattrs", "cel_expr_python", "click", "msgspec",
                     "hypercorn", "quart", "quart_trio", "ruamel.yaml", "structlog", "trio",
                     "werkzeug"}),
         ("netevd/model", {"netevd.model", "attrs"}),
         ("netevd/config", {"netevd.config", "netevd.model", "privsep.protocol",
-                           "attrs", "cattrs", "msgspec", "ruamel.yaml"}),
+                           "attrs", "cattrs", "cel_expr_python", "msgspec", "ruamel.yaml"}),
         ("netevd/core", {"netevd.core", "netevd.model", "netevd.config.schema",
-                         "netevd.config.links", "netevd.config.identities", "attrs", "msgspec"}),
+                         "netevd.config.condition", "netevd.config.links", "netevd.config.identities", "attrs", "msgspec"}),
         ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol"}),
         ("netevd/http", {"netevd.http", "netevd.report", "netevd.model", "hypercorn", "msgspec",
                          "quart", "quart_trio", "structlog", "trio", "werkzeug"}),

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import attrs
 
+from netevd.config.condition import VARIABLES
 from netevd.config.identities import LIMITS
-from netevd.config.schema import Configuration, Rule
+from netevd.config.schema import Configuration, Filter, Match, Override, Rule
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
 
-def _settings() -> dict[str, object]:
+def _settings(section: object = Configuration(), above: str = "") -> dict[str, object]:
     """Return each setting's dotted name with its default."""
     found: dict[str, object] = {}
-    for outer in attrs.fields(Configuration):
-        default = getattr(Configuration(), outer.name)
+    for each in attrs.fields(type(section)):
+        default = getattr(section, each.name)
         if attrs.has(type(default)):
-            for inner in attrs.fields(type(default)):
-                found[f"{outer.name}.{inner.name}"] = getattr(default, inner.name)
+            found |= _settings(default, f"{above}{each.name}.")
         else:
-            found[outer.name] = default
+            found[above + each.name] = default
     return found
 
 
@@ -35,7 +35,7 @@ def _show(value: object) -> set[str]:
     if isinstance(value, float):
         return {f"`{value:g}s`"}
     if isinstance(value, int) and value >= 1024:
-        return {f"`{value // 1024}KiB`"}
+        return {f"`{value // 1024}KiB`", f"`{value}`"}
     return {f"`{value}`"}
 
 
@@ -67,3 +67,22 @@ def test_every_key_of_a_rule_stands_on_the_page_with_its_default() -> None:
         assert rows[name][1] == f"`RLIMIT_{word.upper()}`"
     for name in ("detach", "retries", "retry_delay"):
         assert rows[name][1] in _show(keys[name].default), name
+
+
+def test_every_key_of_a_filter_stands_on_the_page() -> None:
+    """The tables of a filter's and a match's keys are the schema."""
+    keys = [field.name for kind in (Filter, Match) for field in attrs.fields(kind)]
+
+    assert {*_read_rows("Filters")} == {*keys} - {"origin"}
+
+
+def test_every_key_of_an_override_stands_on_the_page() -> None:
+    """The table of an override's keys is the schema."""
+    assert {*_read_rows("Debounce")} == {field.name for field in attrs.fields(Override)}
+
+
+def test_every_variable_of_a_condition_stands_on_the_page_with_its_type() -> None:
+    """The table of variables is what expressions are checked against."""
+    rows = _read_rows("Conditions")
+
+    assert {name: kind for name, (kind, _) in rows.items()} == VARIABLES

@@ -8,6 +8,8 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from netevd.config.schema import Damping, Debounce
+from netevd.config.values import Duration, Penalty
 from netevd.core.engine import Engine
 from netevd.model.address import AddressKey
 from netevd.model.event import Event, EventType
@@ -25,6 +27,13 @@ from tests.stories.configurations import configure
 
 Description: TypeAlias = tuple[Link, frozenset[tuple[AddressKey, int]], OperationalState, str]
 
+CONFIGURATION = configure(
+    links=("w*",),
+    debounce=Debounce(enabled=True, window=Duration(2.0)),
+    damping=Damping(True, Duration(10.0), Penalty(3000), Penalty(1000), Duration(40.0)),
+)
+"""With what stands between events and scripts, so that it is remembered too."""
+
 steps = st.lists(
     st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9), st.integers(0, 119)), max_size=100
 )
@@ -36,7 +45,7 @@ kernel_steps = st.lists(
 
 def make_namespace() -> Namespace:
     """Return an empty namespace whose engine watches the names with w."""
-    return Namespace(lambda memory: Engine(configure(links=("w*",)), 1, state=memory))
+    return Namespace(lambda memory: Engine(CONFIGURATION, 1, state=memory))
 
 
 def judge_slowly(namespace: Namespace, link: Link) -> OperationalState:

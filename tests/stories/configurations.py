@@ -10,7 +10,12 @@ from netevd.config.schema import (
     AbsolutePath,
     Configuration,
     Count,
+    Damping,
+    Debounce,
     Duration,
+    Filter,
+    Match,
+    Origin,
     Patterns,
     Routes,
     Rule,
@@ -33,6 +38,9 @@ def configure(
     rules: tuple[Rule, ...] = (),
     obsolete: Literal["run", "skip"] = "run",
     pause_after: int = 0,
+    filters: tuple[Filter, ...] = (),
+    debounce: Debounce | None = None,
+    damping: Damping | None = None,
 ) -> Configuration:
     """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
@@ -46,12 +54,24 @@ def configure(
             rules=rules,
             obsolete=obsolete,
             pause_after=Times(pause_after),
+            damping=damping or default.scripts.damping,
         ),
         script_timeout=Duration(script_timeout),
         routes=routes,
+        filters=filters,
+        debounce=debounce or default.debounce,
     )
 
 
 def rule(path: str, **settings: Any) -> Rule:
     """Return the rule of a script; values are those of the schema."""
     return Rule(AbsolutePath(path), **settings)
+
+
+def filters(*wanted: dict[str, Any]) -> tuple[Filter, ...]:
+    """Return filters in line 10, 20 and so on of a file; `match` has the keys of a Match."""
+    found = []
+    for number, each in enumerate(wanted, 1):
+        settings = {**each, "match": Match(**each.get("match", {}))}
+        found.append(Filter(**settings, origin=Origin("/etc/netevd/netevd.yaml", 10 * number)))
+    return tuple(found)

@@ -23,6 +23,7 @@ from netevd.model.actions import (
     AdoptRun,
     EndRun,
     Note,
+    Outcome,
     Publish,
     Ready,
     RequestDump,
@@ -68,7 +69,8 @@ class Playbook:
     def __init__(
         self, configuration: Configuration | None = None, *, observe: bool = False
     ) -> None:
-        self.engine = Engine(configuration or configure(), first_sequence=1, observe=observe)
+        self.configuration = configuration or configure()
+        self.engine = Engine(self.configuration, first_sequence=1, observe=observe)
         self.time = 1000.0
         self.actions: list[Action] = []
         """What came of the last input."""
@@ -147,6 +149,9 @@ def _show(action: Action) -> str:
     match action:
         case Publish(event=event):
             return f"{event.sequence} {event.name or 'host'} {event.type}{_show_subject(event)}"
+        case Outcome():
+            into = f" into {action.into}" if action.into else ""
+            return f"{action.result} {' '.join(map(str, action.sequences))}{into}"
         case StartRun():
             where = f" by {action.runner}" if action.runner else ""
             return f"start {action.run}: {action.hook.path} for {action.event.sequence}{where}"

@@ -94,3 +94,62 @@ def test_scripts_of_a_mistyped_directory_are_moved(
     assert doubt.message.endswith(
         f"did you mean routable.d? Mend it with: {command}".replace("DIR", str(place.scripts))
     )
+
+
+def _doubts_of(place: Place, text: str) -> list[str]:
+    """Return the doubts about these top-level settings, by line within them."""
+    loaded = load(place.configure(f"  concurrency: 8\n{text}"), {})
+    assert isinstance(loaded, Loaded), loaded
+    before = place.config.read_text().split(text, maxsplit=1)[0].count("\n")
+    return [
+        f"{doubt.place.line - before}: {doubt.message}".replace(str(place.path), "DIR")
+        for doubt in find_doubts(loaded, str(place.config))
+        if doubt.place.line > before
+    ]
+
+
+CHANGES_NOTHING = "filters: changes nothing: an event that no filter matches executes too"
+
+
+def test_filters_that_say_something_are_not_doubted(place: Place) -> None:
+    """Exceptions before a rule, scripts of their own, different matches."""
+    path = place.script("#!/bin/sh\n")
+
+    assert (
+        _doubts_of(
+            place,
+            f"""filters:
+- {{match: {{interface: a}}, action: execute}}
+- {{match: {{interface_pattern: a*}}, action: ignore}}
+- {{match: {{interface: b, condition: up}}, action: log}}
+- {{match: {{interface: b}}, action: execute, scripts: [{path}]}}
+""",
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "doubts"),
+    [
+        ("filters:\n- {action: log}\n- {match: {kind: veth}, action: ignore}\n",
+         ["3: filters: never asked: the filter at DIR/netevd.yaml:5 matches all of its events"]),
+        ("filters:\n- {match: {kind: a}, action: log}\n- {match: {kind: a, condition: up}, action: ignore}\n",
+         ["3: filters: never asked: the filter at DIR/netevd.yaml:5 matches all of its events"]),
+        ("filters:\n- {match: {kind: a}, action: execute}\n", [f"2: {CHANGES_NOTHING}"]),
+        ("filters:\n- {match: {kind: a}, action: log}\n- {match: {kind: b}, action: execute}\n",
+         [f"3: {CHANGES_NOTHING}"]),
+        ("filters:\n- action: execute\n  scripts: [/usr/lib/netevd/off.d/no-such-script]\n",
+         ["3: scripts: /usr/lib/netevd/off.d/no-such-script is not there"]),
+        ("debounce: {window: 3s}\n", ["1: debounce: has no effect without debounce.enabled: true"]),
+        ("debounce: {window: 3s, enabled: false}\n", []),
+        ("debounce: {window: 3s, enabled: true}\n", []),
+    ],
+)  # fmt: skip
+def test_settings_that_can_not_be_meant_are_doubted(
+    place: Place, text: str, doubts: list[str]
+) -> None:
+    """What changes no outcome, and scripts that are not there."""
+    place.script("#!/bin/sh\n")
+
+    assert _doubts_of(place, text) == doubts

@@ -132,7 +132,7 @@ def test_default_file_may_be_absent_and_a_given_one_may_not(tmp_path: Path) -> N
          ["3:3: merge keys (<<) are not understood; repeat the keys"]),
         ("network: &n\n  links: *n", None),
         ("? [a, b]\n: c", ["1:3: a key must be a word"]),
-        ("filters: []", None),
+        ("forwards: []", None),
     ],
 )  # fmt: skip
 def test_problem_has_place_and_advice(write: Write, text: str, expected: list[str] | None) -> None:

@@ -1,0 +1,96 @@
+"""What is fine by itself and not beside the rest of a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+from netevd.config.directories import find_misplacement
+from netevd.config.identities import RUNNER_LIMIT, Identities
+from netevd.config.schema import Configuration, find_ceiling
+from netevd.config.tree import Place, Problem
+from netevd.config.values import show_bytes
+
+Places: TypeAlias = dict[tuple[str, ...], Place]
+"""Place of every setting that a file gives, by its path of keys; in lists the index is one."""
+
+
+def find_conflicts(configuration: Configuration, places: Places) -> list[Problem]:
+    """Return a problem for each value that is fine by itself and not beside the others, by place."""
+    return sorted(
+        [
+            *_find_rule_conflicts(configuration, places),
+            *_find_filter_conflicts(configuration, places),
+            *_find_damping_conflicts(configuration, places),
+        ]
+    )
+
+
+def _find_rule_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for a script with two rules, and for limits that no runner can have."""
+    identities = Identities(configuration, observe=False)
+    firsts: dict[str, Place | None] = {}
+    for index, rule in enumerate(configuration.scripts.rules):
+        where = ("scripts", "rules", str(index))
+        place = places[*where, "path"]
+        first = firsts.setdefault(rule.path, place)
+        if first is not place:
+            yield Problem(place, f"path: {rule.path} has a rule at {first}; make one of the two")
+        for name, least in _LEAST_LIMITS.items():
+            value = getattr(rule.limits, name)
+            if value is not None and value < least:
+                yield Problem(
+                    places[*where, "limits", name],
+                    f"{name}: expected at least {show_bytes(least)}, found {show_bytes(value)}:"
+                    " what starts the script lives under its limits too",
+                )
+        if identities.find(rule.path).runner == RUNNER_LIMIT:
+            yield Problem(
+                place,
+                f"more than {RUNNER_LIMIT} different combinations of user, capabilities and limits,"
+                " each of which costs a process; have scripts share them",
+            )
+
+
+def _find_filter_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for each script of a filter that no runner could have."""
+    root = configuration.scripts.directory
+    for index, each in enumerate(configuration.filters):
+        if each.scripts is None:
+            continue
+        where = ("filters", str(index), "scripts")
+        if each.action != "execute":
+            text = f"scripts: none runs with action {each.action}; take them out, or write execute"
+            yield Problem(places[where], text)
+        elif not each.scripts:
+            text = "scripts: expected at least one; action log runs none"
+            yield Problem(places[where], text)
+        for number, path in enumerate(each.scripts):
+            place = places[*where, str(number)]
+            if path in each.scripts[:number]:
+                yield Problem(place, f"scripts: {path} is named twice")
+            elif fault := find_misplacement(path, root):
+                yield Problem(place, f"scripts: {path} {fault}")
+
+
+def _find_damping_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for penalties that could never suppress, or never be reused."""
+    damping = configuration.scripts.damping
+    where = ("scripts", "damping")
+    place = places.get(where)
+    if place is None:
+        return
+    if damping.reuse >= damping.suppress:
+        text = f"reuse: expected less than suppress, {damping.suppress}, found {damping.reuse}"
+        yield Problem(places.get((*where, "reuse"), place), text)
+    elif find_ceiling(damping) <= damping.suppress:
+        text = (
+            f"max_suppress: the penalty never passes suppress, {damping.suppress}, since more than"
+            f" {find_ceiling(damping):.0f} would take longer than that to decay to reuse;"
+            " make half_life shorter or max_suppress longer"
+        )
+        yield Problem(places.get((*where, "max_suppress"), place), text)
+
+
+_LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}
+"""Address space of a runner is 22 MiB, and it has to answer whatever happens."""

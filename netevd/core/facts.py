@@ -1,0 +1,151 @@
+"""
+Facts: what an event is about, so that later events can be held against earlier ones.
+
+Pure. Which facts there are is written in docs/reference/configuration.md, below Debounce.
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from netevd.model.event import Event, EventType
+from netevd.model.snapshot import OperationalState, Snapshot
+
+STATE_GROUPS: Final = {
+    EventType.CARRIER: "carrier",
+    EventType.NO_CARRIER: "carrier",
+    EventType.OFF: "operational",
+    EventType.DORMANT: "operational",
+    EventType.DEGRADED_CARRIER: "operational",
+    EventType.DEGRADED: "operational",
+    EventType.ENSLAVED: "operational",
+    EventType.ROUTABLE: "operational",
+}
+"""Groups of event types of which a later one makes an earlier one obsolete."""
+
+_OF_ADDRESSES: Final = {
+    EventType.ADDRESS_ADDED: "address",
+    EventType.ADDRESS_REMOVED: "address",
+    EventType.ADDRESS_USABLE: "usability",
+    EventType.ADDRESS_DEPRECATED: "usability",
+}
+
+_SCALE: Final = {state: rank for rank, state in enumerate(OperationalState)}
+"""Ranks on networkctl(1)'s scale, lowest first."""
+
+
+def find_fact(event: Event) -> tuple[str, str]:
+    """Return group and subject of the fact that an event is about, see `Fact`."""
+    if event.address is not None and event.type in _OF_ADDRESSES:
+        address = event.address
+        peer = f" peer {address.peer}" if address.peer and address.family == 4 else ""
+        return _OF_ADDRESSES[event.type], f"{address.ip}/{address.prefix}{peer}"
+    if event.route is not None:
+        route = event.route
+        return "route", f"{route.destination} table {route.table} metric {route.priority}"
+    if event.type is EventType.GATEWAY_CHANGED:
+        return "gateway", f"ipv{event.family}"
+    return STATE_GROUPS.get(event.type, event.type.value), ""
+
+
+def describe_fact(interface: str, group: str, subject: str) -> str:
+    """Return in words what a fact is."""
+    words = f"{group} {subject}" if subject else f"{group} state" if group in _STATES else group
+    return f"{words} of {interface}" if interface else words
+
+
+_STATES: Final = frozenset(STATE_GROUPS.values())
+
+
+def is_back(first: Event, last: Event) -> bool:
+    """
+    Tell whether a fact is after the last event what it was before the first.
+
+    Both are about the same fact. What was before an event that introduces a link is not known.
+    """
+    match last.type:
+        case EventType.ADDRESS_ADDED | EventType.ADDRESS_REMOVED:
+            return first.type is not last.type
+        case EventType.ADDRESS_USABLE | EventType.ADDRESS_DEPRECATED:
+            return _get_usability(first.before, last) == _get_usability(last.after, last)
+        case EventType.ROUTES:
+            was = first.route if first.gone else None
+            return was == (None if last.gone else last.route)
+        case EventType.LINK_ADDED | EventType.LINK_REMOVED:
+            return first.type is not last.type
+    before, after = first.before, last.after
+    if before is None or after is None:
+        return False
+    match last.type:
+        case EventType.GATEWAY_CHANGED:
+            return _get_gateway(before, last.family) == _get_gateway(after, last.family)
+        case EventType.CARRIER | EventType.NO_CARRIER:
+            return before.link.carrier == after.link.carrier
+        case EventType.LINK_RENAMED:
+            return before.link.name == after.link.name
+        case EventType.LINK_CHANGED:
+            old, new = before.link, after.link
+            return (old.mtu, old.mac, old.master, old.up) == (new.mtu, new.mac, new.master, new.up)
+        case (
+            EventType.OFF
+            | EventType.DORMANT
+            | EventType.DEGRADED_CARRIER
+            | EventType.DEGRADED
+            | EventType.ENSLAVED
+            | EventType.ROUTABLE
+        ):
+            return before.state is after.state
+        case _:
+            assert_never(last.type)
+
+
+def _get_usability(snapshot: Snapshot | None, event: Event) -> tuple[bool, bool] | None:
+    """Return whether the event's address is usable and deprecated, None where it is not there."""
+    assert event.address is not None
+    key = event.address.key
+    for each in () if snapshot is None else snapshot.addresses:
+        if each.key == key:
+            return (each.usable, each.usable and each.deprecated)
+    return None
+
+
+def _get_gateway(snapshot: Snapshot, family: int) -> str:
+    return snapshot.gateway4 if family == 4 else snapshot.gateway6
+
+
+def is_upward(event: Event) -> bool | None:
+    """Tell whether something came or got better, or went or got worse; None where neither is so."""
+    match event.type:
+        case EventType.LINK_RENAMED | EventType.LINK_CHANGED:
+            return None
+        case (
+            EventType.LINK_ADDED
+            | EventType.CARRIER
+            | EventType.ADDRESS_ADDED
+            | EventType.ADDRESS_USABLE
+        ):
+            return True
+        case (
+            EventType.LINK_REMOVED
+            | EventType.NO_CARRIER
+            | EventType.ADDRESS_REMOVED
+            | EventType.ADDRESS_DEPRECATED
+        ):
+            return False
+        case EventType.ROUTES:
+            return not event.gone
+        case EventType.GATEWAY_CHANGED:
+            return event.after is not None and bool(_get_gateway(event.after, event.family))
+        case (
+            EventType.OFF
+            | EventType.DORMANT
+            | EventType.DEGRADED_CARRIER
+            | EventType.DEGRADED
+            | EventType.ENSLAVED
+            | EventType.ROUTABLE
+        ):
+            if event.after is None or event.before is None:
+                return event.type is not EventType.OFF
+            return _SCALE[event.after.state] > _SCALE[event.before.state]
+        case _:
+            assert_never(event.type)

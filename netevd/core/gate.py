@@ -1,0 +1,164 @@
+"""
+The gate between an event and its scripts: filters, then debounce, then damping.
+
+Composition only, and what is said of it: each part decides by itself and tells why.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from netevd.config.schema import Configuration
+from netevd.core.damping import Damping, Released
+from netevd.core.debounce import Closed, Debounce
+from netevd.core.facts import describe_fact, find_fact, is_back
+from netevd.core.filters import Filters
+from netevd.core.runs import Runs
+from netevd.model.actions import Action, Kind, Note, Outcome, Publish
+from netevd.model.event import Event
+from netevd.model.inputs import ClearDamping, Now
+from netevd.model.shape import printable
+from netevd.model.waiting import FlapKey, Waiting, WaitingChanges
+
+
+class Gate:
+    """What decides whether, and when, an event runs scripts."""
+
+    def __init__(
+        self, configuration: Configuration, runs: Runs, waiting: Waiting | None = None
+    ) -> None:
+        """runs: where events go that run scripts. waiting: what an earlier gate had."""
+        waiting = waiting or Waiting()
+        self._filters = Filters(configuration.filters)
+        self._debounce = Debounce(configuration.debounce, waiting.windows)
+        self._damping = Damping(configuration.scripts.damping, waiting.flaps)
+        self._initial = configuration.scripts.initial
+        self._runs = runs
+        self._stopping = False
+        enabled = configuration.debounce.enabled or configuration.scripts.damping.enabled
+        self._holds = enabled or bool(waiting.windows or waiting.flaps)
+        """Whether anything can ever wait here; where nothing can, an event passes more quickly."""
+
+    def state(self) -> Waiting:
+        """Return all that stands between events and their scripts."""
+        return Waiting(self._debounce.state(), self._damping.state())
+
+    def take_changes(self) -> WaitingChanges | None:
+        """Return what `state` tells otherwise since the last call, None for nothing."""
+        if not self._holds:
+            return None
+        windows, flaps = self._debounce.take_changes(), self._damping.take_changes()
+        return WaitingChanges(windows, flaps) if windows or flaps else None
+
+    def add(self, event: Event, now: Now, actions: list[Action]) -> None:
+        """Publish an event with its verdict, and have its scripts run, now, later or not at all."""
+        verdict = self._filters.judge(event, actions)
+        actions.append(Publish(event, verdict))
+        if verdict.action != "execute":
+            return
+        if not self._holds:
+            self._runs.add(event, actions, verdict.scripts)
+            return
+        if self._stopping or (event.initial and not self._initial):
+            return
+        closed = self._debounce.admit(event, verdict.scripts, now.monotonic)
+        if closed is None:
+            self._pass(event, verdict.scripts, now, actions)
+            return
+        for each in closed:
+            self._close(each, now, actions)
+
+    def tick(self, now: Now, actions: list[Action]) -> None:
+        """Do what is due. To be called before any input is handled, so that none joins too late."""
+        if self._stopping or not self._holds:
+            return
+        for closed in self._debounce.close_due(now.monotonic):
+            self._close(closed, now, actions)
+        for released in self._damping.release_due(now.monotonic):
+            self._release(released, "it has been quiet long enough", actions)
+
+    def deadline(self) -> float | None:
+        """Return when `tick` is wanted, in monotonic seconds; None for never."""
+        if self._stopping or not self._holds:
+            return None
+        times = (self._debounce.deadline(), self._damping.deadline())
+        return min((each for each in times if each is not None), default=None)
+
+    def clear(self, given: ClearDamping, actions: list[Action]) -> None:
+        """Take in that somebody wants suppressed scripts to run again."""
+        for released in self._damping.clear(given.interface):
+            self._release(released, "somebody said so", actions)
+
+    def stop(self, actions: list[Action]) -> None:
+        """Let nothing through any more."""
+        self._stopping = True
+        if len(self._debounce):
+            text = f"{len(self._debounce)} debounce windows were open, their scripts are not run"
+            fields: dict[str, str | int | float | bool] = {"windows": len(self._debounce)}
+            actions.append(Note("warn", f"{text}: netevd stops", fields))
+            self._debounce.forget()
+
+    # --- debounce ------------------------------------------------------------------------------
+
+    def _close(self, closed: Closed, now: Now, actions: list[Action]) -> None:
+        window = closed.window
+        first, last, sequences = window.first, window.last, window.sequences
+        if len(sequences) > 1 and window.net_effect and is_back(first, last):
+            fact = describe_fact(printable(last.name), *find_fact(last))
+            reason = f"{closed.why} left {fact} as it was: nothing runs"
+            actions.append(Outcome(sequences, "unchanged", 0, reason))
+            return
+        if len(sequences) > 1:
+            reason = f"coalesced into event {last.sequence}, the last of {closed.why}"
+            actions.append(Outcome(sequences[:-1], "coalesced", last.sequence, reason))
+        event = evolve(last, before=first.before, coalesced=len(sequences))
+        self._pass(event, window.scripts, now, actions)
+
+    # --- damping -------------------------------------------------------------------------------
+
+    def _pass(
+        self, event: Event, scripts: tuple[str, ...] | None, now: Now, actions: list[Action]
+    ) -> None:
+        """Have the scripts of an event run unless its fact flaps."""
+        held = self._damping.admit(event, scripts, now.monotonic)
+        if held is None:
+            self._runs.add(event, actions, scripts)
+            return
+        flap, is_new = held
+        assert flap.until is not None
+        fact = describe_fact(printable(event.name), *find_fact(event))
+        seconds = round(flap.until - now.monotonic, 1)
+        reason = f"{fact} flaps: penalty {flap.penalty:.0f}, suppressed for {seconds:g} s"
+        actions.append(Outcome((event.sequence,), "suppressed", 0, reason))
+        if is_new:
+            text = f"Scripts are suppressed: {reason} unless more events come"
+            actions.append(Note("warn", text, _name(event), Kind.EVENTS_SUPPRESSED))
+
+    def _release(self, released: Released, why: str, actions: list[Action]) -> None:
+        """Have the scripts of the latest suppressed event run, if it tells anything new."""
+        key, flap = released
+        first, last = flap.first, flap.last
+        assert first is not None
+        assert last is not None
+        text = f"Scripts are no longer suppressed: {_describe(key)} may run them again: {why}"
+        actions.append(Note("info", text, _name(last), Kind.EVENTS_REUSED))
+        if is_back(first, last):
+            reason = f"{_describe(key)} is as it was before {flap.count} suppressed events"
+            actions.append(Outcome((last.sequence,), "unchanged", 0, f"{reason}: nothing runs"))
+            return
+        reason = f"the latest of {flap.count} suppressed events runs now: {why}"
+        actions.append(Outcome((last.sequence,), "released", last.sequence, reason))
+        event = evolve(last, before=first.before, coalesced=flap.count)
+        self._runs.add(event, actions, flap.scripts)
+
+
+def _describe(key: FlapKey) -> str:
+    return describe_fact(printable(key.interface), key.group, key.subject)
+
+
+def _name(event: Event) -> dict[str, str | int | float | bool]:
+    return {
+        "interface": printable(event.name),
+        "event": event.type.value,
+        "sequence": event.sequence,
+    }

@@ -1,0 +1,54 @@
+"""
+The variables of a condition: what an event says, in the types of `netevd.config.condition`.
+
+Each is there for every event. What is not known of it is "", 0, false or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from netevd.core.environment import list_addresses
+from netevd.model.event import Event
+from netevd.model.shape import printable
+
+
+def make_variables(event: Event, names: Iterable[str]) -> dict[str, object]:
+    """Return these variables with their values for an event."""
+    return {name: _VALUES[name](event) for name in names}
+
+
+def _tell_time(event: Event) -> datetime:
+    return datetime.fromtimestamp(event.time_ns // 1000 / 1e6, UTC)
+
+
+_VALUES: Final[dict[str, Callable[[Event], object]]] = {
+    "interface": lambda event: printable(event.name),
+    "ifindex": lambda event: event.after.link.ifindex if event.after else 0,
+    "kind": lambda event: printable(event.after.link.kind) if event.after else "",
+    "event": lambda event: event.type.value,
+    "state": lambda event: event.after.state.value if event.after else "",
+    "previous_state": lambda event: event.before.state.value if event.before else "",
+    "backend": lambda event: event.backend,
+    "family": lambda event: f"ipv{event.family}" if event.family else "",
+    "address": lambda event: event.address.ip if event.address else "",
+    "addresses": lambda event: list_addresses(event.after.addresses) if event.after else [],
+    "has_gateway": lambda event: bool(event.after and event.after.gateways),
+    "gateways": lambda event: list(event.after.gateways) if event.after else [],
+    "dns": lambda _: [],
+    "dns_count": lambda _: 0,
+    "domains": lambda _: [],
+    "mtu": lambda event: event.after.link.mtu if event.after else 0,
+    "mac": lambda event: event.after.link.mac if event.after else "",
+    "carrier": lambda event: bool(event.after and event.after.link.carrier),
+    "up": lambda event: bool(event.after and event.after.link.up),
+    "master": lambda event: printable(event.after.master_name) if event.after else "",
+    "initial": lambda event: event.initial,
+    "hostname": lambda _: "",
+    "wireguard": lambda _: {},
+    "pod": lambda _: {},
+    "now": _tell_time,
+}
+"""dns, domains, hostname, wireguard and pod are what no source tells yet."""
