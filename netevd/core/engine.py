@@ -160,7 +160,7 @@ class Engine:
             self.numbers,
             self._observer.get_memory(),
             self._routes.get_memory(),
-            tuple(self._runs.get_events().values()),
+            tuple(each for each in self._runs.get_events().values() if not each.coalesced),
             self._runs.get_memory(),
             self._gate.state(),
         )

@@ -42,8 +42,8 @@ def fold(state: State, records: Iterable[Record]) -> State:
             _fold_waiting(windows, record.waiting.windows)
             _fold_waiting(flaps, record.waiting.flaps)
     memory = runs.close()
-    wanted = {run.sequence for run in memory.runs}
-    wanted.update(each.sequence for each in memory.early)
+    wanted = {run.sequence for run in memory.runs if run.event is None}
+    wanted.update(each.sequence for each in memory.early if each.event is None)
     return State(
         numbers,
         tuple(links.values()),

@@ -8,8 +8,7 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netevd.config.schema import Damping, Debounce
-from netevd.config.values import Duration, Penalty
+from netevd.config.schema import Damping, Debounce, Duration, Penalty
 from netevd.core.engine import Engine
 from netevd.model.address import AddressKey
 from netevd.model.event import Event, EventType
