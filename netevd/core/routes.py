@@ -62,8 +62,9 @@ class RouteTable:
         self._families: frozenset[int] | None = None
         """Families of the dump under way."""
         self._dumped: dict[tuple[int, int], _Slots] = {}
-        self._told: dict[tuple[int, int], dict[str, set[RouteKey]]] = {}
-        """Keys that events spoke of since the dump under way was asked for."""
+        self._told: dict[tuple[int, int], dict[str, dict[RouteKey, set[Route]]]] = {}
+        """Keys that events spoke of since the dump under way was asked for, with the routes that
+        are gone by that."""
         self._twins: dict[RouteKey, int] = {}
         """How often IPv6 told of a route that is there already: its dump may show one of both."""
         self.unsure: set[int] = set()
@@ -111,6 +112,8 @@ class RouteTable:
         slot = _open(slots.get(route.destination, ()))
         same = [each for each in slot if each.key == route.key]
         old = self._find_replaced(route, same, replace=replace)
+        if old is not None:
+            self._note(route, old)
         wanted = self._wants(route)
         if route.family == 6 and old is None and route in same:
             _add(self._twins, route.key, 1)
@@ -140,7 +143,7 @@ class RouteTable:
 
     def drop(self, route: Route) -> None:
         """Take in an RTM_DELROUTE."""
-        self._note(route)
+        self._note(route, route)
         slots = self._find_slots(route)
         slot = _open(slots.get(route.destination, ()))
         same = [each for each in slot if each.key == route.key]
@@ -157,6 +160,7 @@ class RouteTable:
                     self.unsure.add(route.family)
                 return
             old, left = parts[0], _reduce(parts[0], route)
+        self._note(route, old)
         rest = _without(slot, old)
         found = rest if left is None else (*rest, left)
         self._replace(slot, found)
@@ -256,15 +260,17 @@ class RouteTable:
             if not fresh:
                 del self._tables[place]
 
-    def _weigh(self, old: Slot, new: Slot, keys: set[RouteKey]) -> Slot:
+    def _weigh(self, old: Slot, new: Slot, keys: dict[RouteKey, set[Route]]) -> Slot:
         """Return a slot of which events told some keys and the dump the others."""
-        for key in keys:
+        for key, gone in keys.items():
             ours = [each for each in old if each.key == key]
             theirs = [each for each in new if each.key == key]
             if sorted(ours) != sorted(theirs) and (
                 max(len(ours), len(theirs)) > 1 or (ours and key[0] == 4)
             ):
                 self.unsure.add(key[0])
+            if any(each not in ours and each not in gone for each in theirs):
+                self.unsure.add(key[0])  # IPv6 hid it behind another one until now
         heard = tuple(each for each in old if each.key in keys)
         return heard + tuple(each for each in new if each.key not in keys)
 
@@ -284,11 +290,13 @@ class RouteTable:
     def _find_slots(self, route: Route) -> _Slots:
         return self._tables.setdefault((route.family, route.table), {})
 
-    def _note(self, route: Route) -> None:
-        """Remember that an event spoke of routes of this key."""
+    def _note(self, route: Route, gone: Route | None = None) -> None:
+        """Remember that an event spoke of routes of this key, and which one is gone by it."""
         if self._families is not None and route.family in self._families:
             place = self._told.setdefault((route.family, route.table), {})
-            place.setdefault(route.destination, set()).add(route.key)
+            found = place.setdefault(route.destination, {}).setdefault(route.key, set())
+            if gone is not None:
+                found.add(gone)
 
     def _count(self, route: Route, step: int) -> None:
         """Keep the counts and the default routes that follow from a route's presence."""

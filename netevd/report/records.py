@@ -130,7 +130,7 @@ def make_log(level: str, form: str, journal: socket.socket | None = None) -> Fil
     log: FilteringBoundLogger = structlog.wrap_logger(
         writer,
         processors=[_add_time_and_level, render],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(max(LEVELS[level], LEVELS["debug"])),
         cache_logger_on_first_use=False,
     )
     if form == "journal" and journal is None:
