@@ -32,6 +32,8 @@ _COMMANDS: Final = (
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
     ),
     Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
+    Lazy("record", "netevd.cli.record:record", "Keep what the kernel tells, in a file."),
+    Lazy("replay", "netevd.cli.replay:replay", "Say what a configuration makes of a recording."),
     _RUN,
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
     Lazy("validate", "netevd.cli.validate:validate", "Check a configuration file."),

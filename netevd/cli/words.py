@@ -67,6 +67,28 @@ class InterfaceName(click.ParamType[str]):
         return _offer(filter(_HARMLESS.match, names), incomplete)
 
 
+class DurationValue(click.ParamType[float]):
+    """A duration as the configuration writes it."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        if isinstance(value, float):
+            return value
+        from netevd.config.schema import Duration  # noqa: PLC0415 - only for those who give one
+        from netevd.config.values import READERS  # noqa: PLC0415
+
+        try:
+            seconds = READERS[Duration](str(value), Duration)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        assert isinstance(seconds, float)
+        return seconds
+
+
 class Assignment(click.ParamType[tuple[str, str]]):
     """`NAME=VALUE` for one of the variables that scripts get."""
 
