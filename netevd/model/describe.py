@@ -1,0 +1,70 @@
+"""What an event says, in a few words for people."""
+
+from __future__ import annotations
+
+from netevd.model.event import Event, EventType
+from netevd.model.shape import describe_route
+from netevd.model.snapshot import Snapshot
+
+
+def describe(event: Event) -> str:
+    """Return what changed; an event that tells how things are says so."""
+    before, after = event.before, event.after
+    if event.route is not None:
+        words = describe_route(event.route, lambda ifindex: _name(after, ifindex))
+        return f"{'del' if event.gone else 'new'} {words}"
+    if after is None:
+        return event.type.value
+    if event.address is not None:
+        return f"{event.address.ip}/{event.address.prefix}"
+    match event.type:
+        case EventType.CARRIER:
+            return "has carrier" if event.initial else "got carrier"
+        case EventType.NO_CARRIER:
+            return "has no carrier" if event.initial or before is None else "lost carrier"
+        case EventType.GATEWAY_CHANGED:
+            return _describe_gateway(event, before, after)
+        case EventType.LINK_ADDED:
+            kind = f", {after.link.kind}" if after.link.kind else ""
+            return f"ifindex {after.link.ifindex}{kind}"
+    if before is None or event.initial:
+        return f"is {after.state.value}"
+    match event.type:
+        case EventType.LINK_RENAMED:
+            return f"was {before.link.name}"
+        case EventType.LINK_REMOVED:
+            return f"was {before.state.value}"
+        case EventType.LINK_CHANGED:
+            return _describe_link(before, after)
+        case _:
+            return f"{before.state.value} -> {after.state.value}"
+
+
+def _describe_gateway(event: Event, before: Snapshot | None, after: Snapshot) -> str:
+    def find(snapshot: Snapshot | None) -> str:
+        if snapshot is None:
+            return "none"
+        return (snapshot.gateway4 if event.family == 4 else snapshot.gateway6) or "none"
+
+    return f"IPv{event.family} gateway {find(after)} (was {find(before)})"
+
+
+def _describe_link(before: Snapshot, after: Snapshot) -> str:
+    old, new = before.link, after.link
+    found = []
+    if new.up != old.up:
+        found.append("up" if new.up else "down")
+    if new.mtu != old.mtu:
+        found.append(f"mtu {new.mtu} (was {old.mtu})")
+    if new.mac != old.mac:
+        found.append(f"MAC {new.mac or 'none'} (was {old.mac or 'none'})")
+    if new.master != old.master:
+        found.append(f"master {after.master_name or 'none'} (was {before.master_name or 'none'})")
+    return ", ".join(found)
+
+
+def _name(snapshot: Snapshot | None, ifindex: int) -> str:
+    """Return the name of a link where it is the event's own, else its number as ip(8) writes it."""
+    if snapshot is not None and snapshot.link.ifindex == ifindex:
+        return snapshot.link.name
+    return f"if{ifindex}"
