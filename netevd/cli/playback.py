@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from typing import Final, TypeAlias, assert_never
-
-from attrs import frozen
+from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.core.makebelieve import MakeBelieveEngine
 from netevd.model.actions import (
     Action,
     AdoptRun,
@@ -47,8 +46,7 @@ from netevd.model.inputs import (
 _SIGTERM: Final = 15
 
 
-@frozen(slots=True)
-class Told:
+class Told(NamedTuple):
     """An event."""
 
     at: float
@@ -56,24 +54,21 @@ class Told:
     event: Event
 
 
-@frozen(slots=True)
-class Begun:
+class Begun(NamedTuple):
     """A script would begin here."""
 
     at: float
     action: StartRun
 
 
-@frozen(slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A script would end here otherwise than well, or was not begun at all."""
 
     at: float
     action: EndRun
 
 
-@frozen(slots=True)
-class Said:
+class Said(NamedTuple):
     """The daemon would say something that is about no single script."""
 
     at: float
@@ -112,7 +107,9 @@ class Playback:
         self._running: dict[int, float] = {}
         """Runs that were begun, and when."""
 
-    def connect(self, configuration: Configuration, hooks: tuple[Hook, ...], *, observe: bool) -> None:
+    def connect(
+        self, configuration: Configuration, hooks: tuple[Hook, ...], *, observe: bool
+    ) -> None:
         """Have a runner for each identity, all of which know these scripts."""
         for key in range(len(Identities(configuration, observe=observe).all)):
             self.submit(RunnerConnected(key, "playback"))
@@ -132,6 +129,12 @@ class Playback:
                 self.engine.take_record()  # remembered by nobody
         finally:
             self._handling = False
+
+    def tell(self, engine: MakeBelieveEngine, event: Event) -> None:
+        """Have the engine, which is ours, believe that an event has happened now."""
+        for action in engine.tell(event, Now(self.at, self._start_ns + round(self.at * 1e9))):
+            self._perform(action)
+        self.submit(Tick())
 
     def advance(self, until: float) -> None:
         """Let time pass, with all that is due."""

@@ -38,9 +38,9 @@ def record(
     *, file: str, duration: float | None, dumps: bool, commands: tuple[str, ...], force: bool
 ) -> int:
     """
-    Keep what the kernel tells of links, addresses, routes and rules, in FILE.
+    Keep what the kernel tells, in a file.
 
-    Needs neither daemon nor privilege. FILE is for `netevd replay`; it holds names, addresses and
+    That is of links, addresses, routes and rules of this network namespace. Needs neither daemon nor privilege. FILE is for `netevd replay`; it holds names, addresses and
     hardware addresses of this network namespace.
     """
     started, wall_ns = time.monotonic(), time.time_ns()

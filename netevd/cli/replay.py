@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from typing import TypeAlias, assert_never
+from typing import NamedTuple, assert_never
 
 import click
 
@@ -32,8 +32,6 @@ from netevd.kernel.recording import Recording, RecordingError, read
 from netevd.model.describe import describe
 from netevd.model.shape import printable, shape_event, show_time
 from privsep.protocol import escape
-
-_Counts: TypeAlias = dict[str, int]
 
 
 @click.command()
@@ -62,13 +60,13 @@ def replay(
     observe: bool,
 ) -> int:
     """
-    Say what a configuration makes of a recording: every event, and every script that would run.
+    Say what a configuration makes of a recording.
 
-    Nothing is run. Time is that of the recording: what would take an hour takes no longer than its
-    decisions. FILE is what `netevd record` wrote.
+    Every event, and every script that would run and when; nothing is run. Time is that of the
+    recording, so that an hour takes no longer than its decisions. FILE is what `netevd record` wrote.
     """
     recording = _read(file)
-    configuration = _load(config)
+    configuration = load_configuration(config)
     if directories:
         table = take_scripts(directories, configuration.scripts.directory)
     else:
@@ -80,7 +78,7 @@ def replay(
     replayer.run()
     for doubt in recording.doubts:
         say(doubt)
-    _print(file, recording, replayer, Identities(configuration, observe=observe), configuration)
+    _print(file, recording, replayer, configuration, observe=observe)
     return Exit.FINE
 
 
@@ -99,7 +97,7 @@ def _read(file: str) -> Recording:
     return recording
 
 
-def _load(config: str | None) -> Configuration:
+def load_configuration(config: str | None) -> Configuration:
     """Return the configuration, expanded in the caller's environment. Raises: Failure."""
     loaded = load(None if config is None else os.path.abspath(config), os.environ)
     if isinstance(loaded, list):
@@ -107,48 +105,77 @@ def _load(config: str | None) -> Configuration:
     return loaded.configuration
 
 
+class _Summary(NamedTuple):
+    """What there was in all."""
+
+    events: Counter[str]
+    """By type."""
+    runs: Counter[str]
+    """By script."""
+    failed: int
+    """Runs that were not begun, or did not end well."""
+
+    @classmethod
+    def of(cls, entries: list[Entry]) -> _Summary:
+        """Count entries."""
+        return cls(
+            Counter(each.event.type.value for each in entries if isinstance(each, Told)),
+            Counter(
+                printable(each.action.hook.path) for each in entries if isinstance(each, Begun)
+            ),
+            sum(isinstance(each, Ended) for each in entries),
+        )
+
+
 def _print(
     file: str,
     recording: Recording,
     replayer: Replayer,
-    identities: Identities,
     configuration: Configuration,
+    *,
+    observe: bool,
 ) -> None:
     entries = replayer.playback.entries
-    events = Counter(each.event.type.value for each in entries if isinstance(each, Told))
-    runs = Counter(printable(each.action.hook.path) for each in entries if isinstance(each, Begun))
-    failed = sum(isinstance(each, Ended) for each in entries)
+    summary = _Summary.of(entries)
+    identities = Identities(configuration, observe=observe)
     if read_format() == "table":
         if entries:
-            width = max(len(f"{each.at:.3f}") for each in entries)
+            width = max(len("SECONDS"), *(len(f"{each.at:.3f}") for each in entries))
             print_table(
                 ("SECONDS".rjust(width), "EVENT", "INTERFACE", "TYPE", "WHAT"),
                 [make_row(each, identities, configuration, width) for each in entries],
             )
-        _say_end(file, recording, replayer, events, runs, failed)
+        _say_end(file, recording, replayer, summary)
         return
     start_ns = recording.header.time_ns
     shapes = [_shape(each, start_ns, identities, configuration) for each in entries]
-    summary = {
+    whole = {
         "kind": "summary",
         "seconds": replayer.seconds,
         "datagrams": replayer.datagrams,
         "overruns": replayer.overruns,
         "dumps_missing": replayer.missing,
-        "events": events.total(),
-        "events_by_type": dict(sorted(events.items())),
-        "runs": runs.total(),
-        "runs_by_script": dict(sorted(runs.items())),
-        "not_run_or_failed": failed,
+        "events": summary.events.total(),
+        "events_by_type": dict(sorted(summary.events.items())),
+        "runs": summary.runs.total(),
+        "runs_by_script": dict(sorted(summary.runs.items())),
+        "not_run_or_failed": summary.failed,
         "complete": not recording.doubts,
     }
+    count = len(shapes)
     if read_format() == "jsonl":
-        shapes.append(summary)
+        shapes.append(whole)
     header = recording.header
-    about = {"file": escape(file), "time": header.time, "kernel": escape(header.kernel),
-             "netevd": escape(header.netevd), "commands": [escape(each) for each in header.commands]}  # fmt: skip
-    shape = {"recording": about, "entries": shapes, "count": len(shapes), "summary": summary}
-    print_shape(shape, "entries")
+    about = {
+        "file": escape(file),
+        "time": header.time,
+        "kernel": escape(header.kernel),
+        "netevd": escape(header.netevd),
+        "commands": [escape(each) for each in header.commands],
+    }
+    print_shape(
+        {"recording": about, "entries": shapes, "count": count, "summary": whole}, "entries"
+    )
 
 
 def make_row(
@@ -194,7 +221,12 @@ def _shape(
     moment = {"at": round(entry.at, 6), "time": show_time(start_ns + round(entry.at * 1e9))}
     match entry:
         case Told(event=event):
-            return {"kind": "event", **moment, **shape_event(event), "what": escape(describe(event))}
+            return {
+                "kind": "event",
+                **moment,
+                **shape_event(event),
+                "what": escape(describe(event)),
+            }
         case Begun(action=action):
             treatment = identities.find(action.hook.path)
             timeout = treatment.rule.timeout
@@ -221,26 +253,19 @@ def _shape(
             assert_never(entry)
 
 
-def _say_end(
-    file: str,
-    recording: Recording,
-    replayer: Replayer,
-    events: Counter[str],
-    runs: Counter[str],
-    failed: int,
-) -> None:
+def _say_end(file: str, recording: Recording, replayer: Replayer, summary: _Summary) -> None:
     """Say in words what there was in all."""
     header = recording.header
     say(f"{file}: {replayer.seconds:.3f} s from {header.time} on, {header.kernel}")
     for command in header.commands:
         say(f"made while: {command}")
-    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(events.items()))
-    say(f"{_count(events.total(), 'event')}{f': {kinds}' if kinds else ''}")
-    say(_count(runs.total(), "run"))
-    for path, number in sorted(runs.items()):
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.events.items()))
+    say(f"{_count(summary.events.total(), 'event')}{f': {kinds}' if kinds else ''}")
+    say(_count(summary.runs.total(), "run"))
+    for path, number in sorted(summary.runs.items()):
         say(f"  {number} x {path}")
-    if failed:
-        say(f"{_count(failed, 'run')} not begun, or not ended well")
+    if summary.failed:
+        say(f"{_count(summary.failed, 'run')} not begun, or not ended well")
     if replayer.overruns:
         say(f"{_count(replayer.overruns, 'overrun')}: messages are missing in the recording")
     if replayer.missing:

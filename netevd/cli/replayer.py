@@ -92,7 +92,8 @@ class Replayer:
         """Run it from its beginning until nothing is due any more."""
         playback = self.playback
         playback.submit(HelperConnected())
-        for self._place, line in enumerate(self._lines):
+        for place, line in enumerate(self._lines):
+            self._place = place
             playback.advance(line.at)
             playback.submit(*self._translator.translate(line))
         self._place = len(self._lines)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-
-import attrs
+from typing import NamedTuple
 
 from netevd.cli.answers import Entry, Identity, Problems
 from netevd.cli.failure import Failure
@@ -20,8 +19,7 @@ from netevd.model.inputs import Hook
 from privsep.protocol import escape
 
 
-@attrs.frozen(slots=True)
-class ScriptTable:
+class ScriptTable(NamedTuple):
     """Every script file, in running order."""
 
     hooks: tuple[Hook, ...]
@@ -50,7 +48,9 @@ def list_scripts(config: str | None, *, observe: bool) -> ScriptTable:
     if identity is None:  # the process has said why
         raise Failure("the scripts could not be listed as the daemon does; see above")
     if identity.observe and not observe:
-        say(f"scripts were checked for the caller, {identity.user}; a daemon started as root differs")
+        say(
+            f"scripts were checked for the caller, {identity.user}; a daemon started as root differs"
+        )
     return ScriptTable(tuple(hooks), identity.user, identity.observe)
 
 

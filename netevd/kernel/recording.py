@@ -217,7 +217,9 @@ def _check(line: Line, before: list[Line]) -> None:
     """Compare a line with those before it. Raises: ValueError."""
     earliest = before[-1].at if before else 0.0
     if line.at < earliest:
-        raise ValueError(f"at: expected at least {earliest}, as in the line before, found {line.at}")
+        raise ValueError(
+            f"at: expected at least {earliest}, as in the line before, found {line.at}"
+        )
 
 
 def _explain(text: bytes, error: Exception) -> str:
@@ -240,5 +242,3 @@ def _show(text: bytes) -> str:
     if not shown:
         return "nothing"
     return repr(shown if len(shown) <= _LINE_SHOWN else f"{shown[:_LINE_SHOWN]}...")
-
-
