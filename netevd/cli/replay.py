@@ -258,7 +258,7 @@ def _say_end(file: str, recording: Recording, replayer: Replayer, summary: _Summ
     header = recording.header
     say(f"{file}: {replayer.seconds:.3f} s from {header.time} on, {header.kernel}")
     for command in header.commands:
-        say(f"made while: {command}")
+        say(f"done meanwhile: {command}")
     kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(summary.events.items()))
     say(f"{_count(summary.events.total(), 'event')}{f': {kinds}' if kinds else ''}")
     say(_count(summary.runs.total(), "run"))
