@@ -94,7 +94,7 @@ def test_file_that_is_no_recording(text: bytes, told: str) -> None:
     [
         (b"\n", "expected one JSON object, found nothing"),
         (b"{]\n", "expected one JSON object, found '{]'"),
-        (b"x" * 1000 + b"\n", "found '" + "x" * 60 + "...'"),
+        (b"x" * 1000 + b"\n", "expected one JSON object, found '" + "x" * 60 + "...'"),
         (b'{"at":3}\n', "Object missing required field `kind`"),
         (b'{"kind":"datagrms","at":3}\n',
          "kind: expected one of datagrams, overrun, dump-begin, dump-part, dump-end, end; found 'datagrms'"),
