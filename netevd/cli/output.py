@@ -146,7 +146,7 @@ def _format_yaml(shape: Shape) -> str:
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     stream = StringIO()
-    yaml.dump(dict(shape), stream)
+    yaml.dump(json.loads(json.dumps(shape)), stream)  # words of enumerations are plain text then
     return stream.getvalue()
 
 

@@ -13,6 +13,7 @@ import click
 
 from netevd.cli.answers import Identity
 from netevd.cli.failure import Exit, Failure
+from netevd.cli.lazy import Lazy
 from netevd.cli.once import Once, show_problems
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
 from netevd.cli.rehearsal import read_snapshots, rehearse
@@ -34,7 +35,12 @@ _RULE_KEYS: Final = ("timeout", "detach", "mutex", "retries")
 """What of a rule only the daemon heeds; user, capabilities and limits are the runner's."""
 
 
-@click.group()
+_EVENT: Final = Lazy(
+    "event", "netevd.cli.foresight:event", "Say what would run for an event, and run nothing."
+)
+
+
+@click.group(commands={"event": _EVENT})
 def test() -> None:
     """Try one thing as the daemon would do it."""
 

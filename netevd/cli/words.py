@@ -25,6 +25,14 @@ def advise(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(words)}"
 
 
+def advise_all(word: str, known: Iterable[str]) -> str:
+    """Return which known word was meant, if one is close, and all of them."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, 1, 0.6)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return f"{meant}There are {', '.join(words)}"
+
+
 def _offer(words: Iterable[str], incomplete: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in sorted(words) if word.startswith(incomplete)]
 
@@ -42,7 +50,9 @@ class EventName(click.ParamType[EventType]):
             return EventType(str(value))
         except ValueError:
             words = [kind.value for kind in EventType]
-            self.fail(f"{str(value)!r} is no event type; {advise(str(value), words)}", param, ctx)
+            self.fail(
+                f"{str(value)!r} is no event type; {advise_all(str(value), words)}", param, ctx
+            )
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -65,6 +75,28 @@ class InterfaceName(click.ParamType[str]):
         except OSError:
             return []
         return _offer(filter(_HARMLESS.match, names), incomplete)
+
+
+class DurationValue(click.ParamType[float]):
+    """A duration as the configuration writes it."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return seconds."""
+        if isinstance(value, float):
+            return value
+        from netevd.config.schema import Duration  # noqa: PLC0415 - only for those who give one
+        from netevd.config.values import READERS  # noqa: PLC0415
+
+        try:
+            seconds = READERS[Duration](str(value), Duration)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        assert isinstance(seconds, float)
+        return seconds
 
 
 class Assignment(click.ParamType[tuple[str, str]]):

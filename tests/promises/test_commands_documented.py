@@ -38,7 +38,7 @@ def _read_sections() -> dict[str, str]:
 def _options(command: click.Command) -> set[str]:
     with click.Context(command, **command.context_settings) as ctx:
         found = [each for each in command.get_params(ctx) if isinstance(each, click.Option)]
-    return {name for option in found for name in option.opts}
+    return {name for option in found for name in (*option.opts, *option.secondary_opts)}
 
 
 def _documented_options(section: str) -> set[str]:
@@ -74,7 +74,7 @@ def test_options_of_the_program_are_documented() -> None:
 
 @pytest.mark.parametrize("words", list(COMMANDS))
 def test_usage_names_every_argument_and_option(words: str) -> None:
-    """The usage line of a section holds each option but those all commands share."""
+    """The usage line of a section holds each long option but those all commands share."""
     section = _read_sections()[words]
     usage = next(line for line in section.splitlines() if line.startswith("    netevd "))
     shared = {"--help", "-h", "-o", "--output", "-j", "--color"}

@@ -78,7 +78,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
                            "attrs", "cattrs", "cel_expr_python", "msgspec", "ruamel.yaml"}),
         ("netevd/core", {"netevd.core", "netevd.model", "netevd.config.schema",
                          "netevd.config.condition", "netevd.config.links", "netevd.config.identities", "attrs", "msgspec"}),
-        ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol"}),
+        ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "msgspec"}),
         ("netevd/http", {"netevd.http", "netevd.report", "netevd.model", "hypercorn", "msgspec",
                          "quart", "quart_trio", "structlog", "trio", "werkzeug"}),
         ("netevd/report", {"netevd.report", "netevd.core", "netevd.model", "privsep.protocol",

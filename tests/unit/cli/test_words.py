@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from netevd.cli.words import Assignment, EventName, advise
+from netevd.cli.words import Assignment, DurationValue, EventName, advise, advise_all
 from netevd.model.event import EventType
 
 
@@ -13,6 +13,22 @@ def test_advice_is_the_closest_word_or_all() -> None:
     """One that is close is named; if none is, all are."""
     assert advise("routeable", ["routable", "off"]) == "did you mean 'routable'?"
     assert advise("xyz", ["routable", "off"]) == "expected one of off, routable"
+
+
+def test_advice_can_have_both() -> None:
+    """The closest word if there is one, and in any case all."""
+    assert advise_all("of", ["routable", "off"]) == "did you mean 'off'? There are off, routable"
+    assert advise_all("xyz", ["routable", "off"]) == "There are off, routable"
+
+
+def test_durations_are_those_of_the_configuration() -> None:
+    """A number with its unit, in seconds; anything else says what was expected."""
+    assert DurationValue().convert("250ms", None, None) == 0.25
+    assert DurationValue().convert(0.5, None, None) == 0.5
+    with pytest.raises(click.BadParameter, match="the unit is missing; write 30s for seconds"):
+        DurationValue().convert("30", None, None)
+    with pytest.raises(click.BadParameter, match="expected a duration such as 250ms"):
+        DurationValue().convert("soon", None, None)
 
 
 @pytest.mark.parametrize("kind", list(EventType))
