@@ -7,14 +7,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+import proc
 from plan import LOST_S, SETTLE_S, Plan, make_subjects
-from subjects import Stamp, Subject
+from subjects import Daemon, Stamp, Subject
 from table import Row
 
 FLAP_LINKS: Final = 8
 FLAPS: Final = 40
 FLAP_S: Final = 0.030
 CREATED: Final = 1000
+MANY: Final = 10_000
 
 
 class _Burst(NamedTuple):
@@ -121,3 +123,28 @@ def links(plan: Plan) -> list[Row]:
         Row("links last told after the end", "s", daemon.last_s, floor.last_s, 3.0, "value"),
         Row("links CPU", "s", daemon.cpu_s, floor.cpu_s),
     ]
+
+
+def many_links(plan: Plan) -> list[Row]:
+    """Start with 10,000 links, by how much longer and larger than with none."""
+    with make_subjects(plan, "many", "*") as (_, daemon):
+        without = [_start(daemon) for _ in range(plan.rounds)]
+        pairs = range(MANY // 2)
+        lines = "\n".join(f"link add name many{n} type veth peer name peer{n}" for n in pairs)
+        daemon.near.ip("-batch", "-", lines=lines)
+        whole = [_start(daemon) for _ in range(plan.rounds)]
+    took = min(each[0] for each in whole) - min(each[0] for each in without)
+    held = min(each[1] for each in whole) - min(each[1] for each in without)
+    return [
+        Row("start with 10,000 links, less that without", "s", took),
+        Row("memory worker, 10,000 links", "MB", held, None, 40.0, "value"),
+    ]
+
+
+def _start(daemon: Daemon) -> tuple[float, float]:
+    """Return seconds until ready and the worker's private memory in MiB."""
+    seconds = daemon.start()
+    time.sleep(SETTLE_S)
+    memory = proc.read_memory(daemon.roles()["worker"]).private
+    daemon.stop()
+    return seconds, memory

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 import table
-from bursts import flap, links
+from bursts import flap, links, many_links
 from filters import filters
 from lab import ensure_users
 from latency import latency_sh, latency_static
@@ -36,6 +36,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "latency-static": latency_static,
     "flap": flap,
     "links": links,
+    "many-links": many_links,
     "routes": routes,
     "filters": filters,
     "ready": ready,

@@ -191,11 +191,13 @@ class Daemon(Subject):
         )
 
     def start(self) -> float:
-        """Start netevd; return the seconds until READY=1."""
+        """Start netevd for the first time; return the seconds until READY=1."""
+        shutil.rmtree(self.work / "state", ignore_errors=True)
         path = self.work / "notify"
         path.unlink(missing_ok=True)
         words = [*self._program, "run", "--config", str(self.config)]
         words += ["--runtime-dir", str(self.work / "run")]
+        words += ["--state-dir", str(self.work / "state")]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notified:
             notified.bind(str(path))
             began = time.monotonic()

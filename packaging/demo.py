@@ -138,7 +138,8 @@ def start_daemon(directory: Path) -> subprocess.Popen[bytes]:
         notified.settimeout(0.2)
         daemon = subprocess.Popen(
             [str(Path(sys.executable).parent / "netevd"), "run", "--config",
-             str(directory / quickstart.SETTINGS), "--runtime-dir", str(directory / "run")],
+             str(directory / quickstart.SETTINGS), "--runtime-dir", str(directory / "run"),
+             "--state-dir", str(directory / "state")],
             env={**os.environ, "NOTIFY_SOCKET": str(directory / "notify")},
             start_new_session=True,
         )  # fmt: skip

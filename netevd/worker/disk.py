@@ -7,6 +7,7 @@ so that none is used twice even if the last records were lost with the power.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import Final, NamedTuple
 
@@ -35,12 +36,13 @@ class Disk:
     """The files of one state directory, of which the lock of the daemon keeps others away."""
 
     def __init__(self, directory: str) -> None:
-        """Open the files, or make them. Raises: OSError."""
+        """Open the files, or make them. Raises: OSError, BlockingIOError if another daemon has them."""
         self._directory = directory
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._slates = [
             Slate(os.open(os.path.join(directory, name), flags, 0o600), CAPACITY) for name in _NAMES
         ]
+        fcntl.lockf(self._slates[0].descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._used = 0
         self._generation = 0
         self._reserved = self._read_reserved()

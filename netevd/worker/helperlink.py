@@ -35,10 +35,10 @@ class HelperLink:
     """One helper, from its first packet until it is gone."""
 
     def __init__(
-        self, feed: int, rpc: int, submit: Callable[[Input], None], routes: Routes
+        self, feed: int, rpc: int, submit: Callable[[list[Input]], None], routes: Routes
     ) -> None:
         """
-        feed, rpc: descriptors, taken over. submit: takes every input, in order. routes: which ones
+        feed, rpc: descriptors, taken over. submit: takes all inputs of a packet, in order. routes: which ones
         are wanted, so that others need not be dumped.
         """
         self._feed: Port[FeedMessage] = Port(feed, FEED)
@@ -105,8 +105,9 @@ class HelperLink:
                     message = self._feed.receive()
                     if message is None:
                         break
-                    for input_ in self._translator.translate(message):
-                        self._submit(input_)
+                    inputs = list(self._translator.translate(message))
+                    if inputs:
+                        self._submit(inputs)
                     if isinstance(message, DumpFinished):
                         self._finished = message.dump
                         async with self._progress:

@@ -196,9 +196,11 @@ class _Worker:
             try:
                 recovery.open_disk(state_directory)
             except OSError as error:
+                taken = isinstance(error, BlockingIOError)
+                why = "another netevd has it" if taken else f"it can't be written: {error.strerror}"
                 self._log.warning(
-                    f"the state directory {state_directory} can't be written ({error.strerror}):"
-                    " each start of netevd is a first start"
+                    f"the state directory {state_directory} is not used, since {why}; each start of"
+                    " this netevd is a first start (--state-dir names another one)"
                 )
         return recovery
 
@@ -218,16 +220,23 @@ class _Worker:
 
     def submit(self, input_: Input) -> None:
         """Hand one input to the engine and perform what comes of it, in order."""
+        self.submit_all([input_])
+
+    def submit_all(self, inputs: list[Input]) -> None:
+        """Hand inputs that came at once to the engine, and perform what comes of all of them."""
         if self._tracing:
-            self._log.debug(f"input {input_}")
-        self._inputs.append(input_)
+            for each in inputs:
+                self._log.debug(f"input {each}")
+        self._inputs.extend(inputs)
         if self._handling or self._handed_over:
             return  # an action had an immediate outcome: the loop below takes it
         self._handling = True
         try:
             while self._inputs:
-                now = Now(time.monotonic(), time.time_ns())
-                actions = self._engine.handle(self._inputs.popleft(), now)
+                actions: list[Action] = []
+                while self._inputs:
+                    now = Now(time.monotonic(), time.time_ns())
+                    actions += self._engine.handle(self._inputs.popleft(), now)
                 if self._recovery is not None:
                     self._write(self._recovery, actions, now)
                 # a script waits for its request, nobody waits for a line in the log
@@ -323,7 +332,7 @@ class _Worker:
                 if self._helper is not None:
                     self._helper.close()
                 self._helper = HelperLink(
-                    descriptors[0], descriptors[1], self.submit, self._configuration.routes
+                    descriptors[0], descriptors[1], self.submit_all, self._configuration.routes
                 )
                 self.submit(HelperConnected(self._lost))
                 self._lost = "the helper died"
