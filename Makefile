@@ -1,6 +1,6 @@
 # Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format bench uninstall lock changelog clean
+.PHONY: help run demo test soak lint format bench uninstall lock changelog clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ lint: ## ruff, mypy, import contracts, shellcheck
 
 format: ## let ruff format the code
 	@packaging/check format
+
+soak: ## reloads for a minute and 40 deaths, under load
+	@packaging/check soak
 
 bench: ## measure against the C floor; one table
 	@packaging/check bench
