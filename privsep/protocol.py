@@ -287,6 +287,8 @@ class Configure(Message, frozen=True, tag=70):
     """The key of each identity's runner, in the order of the launch data."""
     others: list[Small]
     """Keys of runners that no identity has any more, whose runs have not all ended."""
+    started: Annotated[float, Meta(ge=0)]
+    """When the supervisor was started, monotonic seconds."""
     lost: str = ""
     """Why kernel messages may have been lost before this worker, "" for no reason known."""
 

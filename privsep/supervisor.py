@@ -166,6 +166,7 @@ class Supervisor:
         self._watchdog = watchdog_interval()
         self._next_watchdog = time.monotonic()
         self._signals: set[int] = set()
+        self._started = time.monotonic()
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -526,8 +527,9 @@ class Supervisor:
         keys = [_get_key(role) for role in now.runners] or list(range(len(now.launch.runners)))
         others = [_get_key(role) for role in self._ending if role.name.startswith("runner")]
         configure = protocol.Configure(
-            now.number, self._dry_run, self.mode.observe, self._forced, keys, others, self._lost
-        )
+            now.number, self._dry_run, self.mode.observe, self._forced, keys, others,
+            self._started, self._lost,
+        )  # fmt: skip
         self._lost = ""
         listeners = () if self._api is None else (self._api.fileno(),)
         now.worker.send(configure, (now.memory, *self._slates, *listeners))

@@ -66,7 +66,8 @@ class About:
     generation: int
     mode: str
     """privileged or observe."""
-    started: float = field(factory=time.monotonic)
+    started: float
+    """When the daemon was started, monotonic seconds."""
     loaded_ns: int = field(factory=time.time_ns)
 
 

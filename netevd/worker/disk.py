@@ -82,6 +82,10 @@ class Disk:
         """Tell whether a record of this size may be appended; if not, `replace` is due."""
         return self._generation > 0 and self._slates[self._used].has_room(size)
 
+    def close(self) -> None:
+        """Have the next thing that is kept be a snapshot."""
+        self._slates[self._used].close()
+
     def append(self, body: bytes) -> None:
         """Append a record. Raises: OSError."""
         self._slates[self._used].append(body)

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections import deque
+from functools import partial
 from typing import Final
 
 import attrs
@@ -132,15 +133,20 @@ class _Worker:
                 " is not known how many were used"
             )
         self._keys = tuple(configure.runners)
-        self._engine = Engine(
+        begin = partial(
+            Engine,
             self._configuration,
             first if found is None else found.numbers.sequence,
             first if found is None else found.numbers.run,
             observe=observe,
             keys=self._keys,
-            state=state,
-            routes_before=None if found is None else found.routes,
         )
+        try:
+            self._engine = begin(state=state, routes_before=None if found is None else found.routes)
+        except Exception as error:  # whatever it is, another worker would find it again
+            self._tell_unreadable(error)
+            state = None
+            self._engine = begin()
         runs = () if state is None else state.runs.runs
         self._vanished = {each.runner for each in runs if each.incarnation}
         self._vanished -= {*configure.runners, *configure.others}
@@ -153,7 +159,8 @@ class _Worker:
         )
         self._dry_run = configure.dry_run
         self._observe = observe
-        about = About(__version__, configure.generation, "observe" if observe else "privileged")
+        mode = "observe" if observe else "privileged"
+        about = About(__version__, configure.generation, mode, configure.started)
         self._view = View(self._engine, self._journal, about)
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
@@ -210,11 +217,16 @@ class _Worker:
         try:
             return self._recovery.read()
         except Unreadable as error:
-            self._log.error(
-                f"what the worker before this one has left can't be read ({error}): all that is found"
-                " is told as at a first start"
-            )
+            self._tell_unreadable(error)
             return None
+
+    def _tell_unreadable(self, error: Exception) -> None:
+        self._log.error(
+            f"what was remembered can't be read ({error!r}): all that is found is told as at a first"
+            " start"
+        )
+        if self._recovery is not None:
+            self._recovery.begin_anew()
 
     # --- engine ---------------------------------------------------------------------------------
 

@@ -136,10 +136,18 @@ class Recovery:
             numbers = evolve(
                 numbers, sequence=numbers.sequence + gap, run=max(numbers.run, reserved.run)
             )
+        if snapshot.place != self._place or snapshot.routes != self._routes:
+            self.begin_anew()
         if snapshot.place != self._place:
             self._journal.add(_lose_runs(state))
             return Remembered(numbers, None, snapshot.routes, in_order, gap)
         return Remembered(numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap)
+
+    def begin_anew(self) -> None:
+        """Let nothing go on from what was read."""
+        self._memory.close()
+        if self._disk is not None:
+            self._disk.close()
 
     def write(self, engine: Engine, record: Record | None, entries: list[Entry]) -> None:
         """Keep what the last input of the engine decided, and what there is to tell of it."""

@@ -97,6 +97,10 @@ class Slate:
         _write(self.descriptor, _FRAME.pack(len(body), self._check(body)) + body, self._end)
         self._end += _FRAME.size + len(body)
 
+    def close(self) -> None:
+        """Take no more records: what it says is not what goes on from here."""
+        self._limit = 0
+
     def has_room(self, size: int) -> bool:
         """Tell whether a record of this size had better be appended than a new snapshot written."""
         return self._end + _FRAME.size + size <= min(self._limit, self._capacity)
@@ -130,6 +134,10 @@ class Memory:
     def has_room(self, size: int) -> bool:
         """Tell whether a record of this size may be appended; if not, `replace` is due."""
         return self._generation > 0 and self._slates[self._used].has_room(size)
+
+    def close(self) -> None:
+        """Have the next thing that is kept be a snapshot."""
+        self._slates[self._used].close()
 
     def append(self, body: bytes) -> None:
         """Append a record to the snapshot."""

@@ -40,7 +40,7 @@ MESSAGES = [
     (protocol.REPORT, protocol.Prepared()),
     (protocol.REPORT, protocol.Serving("x")),
     (protocol.REPORT, protocol.Alive(1)),
-    (protocol.CONTROL, protocol.Configure(1, False, False, True, [0, 2], [1])),
+    (protocol.CONTROL, protocol.Configure(1, False, False, True, [0, 2], [1], 5.5)),
     (protocol.CONTROL, protocol.HelperPeer()),
     (protocol.CONTROL, protocol.RunnerPeer(0)),
     (protocol.CONTROL, protocol.Liveness(1)),
