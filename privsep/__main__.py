@@ -14,6 +14,7 @@ import sys
 from privsep import mode, once, supervisor
 from privsep.confined import run as run_confined
 from privsep.listeners import open_api_socket
+from privsep.notify import take_descriptors
 
 
 def main(arguments: list[str]) -> int:
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     names = ["config=", "runtime-dir=", "state-dir=", "dry-run", "observe"]
     options = dict(getopt.getopt(arguments, "", names)[0])
+    given = take_descriptors()
     try:
         chosen = mode.choose(force_observe="--observe" in options)
         api, state = None, ""
@@ -43,7 +45,7 @@ def _run(arguments: list[str]) -> int:
             mode.take_lock(directory)
             api = open_api_socket(directory, chosen)
             state = mode.make_state_directory(options.get("--state-dir"), chosen)
-        return supervisor.run(chosen, options.get("--config"), api, state)
+        return supervisor.run(chosen, options.get("--config"), api, state, given)
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1

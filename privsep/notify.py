@@ -1,12 +1,20 @@
-"""Tell systemd what the daemon does: READY, STATUS, STOPPING, WATCHDOG. Source: sd_notify(3)."""
+"""
+Talk with the service manager: tell it what the daemon does, have it keep descriptors, take those it
+hands over. Sources: sd_notify(3), sd_listen_fds(3).
+"""
 
 from __future__ import annotations
 
 import os
 import socket
+from array import array
+from typing import Final
+
+FIRST: Final = 3
+"""Number of the first descriptor that is handed over."""
 
 
-def notify(*assignments: str) -> None:
+def notify(*assignments: str, descriptors: tuple[int, ...] = ()) -> None:
     """Send assignments such as READY=1; without $NOTIFY_SOCKET nobody wants to know."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
@@ -14,7 +22,9 @@ def notify(*assignments: str) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
-            sock.sendto("\n".join(assignments).encode(), address)
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
+            text = "\n".join(assignments).encode()
+            sock.sendmsg([text], rights if descriptors else [], 0, address)
         except OSError:
             return  # whoever started us has gone; the next systemctl status will tell
 
@@ -25,3 +35,16 @@ def watchdog_interval() -> float | None:
         return None
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None
+
+
+def take_descriptors() -> list[tuple[str, int]]:
+    """Return name and number of each descriptor that was handed over to this process."""
+    words = [os.environ.pop(f"LISTEN_{word}", "") for word in ("PID", "FDS", "FDNAMES")]
+    if words[0] != str(os.getpid()) or not words[1].isdigit():
+        return []
+    names = words[2].split(":")
+    found = []
+    for place in range(int(words[1])):
+        os.set_inheritable(FIRST + place, False)
+        found.append((names[place] if place < len(names) else "", FIRST + place))
+    return found

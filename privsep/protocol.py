@@ -310,7 +310,10 @@ class Liveness(Message, frozen=True, tag=73):
 
 
 class Stop(Message, frozen=True, tag=74):
-    """Start no more runs, wait for those that are running, end."""
+    """Start no more runs, handle what helper and runners still send, end."""
+
+    kept: bool
+    """The memfds outlive the daemon."""
 
 
 class HandOver(Message, frozen=True, tag=75):

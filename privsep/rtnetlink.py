@@ -7,6 +7,7 @@ rtnetlink(7), linux/netlink.h, linux/rtnetlink.h.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import sys
@@ -48,6 +49,7 @@ _IFLA_MASTER = 10
 _AF_INET, _AF_INET6 = 2, 10
 _NLM_F_REPLACE = 0x100
 _SO_ATTACH_FILTER = 26
+_SO_NETNS_COOKIE = 71
 _LOAD_BYTE, _LOAD_AT_X, _FIND_ATTRIBUTE, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
 _IF_EQUAL, _IF_AT_LEAST, _IF_SET, _RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
 """Classic BPF. Source: linux/bpf_common.h; the attribute is found by SKF_AD_NLATTR, linux/filter.h."""
@@ -63,15 +65,34 @@ _DUMPS: Final = {
 """Message type and body (ifinfomsg, ifaddrmsg, fib_rule_hdr, rtmsg) of each dump the worker may ask for."""
 
 
-def open_event_socket(source: int) -> tuple[socket.socket, bool]:
-    """Return a socket subscribed to a group of kernel messages, and whether its buffer is full size."""
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+def open_event_socket(source: int, kept: int | None = None) -> tuple[socket.socket, bool]:
+    """
+    Return a socket subscribed to a group of kernel messages, and whether its buffer is full size.
+
+    kept: descriptor of one that an earlier daemon had, with what the kernel has queued since.
+    """
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE, kept)
     sock.setblocking(False)
     forced = grow_buffer(sock, socket.SO_RCVBUF, SO_RCVBUFFORCE, EVENT_BUFFER)
-    sock.bind((0, 0))  # a socket without a port of its own gets no broadcast
+    if kept is None:
+        sock.bind((0, 0))  # a socket without a port of its own gets no broadcast
     for group in _GROUPS[source]:
         sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
     return sock, forced
+
+
+def find_fault(kept: int) -> str:
+    """Return why this descriptor is no event socket of this network namespace, "" if it is one."""
+    try:
+        with socket.socket(fileno=os.dup(kept)) as sock:
+            if (sock.family, sock.type, sock.proto) != (socket.AF_NETLINK, socket.SOCK_RAW, 0):
+                return "it is no event socket"
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as ours:
+                there, here = (each.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+                               for each in (sock, ours))  # fmt: skip
+    except OSError as error:
+        return f"it can't be checked: {error.strerror}"
+    return "" if there == here else "it is of another network namespace"
 
 
 def filter_routes(sock: socket.socket, wanted: RouteFilter) -> None:

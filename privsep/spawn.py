@@ -142,15 +142,29 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
 
 
 SLATE_SIZE: Final = 128 << 20
+_SLATE_SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 def make_slate() -> int:
     """Return a memfd in which workers keep what outlives them: it can't change its size."""
     slate = os.memfd_create("netevd-slate", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(slate, SLATE_SIZE)
-    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-    fcntl.fcntl(slate, fcntl.F_ADD_SEALS, seals)
+    fcntl.fcntl(slate, fcntl.F_ADD_SEALS, _SLATE_SEALS)
     return slate
+
+
+def find_slate_fault(kept: int) -> str:
+    """Return why this descriptor is no slate, "" if it is one. What it says is the worker's to check."""
+    try:
+        seals = fcntl.fcntl(kept, fcntl.F_GET_SEALS)
+    except OSError:
+        return "it is no memory"
+    size = os.fstat(kept).st_size
+    if seals != _SLATE_SEALS or size != SLATE_SIZE:
+        return (
+            f"it has {size} octets and the seals {seals}, expected {SLATE_SIZE} and {_SLATE_SEALS}"
+        )
+    return ""
 
 
 def start_worker(mode: Mode, state: str) -> tuple[int, socket.socket]:

@@ -24,6 +24,7 @@ from privsep.log import Log
 from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
+from privsep.store import Store
 
 EARLY: Final = 10.0
 """Seconds from start within which a death before `ready` counts as early."""
@@ -125,11 +126,16 @@ class Supervisor:
     """State of the daemon: its roles, its configuration, whether it stops."""
 
     def __init__(
-        self, mode: Mode, config: str | None, api: socket.socket | None, state: str
+        self,
+        mode: Mode,
+        config: str | None,
+        api: socket.socket | None,
+        state: str,
+        given: list[tuple[str, int]],
     ) -> None:
         """
         config: path of the file, None for the default one. api: None in a dry run. state: directory of
-        the worker's, "" for none.
+        the worker's, "" for none. given: descriptors that the service manager has handed over.
         """
         self.mode = mode
         self._config = config
@@ -140,10 +146,9 @@ class Supervisor:
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
-        opened = [rtnetlink.open_event_socket(source) for source in rtnetlink.SOURCES]
-        self._events = tuple(sock for sock, _ in opened)
-        self._forced = all(forced for _, forced in opened)
-        self._slates = [spawn.make_slate() for _ in range(2)]
+        self._lost = ""
+        """Why the next worker has to expect that kernel messages were lost."""
+        self._open(Store([] if self._dry_run else given, self._log))
         self._memory = -1
         self._reader: tuple[int, socket.socket, float] | None = None
         self._now: Generation | None = None
@@ -157,8 +162,6 @@ class Supervisor:
         """Worker and helper that have to end before the generation that comes takes over."""
         self._handed_until = 0.0
         self._reload_again = False
-        self._lost = ""
-        """Why the next worker has to expect that kernel messages were lost."""
         self._keys = 0
         self._served = False
         self._stop_deadline: float | None = None
@@ -167,6 +170,24 @@ class Supervisor:
         self._next_watchdog = time.monotonic()
         self._signals: set[int] = set()
         self._started = time.monotonic()
+
+    def _open(self, store: Store) -> None:
+        """Make what outlives every other role, or take what a daemon before this one has left."""
+        names = ["links", "routes"]
+        kept = [store.take(name, rtnetlink.find_fault) for name in names]
+        opened = map(rtnetlink.open_event_socket, rtnetlink.SOURCES, kept)
+        self._events, forced = zip(*opened, strict=True)
+        self._forced = all(forced)
+        slates = [store.take(f"slate-{number}", spawn.find_slate_fault) for number in range(2)]
+        if any(slates) and not all(kept):
+            self._lost = "the event sockets of before the restart were not there"
+        self._slates = [spawn.make_slate() if each is None else each for each in slates]
+        self._kept = store.works
+        if not self._dry_run:
+            for name, sock in zip(names, self._events, strict=True):
+                store.leave(name, sock.fileno())
+            for number, slate in enumerate(self._slates):
+                store.leave(f"slate-{number}", slate)
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -444,6 +465,8 @@ class Supervisor:
             self._kill_orphans()
         if self._stop_deadline is not None:
             role.due = None
+            if role.name == "helper" and code != 0:
+                self._get_worker().kill()  # it must not say that it has handled all there was
             self._stop_next()
             return
         if role in self._handing or role in self._ending:
@@ -560,30 +583,27 @@ class Supervisor:
     # --- stop -----------------------------------------------------------------------------------
 
     def _stop(self, status: int) -> None:
-        """Begin an orderly stop: runners first, then the worker, then the helper."""
+        """Begin an orderly stop: the worker ends last, when it has heard what the others had to say."""
         notify("STOPPING=1", "STATUS=stopping")
         self._status = self._status or status
         self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_TIME
         self._drop_reader()
         for role in self._roles():
             role.due = None
-            if role.name.startswith("runner"):
+            if role.name.startswith("runner") or (self._now and role is self._now.helper):
                 role.send(protocol.End())
             elif role not in self._now_roles() and (self._now or role is not self._first_worker):
                 role.kill()
-        self._get_worker().send(protocol.Stop())
+        self._get_worker().send(protocol.Stop(self._kept))
         self._stop_next()
 
     def _get_worker(self) -> Role:
         return self._first_worker if self._now is None else self._now.worker
 
     def _stop_next(self) -> None:
-        if any(role.pid and role.name.startswith("runner") for role in self._roles()):
-            return
-        if self._get_worker().pid:
-            self._get_worker().close()
-        elif self._now is not None:
-            self._now.helper.send(protocol.End())
+        worker = self._get_worker()
+        if not any(role.pid for role in self._roles() if role is not worker):
+            worker.close()
 
 
 def _get_key(runner: Role) -> int:
@@ -619,12 +639,18 @@ def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
     return faults
 
 
-def run(mode: Mode, config: str | None, api: socket.socket | None, state: str) -> int:
+def run(
+    mode: Mode,
+    config: str | None,
+    api: socket.socket | None,
+    state: str,
+    given: list[tuple[str, int]],
+) -> int:
     """Confine the supervisor and run the daemon; return the exit status. Raises: Refusal."""
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     try:
-        supervisor = Supervisor(mode, config, api, state)
+        supervisor = Supervisor(mode, config, api, state, given)
     except OSError as error:
         raise Refusal(f"netlink can't be used: {error.strerror}") from None
     return supervisor.run()

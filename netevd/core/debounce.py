@@ -97,11 +97,6 @@ class Debounce:
         """Return what `state` tells otherwise since the last call."""
         return self._windows.take()
 
-    def forget(self) -> None:
-        """Close every window without a word."""
-        for fact in list(self._windows):
-            del self._windows[fact]
-
     def admit(
         self, event: Event, scripts: tuple[str, ...] | None, now: float
     ) -> list[Closed] | None:

@@ -258,9 +258,8 @@ class Engine:
                 self._gate.clear(given, actions)
             case Tick():
                 self._runs.tick(now, actions)
-            case Stopping():
-                self._gate.stop(actions)
-                self._runs.stop(actions)
+            case Stopping(kept=kept):
+                self._stop(actions, kept=kept)
             case _:
                 assert_never(given)
         if self._resync.due is not None and self._resync.due <= now.monotonic:
@@ -270,6 +269,20 @@ class Engine:
             actions.append(self._routes.begin(now))
         self._runs.start(now, actions)
         return actions
+
+    def _stop(self, actions: list[Action], *, kept: bool) -> None:
+        """Start nothing more, and say what waits."""
+        runs, windows = self._runs.stop(), self._gate.count_windows()
+        if not runs and not windows:
+            return
+        waiting = f"netevd stops while {runs} scripts and {windows} debounce windows wait"
+        fields: dict[str, str | int | float | bool] = {"runs": runs, "windows": windows}
+        if kept:
+            text = f"{waiting}: the next netevd goes on with them"
+            actions.append(Note("info", text, fields))
+        else:
+            text = f"{waiting}: they are forgotten, since there is no state directory"
+            actions.append(Note("warn", text, fields))
 
     # --- kernel --------------------------------------------------------------------------------
 

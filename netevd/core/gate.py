@@ -34,7 +34,6 @@ class Gate:
         self._damping = Damping(configuration.scripts.damping, waiting.flaps)
         self._initial = configuration.scripts.initial
         self._runs = runs
-        self._stopping = False
         enabled = configuration.debounce.enabled or configuration.scripts.damping.enabled
         self._holds = enabled or bool(waiting.windows or waiting.flaps)
         """Whether anything can ever wait here; where nothing can, an event passes more quickly."""
@@ -59,7 +58,7 @@ class Gate:
         if not self._holds:
             self._runs.add(event, actions, verdict.scripts)
             return
-        if self._stopping or (event.initial and not self._initial):
+        if event.initial and not self._initial:
             return
         closed = self._debounce.admit(event, verdict.scripts, now.monotonic)
         if closed is None:
@@ -70,7 +69,7 @@ class Gate:
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due. To be called before any input is handled, so that none joins too late."""
-        if self._stopping or not self._holds:
+        if not self._holds:
             return
         for closed in self._debounce.close_due(now.monotonic):
             self._close(closed, now, actions)
@@ -79,7 +78,7 @@ class Gate:
 
     def deadline(self) -> float | None:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
-        if self._stopping or not self._holds:
+        if not self._holds:
             return None
         times = (self._debounce.deadline(), self._damping.deadline())
         return min((each for each in times if each is not None), default=None)
@@ -89,14 +88,9 @@ class Gate:
         for released in self._damping.clear(given.interface):
             self._release(released, "somebody said so", actions)
 
-    def stop(self, actions: list[Action]) -> None:
-        """Let nothing through any more."""
-        self._stopping = True
-        if len(self._debounce):
-            text = f"{len(self._debounce)} debounce windows were open, their scripts are not run"
-            fields: dict[str, str | int | float | bool] = {"windows": len(self._debounce)}
-            actions.append(Note("warn", f"{text}: netevd stops", fields))
-            self._debounce.forget()
+    def count_windows(self) -> int:
+        """Return how many events, or rows of them, wait for the end of their window."""
+        return len(self._debounce)
 
     # --- debounce ------------------------------------------------------------------------------
 

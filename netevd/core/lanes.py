@@ -115,11 +115,3 @@ class Lanes:
         """Let a run start if it is the oldest of its lane and of its name."""
         if self._lanes[run.event.lane][0] is run and self._names[run.name][0] is run:
             heappush(self._ready, (run.number, run))
-
-    def close(self) -> None:
-        """Forget every run: nothing starts any more."""
-        self._lanes = {}
-        self._names = {}
-        self._latest = {}
-        self._ready = []
-        self.size = 0

@@ -50,7 +50,3 @@ class Mutexes:
         if not waiting:
             del self._waiting[name]
         return run
-
-    def clear(self) -> None:
-        """Forget who waits."""
-        self._waiting = {}

@@ -6,11 +6,9 @@ Between two attempts a run keeps its place in its lane and holds nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final
-
-from attrs import evolve
 
 from netevd.config.schema import Rule
 from netevd.core.lanes import Run
@@ -82,14 +80,6 @@ class Retries:
     def forget(self, run: Run) -> None:
         """Take in that a run is over."""
         self._failed.pop(run.number, None)
-
-    def stop(self, active: Container[int]) -> Iterator[EndRun]:
-        """Yield the final end of each run that is not active now, and try none of them again."""
-        self._resting, self._due = [], {}
-        for number, last in self._failed.items():
-            if number not in active:
-                reason = "netevd stopped before its next attempt"
-                yield evolve(last, final=True, reason=reason)
 
     def deadline(self) -> float | None:
         """Return when the next attempt is due, in monotonic seconds; None for never."""

@@ -96,10 +96,5 @@ class Runners:
         self.park(run, runner)
         return True
 
-    def clear(self) -> None:
-        """Forget who waits."""
-        self._parked = {}
-        self._asked = {}
-
     def _unpark(self, runner: int) -> list[Run]:
         return self._parked.pop(runner, []) if self.is_there(runner) else []

@@ -96,7 +96,7 @@ class Runs:
         self, event: Event, actions: list[Action], scripts: tuple[str, ...] | None = None
     ) -> None:
         """Queue the scripts of an event, as the table is now. scripts: these, instead of its own."""
-        if self._stopping or (event.initial and not self._initial):
+        if event.initial and not self._initial:
             return
         if self._early is not None:
             if len(self._early) < EARLY_LIMIT:
@@ -133,27 +133,17 @@ class Runs:
                 note_run(run, "warn", f"was not run: {reason}; it {text}", Kind.SCRIPT_NOT_RUN)
             )
 
-    def stop(self, actions: list[Action]) -> None:
-        """Start nothing more."""
-        waiting = self._lanes.size - len(self._active)
+    def stop(self) -> int:
+        """Start nothing more; return how many runs wait, for the next daemon if it hears of them."""
         self._stopping = True
-        self._early = None
-        self._looked_up = True
-        for number in [each for each in self._open if each not in self._active]:
-            del self._open[number]
-            self._touched[number] = None
-        self._lanes.close()
-        self._mutexes.clear()
-        self._runners.clear()
-        actions.extend(self._retries.stop(self._active))
-        if waiting > 0:
-            text = f"{waiting} scripts were waiting and are not run: netevd stops"
-            actions.append(Note("warn", text, {"runs": waiting}))
+        return len(self._open) - len(self._active)
 
     # --- from the lanes to the runners -------------------------------------------------------
 
     def start(self, now: Now, actions: list[Action]) -> None:
         """Start what may start, oldest first."""
+        if self._stopping:
+            return
         lanes = self._lanes
         for run in self._retries.wake(now):
             lanes.put_back(run)
@@ -312,7 +302,7 @@ class Runs:
         """Record the end of an attempt and say it; have it tried again if it has failed."""
         run, result = active.run, active.judge(ended)
         rule = self._identities.find(run.hook.path).rule
-        again = result != "ok" and active.attempt <= rule.retries and not self._stopping
+        again = result != "ok" and active.attempt <= rule.retries
         end = EndRun(
             run.number, active.hook, run.event, result, ended.status,
             ended.duration_s, ended.cpu_s, ended.leftovers,
@@ -321,12 +311,18 @@ class Runs:
         actions.append(end)
         note_end(run, ended, actions)
         if again:
-            text = f"is tried again in {self._retries.rest(run, end, rule, now):g} s"
+            delay = self._retries.rest(run, end, rule, now)
+            text = "is tried again " + (
+                "by the next netevd" if self._stopping else f"in {delay:g} s"
+            )
             more = {"attempt": active.attempt + 1, "attempts": rule.retries + 1}
             actions.append(note_run(run, "info", text, Kind.SCRIPT_ENDED, **more))
             self._touched[run.number] = None
             return
-        if self._pauses.count(self._hooks.renew(run.hook) or run.hook, result):
+        # what a stop has ended is no failure of the script's
+        if not self._stopping and self._pauses.count(
+            self._hooks.renew(run.hook) or run.hook, result
+        ):
             text = (
                 f"is paused, since {self._pauses.after} runs in a row have failed: mend it; it runs"
             )
@@ -378,7 +374,7 @@ class Runs:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
         times = [each.due for each in self._active.values() if each.due is not None]
         retry = self._retries.deadline()
-        if retry is not None:
+        if retry is not None and not self._stopping:
             times.append(retry)
         return min(times, default=None)
 

@@ -242,6 +242,9 @@ class Tick:
 class Stopping:
     """The daemon stops: start nothing more."""
 
+    kept: bool
+    """What waits is remembered, and the next daemon goes on with it."""
+
 
 Input: TypeAlias = (
     LinkSeen | LinkGone | AddressSeen | AddressGone | RouteSeen | RouteGone | RuleSeen | RuleGone

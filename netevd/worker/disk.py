@@ -48,7 +48,7 @@ class Disk:
         self._reserved = self._read_reserved()
 
     def read(self) -> Content | None:
-        """Return what the last daemon left, None if there is nothing."""
+        """Return what the last daemon left, None if there is nothing. Raises: Unreadable."""
         contents = [slate.read() for slate in self._slates]
         found = [(each.generation, place) for place, each in enumerate(contents) if each]
         if not found:

@@ -39,7 +39,6 @@ from netevd.model.inputs import (
 from netevd.model.verdict import EXECUTE
 from netevd.report.journal import Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 from netevd.report.journal_entries import connect
-from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
 from netevd.report.view import About, View
 from netevd.worker.helperlink import HelperLink
@@ -144,7 +143,12 @@ class _Worker:
         try:
             self._engine = begin(state=state, routes_before=None if found is None else found.routes)
         except Exception as error:  # whatever it is, another worker would find it again
-            self._tell_unreadable(error)
+            self._log.error(
+                f"what was remembered can't be used ({error!r}): all that is found is told as at a"
+                " first start"
+            )
+            if self._recovery is not None:
+                self._recovery.begin_anew()
             state = None
             self._engine = begin()
         runs = () if state is None else state.runs.runs
@@ -178,7 +182,8 @@ class _Worker:
         self._handing_over = False
         self._handed_over = False
         """What comes from here on is the next worker's: runners tell it again."""
-        self._scripts_ended = trio.Event()
+        self._peer_gone = trio.Event()
+        """Set, and replaced, when helper or runner have ended."""
 
     async def run(self) -> None:
         """Serve until the supervisor closes control."""
@@ -190,11 +195,11 @@ class _Worker:
             for key in sorted(self._vanished):
                 self.submit(RunnerLost(key))
             await self._follow_control()
-            if self._runners:
+            if self._stopping and not self._dry_run:
                 with trio.move_on_after(1):
-                    await self._scripts_ended.wait()
-            if self._recovery is not None:
-                self._recovery.end(self._engine)
+                    await self._peers_gone()
+                    if self._recovery is not None:
+                        self._recovery.end(self._engine)
             self._nursery.cancel_scope.cancel()
 
     def _remember(self, descriptors: list[int], state_directory: str) -> Recovery:
@@ -214,19 +219,12 @@ class _Worker:
     def _read_memory(self) -> Remembered | None:
         if self._recovery is None:
             return None
-        try:
-            return self._recovery.read()
-        except Unreadable as error:
-            self._tell_unreadable(error)
-            return None
-
-    def _tell_unreadable(self, error: Exception) -> None:
-        self._log.error(
-            f"what was remembered can't be read ({error!r}): all that is found is told as at a first"
-            " start"
-        )
-        if self._recovery is not None:
-            self._recovery.begin_anew()
+        found = self._recovery.read()
+        for error in self._recovery.unreadable:
+            rest = "all that is found is told as at a first start"
+            rest = rest if found is None else "netevd goes on with what the state directory has"
+            self._log.error(f"what was remembered can't be read ({error}): {rest}")
+        return found
 
     # --- engine ---------------------------------------------------------------------------------
 
@@ -353,9 +351,10 @@ class _Worker:
                 self._take_runner(number, descriptors[0])
             case Liveness(number=number):
                 self._nursery.start_soon(self._answer_liveness, number)
-            case Stop():
+            case Stop(kept=kept):
                 self._stopping = True
-                self.submit(Stopping())
+                kept = kept or (self._recovery is not None and self._recovery.on_disk)
+                self.submit(Stopping(kept))
             case HandOver():
                 self._handing_over = True
                 self._end_reload(None)
@@ -378,6 +377,7 @@ class _Worker:
         if helper is not self._helper:
             return
         self._helper = None
+        self._note_gone()
         if self._handing_over:
             await self._hand_over()
 
@@ -416,8 +416,16 @@ class _Worker:
             del self._runners[number]
             self._performer.runners.pop(number, None)
             self.submit(RunnerLost(number))
-            if not self._runners:
-                self._scripts_ended.set()
+            self._note_gone()
+
+    def _note_gone(self) -> None:
+        self._peer_gone.set()
+        self._peer_gone = trio.Event()
+
+    async def _peers_gone(self) -> None:
+        """Wait until all that helper and runners have sent is handled."""
+        while self._helper is not None or self._runners:
+            await self._peer_gone.wait()
 
     # --- what the engine asks for -------------------------------------------------------------------
 

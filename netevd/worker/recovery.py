@@ -97,6 +97,8 @@ class Recovery:
         self._journal = journal
         self._routes = routes
         self._place = place
+        self.unreadable: list[str] = []
+        """Why what a worker before this one has left could not be read."""
         self.truncated = False
         """Whether all that is to be remembered did not fit, and routes or the journal were left out."""
         self.trouble = ""
@@ -106,19 +108,29 @@ class Recovery:
         """Write to this state directory too. Raises: OSError."""
         self._disk = Disk(directory)
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether what is remembered outlives the daemon."""
+        return self._disk is not None
+
     def read(self) -> Remembered | None:
         """
         Return what the last worker left, None for nothing. The journal is filled.
 
-        Raises: Unreadable.
+        What can't be read is told by `unreadable`, and no more is written behind it.
         """
-        content = self._memory.read()
-        if content is not None:
-            return self._unpack(content, None)
-        if self._disk is None:
-            return None
-        content = self._disk.read()
-        return None if content is None else self._unpack(content, self._disk.reserved)
+        for place in (self._memory, self._disk):
+            if place is None:
+                continue
+            try:
+                content = place.read()
+                if content is not None:
+                    reserved = place.reserved if isinstance(place, Disk) else None
+                    return self._unpack(content, reserved)
+            except Unreadable as error:
+                self.unreadable.append(str(error))
+                place.close()
+        return None
 
     def _unpack(self, content: Content, reserved: Reserved | None) -> Remembered:
         snapshot = _SNAPSHOT.unpack(content.snapshot)

@@ -15,7 +15,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
 
-_MAGIC: Final = b"netevd-1"
+from netevd.report.packing import Unreadable
+
+_NAME: Final = "netevd-1"
+_MAGIC: Final = _NAME.encode()
 """Name and version of the format."""
 
 _HEADER: Final = struct.Struct("<8sQQII")
@@ -51,11 +54,17 @@ class Slate:
         """Offset from which on a new snapshot is wanted."""
 
     def read(self) -> Content | None:
-        """Return what it says, None if there is no whole snapshot; then go on behind its end."""
+        """
+        Return what it says, None if there is no whole snapshot; then go on behind its end.
+
+        Raises: Unreadable, if another version has written it.
+        """
         head = os.pread(self.descriptor, _HEADER.size, 0)
         if len(head) < _HEADER.size:
             return None
         magic, generation, size, check, own = _HEADER.unpack(head)
+        if magic != _MAGIC and magic.startswith(_MAGIC[:-1]):
+            raise Unreadable(f"it has the format {magic.decode('ascii', 'replace')}, not {_NAME}")
         if magic != _MAGIC or own != crc32(head[:-4]) or size > self._capacity:
             return None
         snapshot = os.pread(self.descriptor, size, _HEADER.size)
@@ -123,7 +132,7 @@ class Memory:
         self._generation = 0
 
     def read(self) -> Content | None:
-        """Return what the last worker left, None if there is nothing."""
+        """Return what the last worker left, None if there is nothing. Raises: Unreadable."""
         contents = [slate.read() for slate in self._slates]
         found = [(each.generation, place) for place, each in enumerate(contents) if each]
         if not found:

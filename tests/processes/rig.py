@@ -86,8 +86,9 @@ class Daemon:
         environment: dict[str, str] | None = None,
         prefix: tuple[str, ...] = (),
         ready: bool = True,
+        descriptors: tuple[int, ...] = (),
     ) -> Daemon:
-        """Start the daemon, again if it has ended, and wait until it serves."""
+        """Start the daemon, again if it has ended, and wait until it serves. descriptors: inherited."""
         if self.process is not None and self.process.stderr is not None:
             self._collector.join(timeout=5)
             self.process.stderr.close()
@@ -100,6 +101,7 @@ class Daemon:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {})},
+            pass_fds=descriptors,
         )
         self._collector = threading.Thread(target=self._collect, daemon=True)
         self._collector.start()

@@ -160,7 +160,7 @@ class Household:
                 break
         else:
             raise AssertionError("runs go on for ever")
-        left = self._engine.handle(Stopping(), Now(self.time, 0))
+        left = self._engine.handle(Stopping(kept=True), Now(self.time, 0))
         assert not left, f"something waits for what never comes: {left}"
 
     # --- inside ----------------------------------------------------------------------------------

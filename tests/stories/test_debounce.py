@@ -322,18 +322,23 @@ def test_initial_events_that_run_nothing_open_no_window(play: Play) -> None:
     assert story.engine.get_waiting() == Waiting()
 
 
-def test_stopping_forgets_what_waits(play: Play) -> None:
-    """It is said how much was waiting; nothing starts any more, in the next daemon neither."""
+def test_stopping_leaves_what_waits_to_the_next_daemon(play: Play) -> None:
+    """It is said how much is waiting; a window that closes meanwhile starts nothing."""
     story = begin(play)
     story.fill(seen("eth0", 2, carrier=False))
 
     (
         story
-        >> Stopping()
-        << "warn: 1 debounce windows were open, their scripts are not run: netevd stops"
+        >> Stopping(kept=True)
+        << (
+            "info: netevd stops while 0 scripts and 1 debounce windows wait:"
+            " the next netevd goes on with them"
+        )
     )
+    assert len(story.engine.get_waiting().windows) == 1
     story >> 10 << NOTHING
     assert story.engine.get_waiting() == Waiting()
+    assert [each.sequence for each in story.engine.get_open_runs()] == [story.events[-1].sequence]
 
 
 def test_a_full_house_closes_the_oldest_window(play: Play) -> None:

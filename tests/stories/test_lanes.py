@@ -340,7 +340,14 @@ def test_stopping_starts_nothing_and_ends_what_runs(story: Playbook) -> None:
     story.fill(seen("eth0", 2, carrier=False), RunStarted(1), seen("eth0", 2))
     story.fill(seen("eth0", 2, carrier=False))
 
-    story >> Stopping() << "warn: 2 scripts were waiting and are not run: netevd stops"
+    (
+        story
+        >> Stopping(kept=True)
+        << (
+            "info: netevd stops while 2 scripts and 0 debounce windows wait:"
+            " the next netevd goes on with them"
+        )
+    )
     story >> seen("eth1", 3, carrier=False) << "6 eth1 no-carrier"
     (
         story
@@ -357,6 +364,20 @@ def test_stopping_starts_nothing_and_ends_what_runs(story: Playbook) -> None:
     )
 
 
+def test_what_nobody_remembers_is_forgotten_aloud(story: Playbook) -> None:
+    """Without a state directory the end of the daemon is that of what waits, and it says so."""
+    story.fill(seen("eth0", 2, carrier=False), RunStarted(1), seen("eth0", 2))
+
+    (
+        story
+        >> Stopping(kept=False)
+        << (
+            "warn: netevd stops while 1 scripts and 0 debounce windows wait:"
+            " they are forgotten, since there is no state directory"
+        )
+    )
+
+
 def test_stopping_with_nothing_to_do_says_nothing(story: Playbook) -> None:
     """An idle daemon has nothing to say when it stops."""
-    story >> Stopping() << NOTHING
+    story >> Stopping(kept=True) << NOTHING

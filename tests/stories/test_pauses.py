@@ -12,6 +12,7 @@ from netevd.model.inputs import (
     RunnerConnected,
     RunnerLost,
     RunRefused,
+    Stopping,
 )
 from tests.stories.configurations import configure, rule
 from tests.stories.playbook import NOTHING, Play, Playbook, finished, hooks, seen
@@ -186,3 +187,11 @@ def test_somebody_may_end_a_pause(play: Play) -> None:
         << f"info: Script {NO_CARRIER} is no longer paused: somebody said so"
     )
     story >> seen("eth1", 3, carrier=False) << f"7 eth1 no-carrier\nstart 5: {NO_CARRIER} for 7"
+
+
+def test_what_a_stop_has_ended_is_no_failure_of_the_script(play: Play) -> None:
+    """A script that each stop of the daemon ends is not paused for it."""
+    story = begin(play, pause_after=1).fill(seen("eth0", 2, carrier=False), Stopping(kept=True))
+    story.fill(finished(1, -15))
+
+    assert not list(story.engine.get_paused())

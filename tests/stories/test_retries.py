@@ -177,24 +177,34 @@ def test_a_first_delay_beyond_five_minutes_stays_as_it_is(play: Play) -> None:
         story.fill(600.0)
 
 
-def test_stopping_ends_what_waits_for_its_next_attempt(play: Play) -> None:
-    """A run between two attempts ends with the result of its last one when netevd stops."""
+def test_stopping_leaves_the_next_attempt_to_the_next_daemon(play: Play) -> None:
+    """A run between two attempts stays open when netevd stops, and nothing wakes for it."""
     story = begin(play).fill(seen("eth0", 2, carrier=False), finished(1, 3))
 
     (
         story
-        >> Stopping()
-        << """
-        end 1: failed
-        warn: 1 scripts were waiting and are not run: netevd stops
+        >> Stopping(kept=True)
+        << (
+            "info: netevd stops while 1 scripts and 0 debounce windows wait:"
+            " the next netevd goes on with them"
+        )
+    )
+    assert story.engine.deadline() is None
+    story >> 3600 << NOTHING
+    assert [each.number for each in story.engine.get_open_runs()] == [1]
+
+
+def test_what_fails_while_netevd_stops_is_tried_by_the_next(play: Play) -> None:
+    """The stop of the daemon does not wait for retries, and ends none."""
+    story = begin(play).fill(seen("eth0", 2, carrier=False), Stopping(kept=True))
+
+    (
+        story
+        >> finished(1, 3)
+        << f"""
+        end 1: failed, not final
+        warn: Script {NO_CARRIER} exited with code 3
+        info: Script {NO_CARRIER} is tried again by the next netevd
         """
     )
-    story >> 3600 << NOTHING
-
-
-def test_what_fails_while_netevd_stops_is_not_tried_again(play: Play) -> None:
-    """The stop of the daemon does not wait for retries."""
-    story = begin(play).fill(seen("eth0", 2, carrier=False), Stopping())
-
-    story >> finished(1, 3) << f"end 1: failed\nwarn: Script {NO_CARRIER} exited with code 3"
     story >> 3600 << NOTHING

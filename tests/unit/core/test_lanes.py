@@ -83,18 +83,3 @@ def test_a_lane_is_full_at_its_limit_only() -> None:
     assert not lanes.is_full(2)
     lanes.release(lanes.take())
     assert not lanes.is_full(1)
-
-
-def test_closed_lanes_forget_everything() -> None:
-    """After the close nothing may start, and the end of what ran is taken quietly."""
-    lanes = Lanes()
-    run = make_run(1, 1, "eth0")
-    lanes.add(run)
-    lanes.add(make_run(2, 1, "eth0"))
-    lanes.take()
-
-    lanes.close()
-    lanes.release(run)
-
-    assert not lanes.ready
-    assert lanes.size == 0

@@ -96,7 +96,7 @@ def test_stopping_before_the_first_table() -> None:
     actions: list[Action] = []
     runs.add(make_event(1), actions)
 
-    runs.stop(actions)
+    runs.stop()
     runs.handle(RunnerConnected(), NOW, actions)
     runs.handle(HooksListed(SCRIPTS), NOW, actions)
     runs.start(NOW, actions)

@@ -44,7 +44,7 @@ MESSAGES = [
     (protocol.CONTROL, protocol.HelperPeer()),
     (protocol.CONTROL, protocol.RunnerPeer(0)),
     (protocol.CONTROL, protocol.Liveness(1)),
-    (protocol.CONTROL, protocol.Stop()),
+    (protocol.CONTROL, protocol.Stop(kept=True)),
     (protocol.VERDICT, protocol.Rejected(["a:1:1: x"])),
 ]
 
