@@ -6,10 +6,8 @@ from typing import Final
 
 import click
 
-from netevd.cli.answers import Entry, Identity, Problems
 from netevd.cli.client import ask
 from netevd.cli.failure import Exit
-from netevd.cli.once import Once, show_problems
 from netevd.cli.options import socket_option
 from netevd.cli.output import (
     Row,
@@ -20,6 +18,8 @@ from netevd.cli.output import (
     read_format,
     say,
 )
+from netevd.cli.trials.answers import Entry, Identity, Problems
+from netevd.cli.trials.once import Once, show_problems
 
 
 @click.group("list")

@@ -14,7 +14,7 @@ import click
 import netevd
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
-from netevd.cli.recorder import Recorder
+from netevd.cli.recordings.recorder import Recorder
 from netevd.cli.words import DurationValue
 from netevd.kernel.recording import FORMAT, VERSION, Header, encode, show_start
 from privsep.protocol import escape

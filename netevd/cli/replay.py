@@ -10,7 +10,6 @@ from typing import NamedTuple, assert_never
 import click
 
 from netevd.cli.failure import Exit, Failure
-from netevd.cli.once import show_problems
 from netevd.cli.output import (
     Row,
     Shape,
@@ -21,9 +20,10 @@ from netevd.cli.output import (
     read_format,
     say,
 )
-from netevd.cli.playback import Begun, Ended, Entry, Said, Told
-from netevd.cli.replayer import Replayer
-from netevd.cli.scripttable import list_scripts, take_scripts
+from netevd.cli.recordings.playback import Begun, Ended, Entry, Said, Told
+from netevd.cli.recordings.replayer import Replayer
+from netevd.cli.trials.once import show_problems
+from netevd.cli.trials.scripttable import list_scripts, take_scripts
 from netevd.cli.words import DurationValue
 from netevd.config.identities import Identities, Treatment
 from netevd.config.load import load

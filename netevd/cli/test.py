@@ -11,13 +11,13 @@ from typing import Final
 
 import click
 
-from netevd.cli.answers import Identity
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.lazy import Lazy
-from netevd.cli.once import Once, show_problems
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
-from netevd.cli.rehearsal import read_snapshots, rehearse
-from netevd.cli.trial import Trial
+from netevd.cli.trials.answers import Identity
+from netevd.cli.trials.once import Once, show_problems
+from netevd.cli.trials.rehearsal import read_snapshots, rehearse
+from netevd.cli.trials.trial import Trial
 from netevd.cli.words import Assignment, EventName, InterfaceName, advise
 from netevd.config.identities import Identities
 from netevd.config.links import watches
@@ -36,7 +36,9 @@ _RULE_KEYS: Final = ("timeout", "detach", "mutex", "retries")
 
 
 _EVENT: Final = Lazy(
-    "event", "netevd.cli.foresight:event", "Say what would run for an event, and run nothing."
+    "event",
+    "netevd.cli.trials.foresight:event",
+    "Say what would run for an event, and run nothing.",
 )
 
 

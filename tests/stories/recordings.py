@@ -6,8 +6,8 @@ import difflib
 from pathlib import Path
 from textwrap import dedent
 
+from netevd.cli.recordings.replayer import Replayer
 from netevd.cli.replay import make_row
-from netevd.cli.replayer import Replayer
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.kernel.recording import Recording, read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from netevd.cli.playback import Told
+from netevd.cli.recordings.playback import Told
 from netevd.config.schema import (
     AbsolutePath,
     Configuration,

@@ -11,9 +11,9 @@ import re
 import shlex
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from netevd.cli.answers import Entry, Identity, Problems
 from netevd.cli.failure import Failure
-from netevd.cli.once import Once
+from netevd.cli.trials.answers import Entry, Identity, Problems
+from netevd.cli.trials.once import Once
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.tree import Problem
 

@@ -9,9 +9,9 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from netevd.cli.answers import Entry
 from netevd.cli.checks.case import Case, Finding, as_root, read_finding
 from netevd.cli.checks.processes import read_file
+from netevd.cli.trials.answers import Entry
 from netevd.config.identities import Identities, Treatment
 from netevd.config.load import Loaded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netevd.cli.rehearsal import read_snapshots, rehearse
+from netevd.cli.trials.rehearsal import read_snapshots, rehearse
 from netevd.config.schema import Routes
 from netevd.model.address import RT_SCOPE_LINK, RT_SCOPE_UNIVERSE, Address
 from netevd.model.event import EventType

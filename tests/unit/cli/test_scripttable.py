@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netevd.cli.scripttable import take_scripts
+from netevd.cli.trials.scripttable import take_scripts
 
 
 def _write(path: Path, mode: int = 0o755) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from netevd.cli.answers import Answer, Finished, Identity, Output, Refused, Started
-from netevd.cli.rehearsal import rehearse
-from netevd.cli.trial import Trial
+from netevd.cli.trials.answers import Answer, Finished, Identity, Output, Refused, Started
+from netevd.cli.trials.rehearsal import rehearse
+from netevd.cli.trials.trial import Trial
 from netevd.config.schema import Configuration, Routes
 from netevd.model.event import EventType
 from netevd.model.inputs import LinkSeen

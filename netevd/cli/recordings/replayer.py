@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from netevd.cli.playback import Playback
+from netevd.cli.recordings.playback import Playback
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.kernel.recorded import LineTranslator, is_of_routes

@@ -9,7 +9,8 @@ from typing import assert_never
 
 import click
 
-from netevd.cli.answers import (
+from netevd.cli.output import Shape, say, show_text
+from netevd.cli.trials.answers import (
     Answer,
     Cut,
     Entry,
@@ -20,7 +21,6 @@ from netevd.cli.answers import (
     Refused,
     Started,
 )
-from netevd.cli.output import Shape, say, show_text
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.model.event import Event

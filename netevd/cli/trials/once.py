@@ -18,10 +18,10 @@ from typing import Final
 
 import msgspec
 
-from netevd.cli.answers import Answer, Entry, Identity, Problems, Refused
-from netevd.cli.dialogue import Dialogue
 from netevd.cli.failure import Failure, Interrupted
 from netevd.cli.output import say
+from netevd.cli.trials.answers import Answer, Entry, Identity, Problems, Refused
+from netevd.cli.trials.dialogue import Dialogue
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _DECODER: Final = msgspec.json.Decoder(Identity | Problems)

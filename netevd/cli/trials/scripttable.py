@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from netevd.cli.answers import Entry, Identity, Problems
 from netevd.cli.failure import Failure
-from netevd.cli.once import Once, show_problems
 from netevd.cli.output import say
+from netevd.cli.trials.answers import Entry, Identity, Problems
+from netevd.cli.trials.once import Once, show_problems
 from netevd.model.event import EventType
 from netevd.model.inputs import Hook
 from privsep.protocol import escape

@@ -1,7 +1,7 @@
 """
 The command line's end of a scripts channel: what a worker would say to a runner, for one script.
 
-Belongs here: requests, answers and output of one run. Starting the runner is cli.once's.
+Belongs here: requests, answers and output of one run. Starting the runner is cli.trials.once's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from netevd.cli.answers import Answer, Cut, Finished, Output, Refused, Started
 from netevd.cli.failure import Failure
+from netevd.cli.trials.answers import Answer, Cut, Finished, Output, Refused, Started
 from privsep import protocol
 from privsep.protocol import (
     PACKET_LIMIT,

@@ -2,8 +2,8 @@
 The engine in virtual time: inputs with the times they have, deadlines when they come, no script.
 
 What the worker does with a real clock and real runners, without either. Belongs here: whatever a
-replay and a single made-up event have in common. Where inputs come from is cli.replayer's and
-cli.foresight's.
+replay and a single made-up event have in common. Where inputs come from is cli.recordings.replayer's and
+cli.trials.foresight's.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from netevd.cli.output import (
     read_format,
     say,
 )
-from netevd.cli.playback import Begun, Ended, Playback, Said
-from netevd.cli.rehearsal import read_snapshots, rehearse
+from netevd.cli.recordings.playback import Begun, Ended, Playback, Said
 from netevd.cli.replay import load_configuration
-from netevd.cli.scripttable import ScriptTable, list_scripts
+from netevd.cli.trials.rehearsal import read_snapshots, rehearse
+from netevd.cli.trials.scripttable import ScriptTable, list_scripts
 from netevd.cli.words import EventName, InterfaceName, advise_all
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
