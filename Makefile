@@ -1,12 +1,15 @@
 # Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak lint format bench uninstall lock changelog clean
+.PHONY: help run install demo test soak lab lint format bench uninstall lock changelog clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: ## the daemon in the foreground: as root installed and separated, else in this clone
 	@packaging/run
+
+install: ## as root: what `make run` makes, and netevd.service; then systemctl enable --now netevd
+	@python3 -B packaging/install --service
 
 demo: ## two namespaces, links that flap, scripts that run; touches no link of this machine
 	@packaging/demo
@@ -23,10 +26,13 @@ format: ## let ruff format the code
 soak: ## reloads for a minute and 40 deaths, under load
 	@packaging/check soak
 
+lab: ## the unit under a real systemd, in namespaces; as root
+	@packaging/check lab
+
 bench: ## measure against the C floor; one table
 	@packaging/check bench
 
-uninstall: ## remove what `make run` as root has made
+uninstall: ## remove what `make run` as root and `make install` have made
 	@python3 -B packaging/install --remove
 
 lock: ## pin all requirements anew, by hash

@@ -62,13 +62,20 @@ def encode(fields: Mapping[str, str]) -> bytes:
     return b"".join(parts)
 
 
+def name_subject(record: Mapping[str, object]) -> str:
+    """Return what a record's words are about, as they begin for people: interface and event."""
+    parts = (record.get("interface"), record.get("event_type"))
+    subject = " ".join(escape(str(part)) for part in parts if part)
+    return f"{subject}: " if subject else ""
+
+
 def name_fields(record: Mapping[str, object]) -> dict[str, str]:
     """Return the journal's fields of a record, whose message is `event` as structlog has it."""
     rest = dict(record)
     level = str(rest.pop("level"))
     kind = rest.pop("kind", None)
     rest.pop("timestamp", None)
-    message = escape(str(rest.pop("event")))
+    message = name_subject(record) + escape(str(rest.pop("event")))
     named = {
         "MESSAGE": message.encode()[:_MESSAGE_LIMIT].decode("utf-8", "ignore"),
         "PRIORITY": str(PRIORITIES[level]),

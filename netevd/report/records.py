@@ -17,7 +17,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from netevd.model.shape import show_time
-from netevd.report.journal_entries import SOCKET, Journal
+from netevd.report.journal_entries import SOCKET, Journal, name_subject
 from privsep.protocol import escape
 
 LEVELS: Final = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40}
@@ -71,11 +71,9 @@ class TextRenderer:
         stamp = f"{clock}.{rest // 1_000_000:03}"
         level = str(record.pop("level"))
         message = _clean(str(record.pop("event")))
-        subject = " ".join(
-            str(_clean(str(part)))
-            for part in (record.pop("interface", None), record.pop("event_type", None))
-            if part
-        )
+        subject = name_subject(record)
+        record.pop("interface", None)
+        record.pop("event_type", None)
         if record.get("run") is not None:
             record.pop("script", None)  # its words name it
         for name in _JSON_ONLY:
@@ -86,7 +84,7 @@ class TextRenderer:
         word = f"{level:<5}"
         if self._colour:
             word = f"\x1b[{_COLOURS.get(level, '0')}m{word}\x1b[0m"
-        return f"{stamp} {word} {subject + ': ' if subject else ''}{message}{extra}"
+        return f"{stamp} {word} {subject}{message}{extra}"
 
 
 def wants_colour(stream: IO[str]) -> bool:

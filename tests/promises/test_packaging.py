@@ -183,6 +183,39 @@ def test_user_in_use_is_named_and_can_be_removed_later(tmp_path: Path) -> None:
     assert "removed user netevd-script" in result.stderr
 
 
+SERVICE = """/usr/bin/python3 -B - <<'END'
+import importlib.machinery, importlib.util, sys
+sys.path.insert(0, "packaging")
+loader = importlib.machinery.SourceFileLoader("install", "packaging/install")
+install = importlib.util.module_from_spec(importlib.util.spec_from_loader("install", loader))
+loader.exec_module(install)
+install.PREFIX.mkdir(exist_ok=True)
+made = install.read_manifest()
+install.place_service(made)
+install.write_manifest(made)
+END
+"""
+UNIT = "/etc/systemd/system/netevd.service"
+
+
+def test_unit_is_renewed_unless_it_was_changed(tmp_path: Path) -> None:
+    """A unit of an earlier version gives way, one that the administrator has changed stays, also when uninstalling."""
+    result = run_apart(
+        tmp_path,
+        f"{SERVICE}cmp packaging/systemd/netevd.service {UNIT}\n"
+        f"echo '# old' >> {UNIT}\nsum=$(sha256sum {UNIT} | cut -d' ' -f1)\n"
+        f'sed -i "s|^file {UNIT} .*|file {UNIT} $sum|" /opt/netevd/manifest\n'
+        f"{SERVICE}cmp packaging/systemd/netevd.service {UNIT}\n"
+        f"echo '# mine' >> {UNIT}\n{SERVICE}tail -n 1 {UNIT}\n"
+        f"{INSTALL} --remove\nls {UNIT} /etc/tmpfiles.d/netevd.conf || true\n",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["# mine", UNIT]
+    assert f"kept {UNIT} as it is" in result.stderr
+    assert f"kept file {UNIT}: it was changed" in result.stderr
+
+
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Where no environment can be made, one says which path and what to do, without a traceback."""
     (tmp_path / "file").write_text("")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ from netevd.cli.checks.case import read_finding
 from netevd.cli.checks.kernel import judge_landlock
 from netevd.cli.checks.neighbours import find_listeners
 from netevd.cli.checks.privileges import MAKE_USERS, make_users
-from netevd.cli.checks.processes import Process
+from netevd.cli.checks.processes import Process, read_file
 from netevd.cli.checks.scripts import find_start_fault, find_sudo
 from privsep import mode, rtnetlink, sandbox
 
@@ -181,3 +183,14 @@ def test_listener_takes_the_port_if_it_covers_the_address(
     assert list(find_listeners(table, 9090)) == ([4711] if taken else [])
     assert list(find_listeners(table, 9091)) == []
     assert list(find_listeners(table + "1: cut\n", 9091)) == []
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A directory among another daemon's hooks, or a FIFO, is no content and no error."""
+    (tmp_path / "hook").write_text("#!/bin/sh\n")
+    os.mkfifo(tmp_path / "fifo")
+
+    contents = [read_file(str(path)) for path in (tmp_path, tmp_path / "fifo", tmp_path / "none")]
+
+    assert contents == [b"", b"", b""]
+    assert read_file(str(tmp_path / "hook")) == b"#!/bin/sh\n"

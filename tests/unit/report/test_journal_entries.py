@@ -51,7 +51,7 @@ def test_the_fields_of_an_event() -> None:
     }  # fmt: skip
 
     assert name_fields(record) == {
-        "MESSAGE": "got carrier",
+        "MESSAGE": "eth0 carrier: got carrier",
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": "netevd",
         "MESSAGE_ID": MESSAGE_IDS[Kind.EVENT],
@@ -74,7 +74,7 @@ def test_hostile_values_are_escaped() -> None:
     """A name with a line end or bytes that are not UTF-8 is shown, not repeated."""
     named = name_fields({"event": "a\nb", "level": "info", "interface": "e\udcff\n"})
 
-    assert (named["MESSAGE"], named["NETEVD_INTERFACE"]) == ("a\\x0ab", "e\\xff\\x0a")
+    assert (named["MESSAGE"], named["NETEVD_INTERFACE"]) == ("e\\xff\\x0a: a\\x0ab", "e\\xff\\x0a")
 
 
 def test_a_long_message_is_cut() -> None:
@@ -99,7 +99,7 @@ def test_records_reach_the_journal(tmp_path: Path) -> None:
         entry = parse(journal.recv(65536))
 
     assert entry == {
-        "MESSAGE": "this",
+        "MESSAGE": "carrier: this",
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "netevd",
         "NETEVD_EVENT": "carrier",
