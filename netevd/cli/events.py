@@ -6,27 +6,29 @@ import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from netevd.cli.client import ask, follow
 from netevd.cli.failure import Exit
-from netevd.cli.options import socket_option
+from netevd.cli.lines import EVENTS, make_event_row
+from netevd.cli.options import daemon_options
 from netevd.cli.output import (
-    Row,
     colour_option,
     format_options,
     print_shape,
-    print_table,
     read_format,
     say,
+    wants_colour,
 )
-from netevd.cli.words import EventName, InterfaceName
+from netevd.cli.table import Row, choose, has_header, measure, paint, print_table, table_options
+from netevd.cli.words import EventGlob, EventName, InterfaceName, SequenceNumber
 from netevd.model.event import EventType
 from privsep.protocol import escape
 
-_COLUMNS = ("TIME", "SEQUENCE", "INTERFACE", "EVENT", "WHAT")
+_WIDTHS: Final = {"TIME": 12, "SEQUENCE": 16, "INTERFACE": 15, "EVENT": 18, "WHAT": 0}
+"""Columns of a terminal, at least: what comes is not known yet."""
 
 
 @click.command()
@@ -40,7 +42,12 @@ _COLUMNS = ("TIME", "SEQUENCE", "INTERFACE", "EVENT", "WHAT")
     help="After this sequence number, or from this time on (10m: ago).",
 )
 @click.option(
-    "--type", "types", metavar="TYPE", multiple=True, help="Only this type; globs, repeatable."
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    type=EventGlob(),
+    help="Only this type; globs, repeatable.",
 )
 @click.option(
     "--interface",
@@ -51,11 +58,15 @@ _COLUMNS = ("TIME", "SEQUENCE", "INTERFACE", "EVENT", "WHAT")
     help="Only these; repeatable.",
 )
 @click.option(
-    "--limit", type=click.IntRange(0, 100_000), help="At most so many, the latest (default 100)."
+    "--limit",
+    type=click.IntRange(0, 100_000),
+    metavar="N",
+    help="At most so many, the latest (default 100).",
 )
+@table_options
 @format_options
 @colour_option
-@socket_option
+@daemon_options
 def events(
     *,
     following: bool,
@@ -95,50 +106,45 @@ def _print(answer: Mapping[str, Any]) -> None:
     if read_format() != "table":
         print_shape(answer, "events")
     elif answer["events"]:
-        print_table(_COLUMNS, [_make_row(event) for event in answer["events"]])
+        today = datetime.now().astimezone()
+        print_table(EVENTS, [make_event_row(event, today) for event in answer["events"]])
     else:
         say("there are no such events")
 
 
-def _make_row(event: Mapping[str, Any]) -> Row:
-    moment = datetime.fromisoformat(event["time"]).astimezone()
-    initial = " (at start)" if event["initial"] else ""
-    return (
-        (f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}", ""),
-        (str(event["sequence"]), ""),
-        (event["interface"] or "-", "bold"),
-        (event["type"], ""),
-        (event["description"] + initial, ""),
-    )
-
-
 def _write_head() -> None:
-    if read_format() == "table" and sys.stdout.isatty():
-        click.echo(_join(tuple((column, "") for column in _COLUMNS)))
+    if read_format() == "table" and has_header() and sys.stdout.isatty():
+        _write_row([(name, "bold") for name in EVENTS])
 
 
 def _write(event: Mapping[str, Any]) -> None:
-    """Write one line at once: each format but the table is one object a line."""
+    """Write one event at once: a row of a table that has no end, or JSON, which is a line then."""
     if read_format() == "table":
-        click.echo(_join(_make_row(event)))
+        _write_row(make_event_row(event, datetime.now().astimezone()))
     else:
         click.echo(json.dumps(event, ensure_ascii=False))
 
 
-def _join(row: Row) -> str:
-    widths = (12, 16, 15, 18, 0)
-    return "  ".join(
-        escape(text).ljust(width) for (text, _), width in zip(row, widths, strict=True)
-    ).rstrip()
+def _write_row(row: Row) -> None:
+    colour = wants_colour(sys.stdout)
+    cells = dict(zip(EVENTS, row, strict=True))
+    line = ""
+    for name in choose(EVENTS):
+        text, style = escape(cells[name][0]), cells[name][1]
+        width = max(_WIDTHS[name], measure(text))
+        line += paint(text, style, colour=colour) + " " * (width - measure(text) + 2)
+    click.echo(line.rstrip(), color=True)
 
 
 @click.command()
-@click.argument("sequence", required=False, type=click.IntRange(1), metavar="[SEQUENCE]")
-@click.option("--interface", type=InterfaceName(), help="The last event of this interface ...")
-@click.option("--event", type=EventName(), help="... of this type.")
+@click.argument("sequence", required=False, type=SequenceNumber(1), metavar="[SEQUENCE]")
+@click.option(
+    "--interface", type=InterfaceName(), metavar="NAME", help="The last event of this interface ..."
+)
+@click.option("--event", type=EventName(), metavar="TYPE", help="... of this type.")
 @format_options
 @colour_option
-@socket_option
+@daemon_options
 def explain(*, sequence: int | None, interface: str | None, event: EventType | None) -> int:
     """
     Tell what became of an event: which scripts ran or did not, and why.
@@ -152,7 +158,7 @@ def explain(*, sequence: int | None, interface: str | None, event: EventType | N
         print_shape(answer)
         return Exit.FINE
     told = answer["event"]
-    click.echo(_join(_make_row(told)))
+    _write_row(make_event_row(told, datetime.now().astimezone()))
     for line in answer["explanation"]:
         click.echo(f"  {escape(line)}")
     for run in answer["runs"]:

@@ -6,15 +6,17 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes that scripts may rely on; 2 (usage) is click's own."""
+    """Exit codes that scripts may rely on."""
 
     FINE = 0
     FAILED = 1
     """What was asked for did not succeed."""
+    USAGE = 2
+    """The command line is wrong; click's own."""
     UNREACHABLE = 3
     """No daemon answers."""
     UNKNOWN = 4
-    """There is no such interface or script."""
+    """There is no such interface, script, event or run."""
     DENIED = 5
     """The caller may not do this."""
 

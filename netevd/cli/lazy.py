@@ -20,6 +20,7 @@ class Lazy(click.Command):
         module, _, attribute = self._place.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
+        _mention_hidden(command)
         return command
 
     def make_context(
@@ -31,3 +32,12 @@ class Lazy(click.Command):
     ) -> click.Context:
         """Return a context of the command itself, so that all that follows is its own."""
         return self.load().make_context(info_name, args, parent, **extra)
+
+
+def _mention_hidden(command: click.Command) -> None:
+    """Say in the help of each command that asks a daemon where the options for that are described."""
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _mention_hidden(child)
+    elif any(isinstance(each, click.Option) and each.hidden for each in command.params):
+        command.epilog = "Which daemon is asked: --socket or --url, see 'netevd --help'."

@@ -2,29 +2,123 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
-from netevd.cli.client import ask
-from netevd.cli.failure import Exit
-from netevd.cli.options import socket_option
-from netevd.cli.output import (
-    Row,
-    colour_option,
-    format_options,
-    print_shape,
-    print_table,
-    read_format,
-    say,
-)
+from netevd.cli import lines, options
+from netevd.cli.client import Parameters, ask
+from netevd.cli.failure import Exit, Failure
+from netevd.cli.options import daemon_options, family_options, read_family
+from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
+from netevd.cli.table import Row, print_table, table_options
 from netevd.cli.trials.answers import Entry, Identity, Problems
 from netevd.cli.trials.once import Once, show_problems
+from netevd.cli.words import InterfaceName, StateName, TableName
 
 
 @click.group("list")
 def list_() -> None:
     """List what netevd knows."""
+
+
+def _print(
+    key: str,
+    parameters: Parameters,
+    columns: Sequence[str],
+    make_row: Callable[[Any], Row],
+    fold: Sequence[str] = (),
+) -> int:
+    """Ask for a list and write it."""
+    answer = ask(key, parameters)
+    if read_format() != "table":
+        print_shape(answer, key)
+    elif answer[key]:
+        print_table(columns, [make_row(each) for each in answer[key]], fold)
+    else:
+        say(f"there are no such {key}" if any(parameters.values()) else f"there are no {key}")
+    return Exit.FINE
+
+
+@list_.command()
+@click.option("--state", type=StateName(), metavar="STATE", help="Only those in this state.")
+@click.option("--kind", metavar="KIND", help="Only those of this kind, such as veth.")
+@family_options
+@table_options
+@format_options
+@colour_option
+@daemon_options
+def interfaces(*, state: str | None, kind: str | None) -> int:
+    """
+    List every interface that the daemon knows, watched or not.
+
+    With -4 or -6 only addresses of that family are shown.
+    """
+    answer = ask("interfaces", {"state": state, "kind": kind})
+    if family := read_family():
+        for each in answer["interfaces"]:
+            each["addresses"] = [one for one in each["addresses"] if one["family"] == family]
+    if read_format() != "table":
+        print_shape(answer, "interfaces")
+    elif answer["interfaces"]:
+        rows = [lines.make_interface_row(each) for each in answer["interfaces"]]
+        print_table(lines.INTERFACES, rows)
+    else:
+        say("there are no such interfaces")
+    return Exit.FINE
+
+
+@list_.command()
+@click.option("--interface", type=InterfaceName(), metavar="NAME", help="Only those over this one.")
+@click.option("--table", type=TableName(), metavar="TABLE", help="Only those of this table.")
+@family_options
+@table_options
+@format_options
+@colour_option
+@daemon_options
+def routes(*, interface: str | None, table: str | None) -> int:
+    """
+    List the routes that the daemon knows.
+
+    Which these are is for the setting `routes` to say: by default those of the main table, and the
+    default routes of all tables.
+    """
+    chosen = {"interface": interface, "table": table, "family": read_family()}
+    return _print("routes", chosen, lines.ROUTES, lines.make_route_row, ("GATEWAY", "INTERFACE"))
+
+
+@list_.command()
+@family_options
+@table_options
+@format_options
+@colour_option
+@daemon_options
+def rules() -> int:
+    """List the rules of the routing policy, in the order in which the kernel asks them."""
+    chosen = {"family": read_family()}
+    return _print("rules", chosen, lines.RULES, lines.make_rule_row, ("SELECTOR", "ACTION"))
+
+
+@list_.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    metavar="N",
+    default=100,
+    show_default=True,
+    help="At most so many of each.",
+)
+@table_options
+@format_options
+@colour_option
+@daemon_options
+def runs(*, limit: int) -> int:
+    """List runs of scripts: the latest that have ended, then those that have not."""
+    return _print("runs", {"limit": limit}, lines.RUNS, lines.make_run_row, ("SCRIPT",))
+
+
+# --- hooks ---------------------------------------------------------------------------------------
 
 
 @list_.command()
@@ -35,13 +129,16 @@ def list_() -> None:
     help="Configuration file; it must exist.",
 )
 @click.option("--observe", is_flag=True, help="Check as the caller, even when that is root.")
+@table_options
 @format_options
 @colour_option
+@daemon_options
 def hooks(*, config: str | None, observe: bool) -> int:
     """
     List every script file, and whether it would run.
 
-    Needs no daemon. Scripts of one event run in the order in which they are listed.
+    Scripts of one event run in the order in which they are listed. Needs no daemon; where one
+    answers, it tells which scripts it has paused.
     """
     entries: list[Entry] = []
     answered = False
@@ -59,11 +156,13 @@ def hooks(*, config: str | None, observe: bool) -> int:
                     continue
     if not answered:
         return Exit.FAILED  # the process has said why
+    paused = _find_paused()
     if read_format() != "table":
-        shapes = [_shape(entry) for entry in entries]
+        shapes = [_shape(entry, paused) for entry in entries]
         print_shape({"hooks": shapes, "count": len(shapes)}, "hooks")
     elif entries:
-        print_table(("EVENT", "SCRIPT", "VERDICT"), [_make_row(entry) for entry in entries])
+        rows = [_make_row(entry, paused) for entry in entries]
+        print_table(("EVENT", "SCRIPT", "VERDICT"), rows, ("SCRIPT",))
     else:
         say(
             "there are no scripts; put executable files into directories such as routable.d"
@@ -72,71 +171,29 @@ def hooks(*, config: str | None, observe: bool) -> int:
     return Exit.FINE
 
 
-def _shape(entry: Entry) -> dict[str, object]:
+def _find_paused() -> set[str] | None:
+    """Return the scripts that the daemon has paused, None where none answers. Raises: Failure."""
+    try:
+        return set(ask("status", timeout_s=1.0)["paused_scripts"])
+    except Failure:
+        if options.given(options.SOCKET) or options.given(options.URL):
+            raise
+        return None
+
+
+def _shape(entry: Entry, paused: set[str] | None) -> dict[str, object]:
     return {
         "event": entry.event,
         "name": entry.name,
         "path": entry.path,
         "runnable": entry.runnable,
         "reason": entry.reason or None,
+        "paused": None if paused is None else entry.path in paused,
     }
 
 
-def _make_row(entry: Entry) -> Row:
+def _make_row(entry: Entry, paused: set[str] | None) -> Row:
     verdict = ("ok", "good") if entry.runnable else (f"skipped: {entry.reason}", "doubtful")
+    if entry.path in (paused or ()):
+        verdict = (f"paused: it failed too often in a row; netevd resume {entry.path}", "bad")
     return ((entry.event, ""), (entry.path, ""), verdict)
-
-
-@list_.command()
-@click.option("--state", metavar="STATE", help="Only those in this operational state.")
-@click.option("--kind", metavar="KIND", help="Only those of this kind, such as veth.")
-@format_options
-@colour_option
-@socket_option
-def interfaces(*, state: str | None, kind: str | None) -> int:
-    """List every interface that the daemon knows."""
-    answer = ask("interfaces", {"state": state, "kind": kind})
-    if read_format() != "table":
-        print_shape(answer, "interfaces")
-        return Exit.FINE
-    rows = [
-        (
-            (str(each["index"]), ""),
-            (each["name"], "bold"),
-            (each["kind"] or "-", ""),
-            (each["state"], _STATES.get(each["state"], "")),
-            (" ".join(f"{a['ip']}/{a['prefix']}" for a in each["addresses"]), ""),
-        )
-        for each in answer["interfaces"]
-    ]
-    print_table(("INDEX", "NAME", "KIND", "STATE", "ADDRESSES"), rows)
-    return Exit.FINE
-
-
-_STATES: Final = {"routable": "good", "degraded": "doubtful", "degraded-carrier": "doubtful"}
-
-
-@list_.command()
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
-@format_options
-@colour_option
-@socket_option
-def runs(*, limit: int) -> int:
-    """List runs of scripts: the latest that have ended, then those that have not."""
-    answer = ask("runs", {"limit": limit})
-    if read_format() != "table":
-        print_shape(answer, "runs")
-        return Exit.FINE
-    rows = [
-        (
-            (str(each["run"]), ""),
-            (each["interface"] or "-", "bold"),
-            (each["event"], ""),
-            (each["script"], ""),
-            (each["result"] or each["stage"], "good" if each["result"] == "ok" else "doubtful"),
-            ("" if each["result"] is None else f"{each['duration_seconds']:.3f} s", ""),
-        )
-        for each in answer["runs"]
-    ]
-    print_table(("RUN", "INTERFACE", "EVENT", "SCRIPT", "RESULT", "DURATION"), rows)
-    return Exit.FINE

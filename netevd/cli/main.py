@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from functools import partial
 from typing import Final
 
 import click
@@ -17,7 +18,7 @@ from click.shell_completion import shell_complete
 import netevd
 from netevd.cli.failure import Exit, Failure, Interrupted
 from netevd.cli.lazy import Lazy
-from netevd.cli.options import socket_option
+from netevd.cli.options import daemon_options, family_options
 from netevd.cli.output import colour_option, format_options, guard_streams, say
 
 NAME: Final = "netevd"
@@ -56,6 +57,7 @@ _COMMANDS: Final = (
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
     Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
+    Lazy("wait", "netevd.cli.wait:wait", "Wait until an interface has a state."),
     Lazy("validate", "netevd.cli.validate:validate", "Check a configuration file."),
 )
 
@@ -80,7 +82,8 @@ class _Root(click.Group):
 )
 @format_options
 @colour_option
-@socket_option
+@family_options
+@partial(daemon_options, hidden=False)
 @click.option("--dry-run", is_flag=True, help="The same as 'netevd run --dry-run'.")
 @click.version_option(netevd.__version__, message="%(prog)s %(version)s")
 @click.pass_context

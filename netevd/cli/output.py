@@ -9,74 +9,59 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import click
 
+from netevd.cli.options import keep
 from privsep.protocol import escape
 
 Shape: TypeAlias = Mapping[str, Any]
 """An object as the API would show it: only what JSON knows."""
-Row: TypeAlias = Sequence[tuple[str, str]]
-"""Cells of a table, each with its style: a key of _STYLES."""
 
 FORMATS: Final = ("table", "json", "jsonl", "yaml")
 COLOURS: Final = ("auto", "always", "never")
-_FORMAT_KEY: Final = "netevd.format"
-_COLOUR_KEY: Final = "netevd.colour"
-_STYLES: Final = {
-    "": "{}", "bold": "\x1b[1m{}\x1b[0m", "good": "\x1b[32m{}\x1b[0m", "doubtful": "\x1b[33m{}\x1b[0m",
-}  # fmt: skip
-"""SGR sequences (ECMA-48). A style never says what the text does not."""
-
+FORMAT: Final = "netevd.format"
+_COLOUR: Final = "netevd.colour"
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
-
-
-def _keep(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:
-        if value:
-            ctx.meta[key] = value  # shared by all levels; what is given last wins
-
-    return callback
 
 
 def format_options(command: _Decorated) -> _Decorated:
     """Give a command `-o/--output` and `-j`."""
     command = click.option(
-        "-j", "json_", flag_value="json", type=str, expose_value=False, callback=_keep(_FORMAT_KEY),
+        "-j", "json_", flag_value="json", type=str, expose_value=False, callback=keep(FORMAT),
         help="The same as --output json.",
     )(command)  # fmt: skip
     return click.option(
         "-o", "--output", type=click.Choice(FORMATS), expose_value=False,
-        callback=_keep(_FORMAT_KEY), help="Format of what is printed; table is for people.",
+        callback=keep(FORMAT), help="Format of what is printed; table is for people.",
     )(command)  # fmt: skip
 
 
 def colour_option(command: _Decorated) -> _Decorated:
     """Give a command `--color`."""
     return click.option(
-        "--color", type=click.Choice(COLOURS), expose_value=False, callback=_keep(_COLOUR_KEY),
+        "--color", type=click.Choice(COLOURS), expose_value=False, callback=keep(_COLOUR),
         help="When to colour; auto: on terminals, heeding NO_COLOR and FORCE_COLOR.",
     )(command)  # fmt: skip
 
 
 def read_format() -> str:
     """Return the format that was asked for."""
-    return str(click.get_current_context().meta.get(_FORMAT_KEY, "table"))
+    return str(click.get_current_context().meta.get(FORMAT, "table"))
 
 
 def read_colour() -> str:
     """Return when to colour."""
-    return str(click.get_current_context().meta.get(_COLOUR_KEY, "auto"))
+    return str(click.get_current_context().meta.get(_COLOUR, "auto"))
 
 
 def refuse_format() -> None:
     """
     Refuse `--output` for a command that prints no data. Raises: UsageError.
     """
-    if _FORMAT_KEY in click.get_current_context().meta:
+    if FORMAT in click.get_current_context().meta:
         raise click.UsageError("This command prints no data, so it has no --output.")
 
 
@@ -148,27 +133,3 @@ def _format_yaml(shape: Shape) -> str:
     stream = StringIO()
     yaml.dump(json.loads(json.dumps(shape)), stream)  # words of enumerations are plain text then
     return stream.getvalue()
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write a table whose columns are as wide as their cells, the last one as it is."""
-    head = [[(column, "bold") for column in columns]]
-    cells = [[(escape(text), style) for text, style in row] for row in (*head, *rows)]
-    widths = [max(_measure(row[index][0]) for row in cells) for index in range(len(columns))]
-    colour = wants_colour(sys.stdout)
-    for row in cells:
-        line = ""
-        for (text, style), width in zip(row, widths, strict=True):
-            shown = _STYLES[style].format(text) if colour and text else text
-            line += shown + " " * (width - _measure(text) + 2)
-        click.echo(line.rstrip(), color=True)
-
-
-def _measure(text: str) -> int:
-    """Return the columns of a terminal that a text takes. Source: Unicode annex 11, wcwidth(3)."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1
-        for each in text
-    )

@@ -11,17 +11,16 @@ import click
 
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.output import (
-    Row,
     Shape,
     colour_option,
     format_options,
     print_shape,
-    print_table,
     read_format,
     say,
 )
 from netevd.cli.recordings.playback import Begun, Ended, Entry, Said, Told
 from netevd.cli.recordings.replayer import Replayer
+from netevd.cli.table import Row, print_table
 from netevd.cli.trials.once import show_problems
 from netevd.cli.trials.scripttable import list_scripts, take_scripts
 from netevd.cli.words import DurationValue

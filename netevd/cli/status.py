@@ -6,7 +6,7 @@ import click
 
 from netevd.cli.client import ask
 from netevd.cli.failure import Exit
-from netevd.cli.options import socket_option
+from netevd.cli.options import daemon_options
 from netevd.cli.output import colour_option, format_options, print_shape, read_format
 from privsep.protocol import escape
 
@@ -14,7 +14,7 @@ from privsep.protocol import escape
 @click.command()
 @format_options
 @colour_option
-@socket_option
+@daemon_options
 def status() -> int:
     """Show the state of the daemon on one screen."""
     answer = ask("status")

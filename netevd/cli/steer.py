@@ -6,13 +6,13 @@ import click
 
 from netevd.cli.client import Refusal, ask
 from netevd.cli.failure import Exit
-from netevd.cli.options import socket_option
+from netevd.cli.options import daemon_options
 from netevd.cli.output import format_options, print_shape, read_format, say
 
 
 @click.command()
 @format_options
-@socket_option
+@daemon_options
 def reload() -> int:
     """
     Have the daemon read its configuration again, and wait for the outcome.
@@ -35,7 +35,7 @@ def reload() -> int:
 @click.command()
 @click.argument("path", type=click.Path())
 @format_options
-@socket_option
+@daemon_options
 def resume(*, path: str) -> int:
     """Let a script run again that was paused since it failed too often in a row."""
     answer = ask("hooks/resume", {"path": path}, method="POST")

@@ -49,7 +49,7 @@ def test() -> None:
 
 @test.command()
 @click.argument("path", type=click.Path(readable=False))
-@click.option("--interface", type=InterfaceName(), metavar="NAME",
+@click.option("--interface", type=InterfaceName(ours=True), metavar="NAME",
               help="Interface that the event is of. Default: the first watched one with carrier, else lo.")  # fmt: skip
 @click.option("--event", "kind", type=EventName(), metavar="TYPE", default=EventType.ROUTABLE,
               show_default="routable", help="Event type that the script is told.")  # fmt: skip

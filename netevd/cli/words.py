@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import re
 import socket
 from collections.abc import Iterable
@@ -11,8 +12,14 @@ from typing import Final
 import click
 from click.shell_completion import CompletionItem
 
+from netevd.cli.offers import offer
 from netevd.model.event import EventType
+from netevd.model.route import TABLE_NAMES, read_table
+from netevd.model.snapshot import OperationalState
 from privsep.protocol import VARIABLES
+
+_LATEST: Final = 20
+"""Events or runs that are offered."""
 
 _HARMLESS: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*\Z")
 """Names that a shell takes as they are; others are not offered, since Enter would run them."""
@@ -61,20 +68,128 @@ class EventName(click.ParamType[EventType]):
         return _offer((kind.value for kind in EventType), incomplete)
 
 
+class EventGlob(click.ParamType[str]):
+    """An event type, or a glob of some."""
+
+    name = "type"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the same, if an event type could be meant."""
+        text = str(value)
+        words = [kind.value for kind in EventType]
+        if not fnmatch.filter(words, text):
+            what = "matches no event type" if set("*?[") & set(text) else "is no event type"
+            self.fail(f"{text!r} {what}; {advise_all(text, words)}", param, ctx)
+        return text
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer all event types."""
+        return _offer((kind.value for kind in EventType), incomplete)
+
+
+class StateName(click.ParamType[str]):
+    """An operational state."""
+
+    name = "state"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the state of this name."""
+        words = [state.value for state in OperationalState]
+        if value not in words:
+            advice = advise_all(str(value), words)
+            self.fail(f"{str(value)!r} is no operational state; {advice}", param, ctx)
+        return str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the scale."""
+        return _offer((state.value for state in OperationalState), incomplete)
+
+
 class InterfaceName(click.ParamType[str]):
     """The name of an interface; whether it exists is for the command to find out."""
 
     name = "interface"
 
+    def __init__(self, *, ours: bool = False) -> None:
+        """ours: those of this network namespace are meant, not those that a daemon knows."""
+        self._ours = ours
+
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Offer the interfaces of this network namespace."""
-        try:
-            names = [name for _, name in socket.if_nameindex()]
-        except OSError:
-            return []
+        """Offer the interfaces that the daemon knows, without one those of this namespace."""
+        names = (
+            [] if self._ours else [str(each["name"]) for each in offer("interfaces", "interfaces")]
+        )
+        if not names:
+            try:
+                names = [name for _, name in socket.if_nameindex()]
+            except OSError:
+                return []
         return _offer(filter(_HARMLESS.match, names), incomplete)
+
+
+class TableName(click.ParamType[str]):
+    """A routing table."""
+
+    name = "table"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return its number."""
+        try:
+            return str(read_table(str(value)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer those that have names."""
+        return _offer(TABLE_NAMES.values(), incomplete)
+
+
+class SequenceNumber(click.IntRange):
+    """The number of an event."""
+
+    name = "sequence"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the latest events."""
+        found = offer("events", "events", limit=_LATEST)
+        return [
+            CompletionItem(number, help=f"{each['interface'] or 'host'} {each['type']}")
+            for each in reversed(found)
+            if (number := str(each["sequence"])).startswith(incomplete)
+        ]
+
+
+class RunNumber(click.IntRange):
+    """The number of a run."""
+
+    name = "run"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the latest runs."""
+        found = offer("runs", "runs", limit=_LATEST)
+        return [
+            CompletionItem(number, help=f"{each['script']} {each['result'] or 'has not ended'}")
+            for each in reversed(found)
+            if (number := str(each["run"])).startswith(incomplete)
+        ]
 
 
 class DurationValue(click.ParamType[float]):

@@ -85,13 +85,16 @@ def test_status_and_interfaces(served: Daemon) -> None:
 
 
 def test_what_does_not_exist_has_its_own_exit_code(served: Daemon) -> None:
-    """4 for what is not there, 3 without a daemon, 1 for a question that makes no sense."""
+    """4 for what is not there, 3 without a daemon, 2 for a question that makes no sense."""
     missing = netevd(served, "show", "interface", "eth9")
     assert (missing.returncode, missing.stdout) == (4, "")
     assert "there is no interface 'eth9'" in missing.stderr
     wrong = netevd(served, "events", "--type", "routabel")
-    assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert "did you mean routable?" in wrong.stderr
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "did you mean 'routable'?" in wrong.stderr
+    moment = netevd(served, "events", "--since", "yesterday")
+    assert (moment.returncode, moment.stdout) == (2, "")
+    assert "since: expected a sequence number" in moment.stderr
     served.stop()
     gone = netevd(served, "status")
     assert gone.returncode == 3

@@ -387,7 +387,13 @@ def _complete(*words: str) -> list[str]:
 def test_completion_knows_commands_types_and_interfaces() -> None:
     """Commands, options, event types, variables and interfaces are offered where they fit."""
     assert _complete("li") == ["list"]
-    assert _complete("list", "") == ["hooks", "interfaces", "runs"]
+    assert _complete("list", "") == [
+        "hooks",
+        "interfaces",
+        "routes",
+        "rules",
+        "runs",
+    ]
     assert "--interface" in _complete("test", "script", "--i")
     assert _complete("test", "script", "--event", "rout") == ["routable", "routes"]
     assert _complete("test", "script", "--env", "NETEVD_AD") == ["NETEVD_ADDRESS="]

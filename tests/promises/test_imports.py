@@ -71,7 +71,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
     ("package", "allowed"),
     [
         ("netevd", {"privsep.protocol", "netevd", "attrs", "cattrs", "cel_expr_python", "click", "msgspec",
-                    "hypercorn", "quart", "quart_trio", "ruamel.yaml", "structlog", "trio",
+                    "hypercorn", "quart", "quart_trio", "rich", "ruamel.yaml", "structlog", "trio",
                     "werkzeug"}),
         ("netevd/model", {"netevd.model", "attrs"}),
         ("netevd/config", {"netevd.config", "netevd.model", "privsep.protocol",
@@ -86,7 +86,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
         ("netevd/worker", {"netevd.worker", "netevd.__version__", "netevd.http.server", "netevd.core", "netevd.config.schema",
                            "netevd.config.identities", "netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol",
                            "attrs", "msgspec", "structlog", "trio"}),
-        ("netevd/cli", {"netevd", "privsep.protocol", "click", "msgspec", "ruamel.yaml"}),
+        ("netevd/cli", {"netevd", "privsep.protocol", "click", "msgspec", "rich", "ruamel.yaml"}),
     ],
 )  # fmt: skip
 def test_each_part_of_netevd_knows_only_what_stands_below_it(

@@ -9,16 +9,15 @@ import click
 
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.output import (
-    Row,
     colour_option,
     format_options,
     print_shape,
-    print_table,
     read_format,
     say,
 )
 from netevd.cli.recordings.playback import Begun, Ended, Playback, Said
 from netevd.cli.replay import load_configuration
+from netevd.cli.table import Row, print_table
 from netevd.cli.trials.rehearsal import read_snapshots, rehearse
 from netevd.cli.trials.scripttable import ScriptTable, list_scripts
 from netevd.cli.words import EventName, InterfaceName, advise_all
@@ -69,7 +68,7 @@ class _Script:
 
 @click.command()
 @click.argument("kind", type=EventName(), metavar="TYPE")
-@click.option("--interface", type=InterfaceName(), metavar="NAME", required=True,
+@click.option("--interface", type=InterfaceName(ours=True), metavar="NAME", required=True,
               help="Interface that the event would be of, by name or alternative name.")  # fmt: skip
 @click.option(
     "--config",

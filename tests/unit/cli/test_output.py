@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from netevd.cli import output
+from netevd.cli import output, table
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_columns_stand_below_each_other(
     """Wide letters count two columns and accents none, and no line has blanks at its end."""
     rows = [[("a", ""), ("x", "")], [("漢字", ""), ("y", "")], [("e\u0301", ""), ("", "")]]
 
-    output.print_table(("N", "V"), rows)
+    table.print_table(("N", "V"), rows)
 
     assert capsys.readouterr().out.split("\n") == ["N     V", "a     x", "漢字  y", "e\u0301", ""]
 
@@ -34,11 +34,11 @@ def test_style_never_says_what_the_text_does_not(
 ) -> None:
     """With colours a table has the same text and the same columns."""
     rows = [[("a", "good"), ("b", "")], [("long", "doubtful"), ("c", "")]]
-    output.print_table(("N", "V"), rows)
+    table.print_table(("N", "V"), rows)
     plain = capsys.readouterr().out
 
-    asked.meta[output._COLOUR_KEY] = "always"
-    output.print_table(("N", "V"), rows)
+    asked.meta[output._COLOUR] = "always"
+    table.print_table(("N", "V"), rows)
     coloured = capsys.readouterr().out
 
     assert coloured != plain
@@ -49,7 +49,7 @@ def test_cells_can_not_forge_lines(
     asked: click.Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Control characters and undecodable bytes of a cell are shown escaped."""
-    output.print_table(("N",), [[("a\nb\x1b[1m\udcff", "")]])
+    table.print_table(("N",), [[("a\nb\x1b[1m\udcff", "")]])
 
     assert capsys.readouterr().out == "N\na\\x0ab\\x1b[1m\\xff\n"
 
@@ -71,7 +71,7 @@ def test_json_is_valid_whatever_it_holds(
     form: str, asked: click.Context, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     """Even a text that can't be encoded comes out as JSON in UTF-8."""
-    asked.meta[output._FORMAT_KEY] = form
+    asked.meta[output.FORMAT] = form
 
     output.print_shape({"name": "é\udcff\x1b"})
 
