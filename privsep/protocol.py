@@ -42,6 +42,7 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9-]*\Z")]
 Text = Annotated[str, Meta(max_length=4096)]
 Path = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00\n]*\Z")]
+Brief = Annotated[str, Meta(max_length=512)]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -239,6 +240,39 @@ class Entries(Message, frozen=True, tag=55):
 ScriptsReply: TypeAlias = Started | Refused | Finished | Known | Incarnation | Entries
 
 
+# --- audit: everybody -> supervisor -> worker ---------------------------------------------------
+
+
+class Audit(Message, frozen=True, tag=100):
+    """
+    Something was done or refused with privilege. Whose word it is, the supervisor adds: it knows which
+    channel it came by.
+    """
+
+    what: Word
+    outcome: Word
+    by: Brief = ""
+    """On whose behalf, as far as the sender knows."""
+    detail: Brief = ""
+    lost: Small = 0
+    """How many records before this one could not be sent."""
+
+
+class Audited(Message, frozen=True, tag=101):
+    """A record of the audit log, for the journal."""
+
+    time_ns: Id
+    """Nanoseconds since 1970."""
+    source: Word
+    record: Audit
+
+
+class AuditTrouble(Message, frozen=True, tag=102):
+    """Why the audit log can't be written now; "" once it can."""
+
+    reason: Text
+
+
 # --- lead: supervisor <-> helper and runners -------------------------------------------------
 
 
@@ -265,7 +299,7 @@ class Drain(Message, frozen=True, tag=64):
 
 
 Lead: TypeAlias = Peer | End | Drain
-LeadReply: TypeAlias = Ready | Violated
+LeadReply: TypeAlias = Ready | Violated | Audit
 
 
 # --- control: supervisor <-> worker ----------------------------------------------------------
@@ -326,7 +360,10 @@ class ReloadFailed(Message, frozen=True, tag=76):
     problems: list[str]
 
 
-Control: TypeAlias = Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed
+Control: TypeAlias = (
+    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Audited
+    | AuditTrouble
+)  # fmt: skip
 
 
 class Prepared(Message, frozen=True, tag=80):
@@ -350,7 +387,7 @@ class Reload(Message, frozen=True, tag=83):
     """Somebody wants the configuration to be read again."""
 
 
-ControlReply: TypeAlias = Prepared | Serving | Alive | Reload
+ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Audit
 Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 
@@ -389,6 +426,16 @@ class RouteFilter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """Who has installed them, by number; none named: everybody."""
 
 
+class AuditFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where the supervisor writes the audit log."""
+
+    path: Path
+    size: Annotated[int, Meta(ge=4096, le=2**40)]
+    """Octets of one file at most."""
+    keep: Annotated[int, Meta(ge=0, le=1000)]
+    """Files that are kept beside the one that is written."""
+
+
 class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
@@ -402,6 +449,8 @@ class Launch(Message, frozen=True, tag=90):
     script_timeout: Annotated[float, Meta(gt=0)]
     output_limit: Small
     routes: RouteFilter
+    audit: AuditFile | None = None
+    """None: nothing is noted."""
 
 
 class Rejected(Message, frozen=True, tag=91):

@@ -17,6 +17,7 @@ from collections import deque
 from typing import Final
 
 from privsep import protocol, sandbox
+from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
 from privsep.inotify import Watch
 from privsep.processes import (
@@ -63,10 +64,13 @@ class Runner:
     """State of one runner: its script table, its runs, the worker it serves."""
 
     def __init__(
-        self, lead: socket.socket, table: Table, wake: socket.socket, single: tuple[str, str] | None
-    ) -> None:
-        """wake: readable when a signal (SIGCHLD) has come. single: see `serve`."""
+        self, lead: socket.socket, table: Table, wake: socket.socket, single: tuple[str, str] | None,
+        audited: str | None,
+    ) -> None:  # fmt: skip
+        """wake: readable when a signal (SIGCHLD) has come. single, audited: see `serve`."""
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=1)
+        self._audited = audited
+        self._reporter = Reporter(self._lead)
         self._table = table
         self._single = single
         self._wake = wake
@@ -249,10 +253,17 @@ class Runner:
             except (OSError, ValueError) as error:
                 fault = _explain(path, error)
             else:
+                self._report("started", f"run {life.id}: {path}")
                 self._send(protocol.Started(life.id, life.pid), life.pipes)
                 self._prepare_pipes()
                 return
+        self._report("refused", f"run {request.id}: {path}: {fault}")
         self._send(protocol.Refused(request.id, fault[:4096]))
+
+    def _report(self, outcome: str, detail: str) -> None:
+        """Report what was done or refused, unless nobody keeps it or it is an ordinary script's run."""
+        if self._audited or (self._audited is not None and outcome == "refused"):
+            self._reporter.tell("run", outcome, self._audited, protocol.escape(detail))
 
     def _spawn(self, request: protocol.Run, path: str) -> _Life:
         environment = {
@@ -349,6 +360,7 @@ class Runner:
                     first.id, first.status, first.duration, first.cpu, len(life.killed)
                 )
                 self._send(life.ended)
+                self._report("ended", f"run {life.id}: status {first.status}")
                 for descriptor in life.ends:
                     os.close(descriptor)
                 if life.detach:
@@ -417,11 +429,15 @@ def _explain(path: str, error: OSError | ValueError) -> str:
     return f"it can't be executed: {error.strerror}"
 
 
-def serve(lead: socket.socket, table: Table, single: tuple[str, str] | None = None) -> None:
+def serve(
+    lead: socket.socket, table: Table, single: tuple[str, str] | None = None,
+    audited: str | None = None,
+) -> None:  # fmt: skip
     """
     Live as a runner, identity and sandbox already taken; return when the daemon stops.
 
-    single: event type and path of one file that is the whole table.
+    single: event type and path of one file that is the whole table. audited: None when there is no
+    audit log; else what is special about this identity, "" for nothing: then refusals are noted only.
 
     Ignores the signals it may, since scripts of the same user could send them.
     """
@@ -438,4 +454,4 @@ def serve(lead: socket.socket, table: Table, single: tuple[str, str] | None = No
     signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     sandbox.become_subreaper()
-    Runner(lead, table, wake, single).run()
+    Runner(lead, table, wake, single, audited).run()

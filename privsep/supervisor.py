@@ -19,11 +19,14 @@ from functools import partial
 from typing import Final
 
 from privsep import protocol, rtnetlink, sandbox, spawn
+from privsep.audit import AuditLog
 from privsep.channel import Channel, Closed, make_pair
 from privsep.log import Log
 from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
+from privsep.protocol import Audit
+from privsep.scripts import trusted_owners
 from privsep.store import Store
 
 EARLY: Final = 10.0
@@ -143,6 +146,8 @@ class Supervisor:
         self._state = state
         self._dry_run = api is None
         self._log = Log()
+        group = -1 if mode.observe else mode.worker.groups[0]
+        self._audit = AuditLog(self._log, trusted_owners(observe=mode.observe), group)
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
@@ -199,6 +204,8 @@ class Supervisor:
         sandbox.become_subreaper()
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
+        how = "observe mode" if self.mode.observe else "privileged"
+        self._note("daemon", "started", f"pid {os.getpid()}, {how}")
         self._start_reader()
         self._first_worker.start()
         sandbox.prepare_filter("helper")
@@ -206,7 +213,19 @@ class Supervisor:
         gc.freeze()  # forks share what the collector will not touch again
         while self._stop_deadline is None or any(role.pid for role in self._roles()):
             self._step()
+        self._note("daemon", "ended", f"exit status {self._status}")
         return self._status
+
+    def _note(self, what: str, outcome: str, detail: str = "", by: str = "") -> None:
+        """Note in the audit log what the supervisor itself has done or seen."""
+        self._audit.add("supervisor", Audit(what, outcome, by, protocol.escape(detail)[:512]))
+        self._tell_audit()
+
+    def _tell_audit(self) -> None:
+        """Tell the worker of what was noted; what it can't take now it hears later."""
+        worker, untold = self._get_worker(), self._audit.untold
+        while worker.configured and not self._handing and untold and worker.send(untold[0]):
+            untold.popleft()
 
     def _make_worker(self) -> Role:
         return Role("worker", lambda: spawn.start_worker(self.mode, self._state))
@@ -237,7 +256,7 @@ class Supervisor:
         times = [role.due for role in self._roles()]
         times += [self._reader[2] if self._reader else None, self._stop_deadline]
         times += [self._next_watchdog if self._watchdog else None]
-        times += [self._handed_until if self._handing else None]
+        times += [self._handed_until if self._handing else None, self._audit.due]
         times += [self._coming_until if self._coming and not self._handing else None]
         known = [moment for moment in times if moment is not None]
         return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
@@ -259,6 +278,9 @@ class Supervisor:
             self._handed_until = now + 1
         elif self._coming and not self._handing and now >= self._coming_until:
             self._abandon(f"its roles were not ready within {READER_TIME:.0f} s")
+        if self._audit.due is not None and now >= self._audit.due:
+            self._audit.flush()
+            self._tell_audit()
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
             if self._served and self._now is not None:
@@ -272,11 +294,15 @@ class Supervisor:
         if signals & {signal.SIGTERM, signal.SIGINT}:
             if self._stop_deadline is None:
                 self._log.write("info", "netevd stops; scripts that run get up to 5 s to end")
+                names = [
+                    signal.Signals(each).name for each in signals & {signal.SIGTERM, signal.SIGINT}
+                ]
+                self._note("stop", "accepted", by=names[0])
                 self._stop(0)
             else:
                 self._stop_deadline = time.monotonic()
         if signal.SIGHUP in signals:
-            self._reload()
+            self._reload("SIGHUP")
 
     # --- configuration ------------------------------------------------------------------------
 
@@ -327,7 +353,7 @@ class Supervisor:
 
     # --- reload -------------------------------------------------------------------------------
 
-    def _reload(self) -> None:
+    def _reload(self, by: str) -> None:
         """Read the configuration again, or once more after the reload that is under way."""
         if self._stop_deadline is not None:
             return
@@ -338,12 +364,14 @@ class Supervisor:
         else:
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             self._log.write("info", "netevd reads its configuration again")
+            self._note("reload", "begun", by=by)
             self._start_reader()
 
     def _end_reload(self, problems: list[str]) -> None:
         """Say that the reload changed nothing, and why."""
         text = "the configuration of before stays in force, nothing was changed"
         self._log.write("error", f"reload failed: {text}")
+        self._note("reload", "refused", "; ".join(problems))
         if self._now is not None:
             self._now.worker.send(protocol.ReloadFailed(problems))
         notify("READY=1")
@@ -352,7 +380,7 @@ class Supervisor:
     def _reload_once_more(self) -> None:
         if self._reload_again:
             self._reload_again = False
-            self._reload()
+            self._reload("who asked during the reload before")
 
     def _accept(self, launch: protocol.Launch) -> None:
         now = self._now
@@ -441,6 +469,8 @@ class Supervisor:
         launch = self._now.launch
         self._served = False
         self._log.level, self._log.form = launch.log_level, launch.log_format
+        self._audit.configure(None if self._dry_run else launch.audit)
+        self._note("configuration", "in-force", f"generation {self._now.number}")
         rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
         if self._now.worker.ready:
             self._configure_worker()
@@ -478,6 +508,7 @@ class Supervisor:
             self._advance()
             return
         how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        self._note("role", "died", f"{role.name}: {how}")
         if code == spawn.CANT_EXECUTE and self._now in {None, self._coming}:
             self._stop(1)
         elif self._coming and not self._handing and role not in self._now_roles():
@@ -535,12 +566,16 @@ class Supervisor:
             case protocol.Alive() if is_worker:
                 notify("WATCHDOG=1")
             case protocol.Reload() if is_worker:
-                self._reload()
+                self._reload("the worker")
+            case Audit():
+                self._audit.add(role.name, message)
+                self._tell_audit()
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")
 
     def _end_violator(self, role: Role, reason: str) -> None:
         self._log.write("error", f"{role.name} broke the protocol and is ended: {reason}")
+        self._note("role", "ended", f"{role.name} broke the protocol: {reason}")
         role.kill()
 
     def _configure_worker(self) -> None:
@@ -556,6 +591,8 @@ class Supervisor:
         self._lost = ""
         listeners = () if self._api is None else (self._api.fileno(),)
         now.worker.send(configure, (now.memory, *self._slates, *listeners))
+        now.worker.send(protocol.AuditTrouble(self._audit.trouble))
+        self._tell_audit()
         for role in (now.helper, *now.runners, *self._ending):
             if role.ready:
                 self._connect(role)
@@ -611,9 +648,9 @@ def _get_key(runner: Role) -> int:
     return int(runner.name.partition("-")[2])
 
 
-def _find_places(launch: protocol.Launch) -> tuple[list[str], list[str]]:
+def _find_places(launch: protocol.Launch) -> tuple[list[str], list[str], bool]:
     """Return what all runners of a configuration have in common."""
-    return launch.directories, launch.events
+    return launch.directories, launch.events, launch.audit is None
 
 
 def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:

@@ -203,7 +203,9 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Override)
     _accept_lists(converter, tuple[schema.Override, ...])
     _accept_mappings(converter, schema.Damping, schema.Damping())
-    for section in (schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce):
+    for section in (
+        schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce, schema.AuditLog
+    ):  # fmt: skip
         _accept_mappings(converter, section, section())
     return converter
 

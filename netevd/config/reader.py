@@ -12,16 +12,17 @@ import pwd
 import socket
 from typing import Final, get_args
 
+import attrs
 import msgspec
 
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
-from netevd.config.schema import Capability, Configuration
+from netevd.config.schema import AuditLog, Capability, Configuration
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
-from privsep.protocol import Identity, Launch, Message, Rejected, RouteFilter, pack
+from privsep.protocol import AuditFile, Identity, Launch, Message, Rejected, RouteFilter, pack
 
 PROBLEM_LIMIT: Final = 200
 """Problems told at most; who has more mends these first."""
@@ -63,6 +64,7 @@ def _reject(problems: list[Problem]) -> Rejected:
 
 def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
     directories = dict.fromkeys([configuration.scripts.directory, VENDOR_DIRECTORY])
+    audit = configuration.audit
     return Launch(
         runners=runners,
         directories=list(directories),
@@ -76,6 +78,7 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
             configuration.routes.default_routes,
             [read_protocol(word) for word in configuration.routes.protocols],
         ),
+        audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
     )
 
 
@@ -142,6 +145,7 @@ def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identit
 def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory")]
+    keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     for index in range(len(loaded.configuration.scripts.rules)):
         rule = ("scripts", "rules", str(index))
         keys += [(*rule, "user"), (*rule, "capabilities")]

@@ -32,6 +32,8 @@ Amount = NewType("Amount", int)
 """A number from 16 to 1048576."""
 Bytes = NewType("Bytes", int)
 """Bytes, at most 1024 GiB. Written as a Size."""
+FileSize = NewType("FileSize", int)
+"""Bytes, from 64KiB to 1024 GiB. Written as a Size."""
 MutexName = NewType("MutexName", str)
 """Letters, digits, dots, hyphens and underscores, at most 64."""
 Pattern = NewType("Pattern", str)
@@ -280,6 +282,21 @@ class Debounce:
 
 
 @frozen(slots=True)
+class AuditLog:
+    """Where it is noted what was done or refused with privilege, and for whom. Off by default."""
+
+    enabled: bool = False
+    """Whether it is noted at all."""
+    path: AbsolutePath = AbsolutePath("/var/log/netevd/audit.jsonl")
+    """The file, one JSON object a line. Every directory above it belongs to root and none is a link;
+    the last one, made if need be, and the file are writable by nobody else."""
+    max_size: FileSize = FileSize(10 << 20)
+    """Bytes of one file; then it is renamed to PATH.1 and a new one begun."""
+    keep: Times = Times(10)
+    """Renamed files that are kept, PATH.1 being the youngest."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -292,3 +309,4 @@ class Configuration:
     debounce: Debounce = field(factory=Debounce)
     filters: tuple[Filter, ...] = ()
     """Which events run scripts, and which; none: all do."""
+    audit: AuditLog = field(factory=AuditLog)

@@ -100,6 +100,13 @@ def _read_large_size(value: object, _: object) -> int:
     return _read_bytes(value, 1024**4)
 
 
+def _read_file_size(value: object, _: object) -> int:
+    size = _read_bytes(value, 1024**4)
+    if size < 65536:
+        raise ValueError(f"expected at least 64KiB, found {show_bytes(size)}")
+    return size
+
+
 def _read_number(value: object, least: int, most: int) -> int:
     expected = f"a number from {least} to {most}"
     text = _read_text(value, expected).strip()
@@ -277,6 +284,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.EventLimit: _read_event_limit,
     schema.Penalty: _read_penalty,
     schema.Size: _read_size,
+    schema.FileSize: _read_file_size,
     schema.Count: _read_count,
     schema.Times: _read_times,
     schema.Amount: _read_amount,

@@ -106,6 +106,8 @@ class Engine:
         self._found = False
         """Whether a dump of links has ever come to its end."""
         self._started = False
+        self._begun = False
+        """Whether it is remembered that all that was there at the start is told, if only that it was nothing."""
         """Whether what was found at the start is announced."""
         self._gone: dict[IfIndex, None] = {}
         """Removed links, oldest first."""
@@ -128,7 +130,7 @@ class Engine:
         self._observer.restore(state.links, state.numbers.lane)
         self._observer.take_memory()
         self._runs.restore(state)
-        self._started = True
+        self._started = self._begun = True
 
     # --- what is remembered ------------------------------------------------------------------
 
@@ -148,8 +150,10 @@ class Engine:
         runs = self._runs.take_memory()
         waiting = self._gate.take_changes()
         events, self._events = tuple(self._events), []
-        if not (links or gone or routes or runs or events or waiting) or not self._started:
+        changed = links or gone or routes or runs or events or waiting or not self._begun
+        if not changed or not self._started:
             return None
+        self._begun = True
         return Record(self.numbers, links, gone, routes, events, runs, waiting)
 
     def get_state(self) -> State | None:

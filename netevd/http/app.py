@@ -29,19 +29,28 @@ BODY_LIMIT: Final = 64 * 1024
 class Steering(Protocol):
     """What clients may have done."""
 
-    async def reload(self) -> list[str] | None:
+    async def reload(self, by: str) -> list[str] | None:
         """Have the configuration read again; return its problems, None where it is in force."""
 
     @property
     def reloading(self) -> bool:
         """Whether that is under way."""
 
-    def resume(self, path: str) -> bool:
+    def resume(self, path: str, by: str) -> bool:
         """Let a paused script run again; tell whether it was paused."""
 
 
 def _answer(content: Json, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(msgspec.json.encode(content), status.value, content_type="application/json")
+
+
+WHO: Final = "netevd.who"
+"""Key of the ASGI scope under which whoever accepts connections says who the client is, as the audit
+log shall have it: `uid 1000`, `token ops`."""
+
+
+def _find_asker() -> str:
+    return str(request.scope.get(WHO, "a client that may use the socket"))
 
 
 class Api:
@@ -64,6 +73,7 @@ class Api:
             ("GET", "/api/v1/explain", self._explain),
             ("GET", "/api/v1/runs", self._get_runs),
             ("GET", "/api/v1/runs/<number>", self._get_run),
+            ("GET", "/api/v1/audit", self._get_audit),
             ("POST", "/api/v1/hooks/resume", self._resume),
             ("POST", "/api/v1/reload", self._reload),
         )
@@ -176,12 +186,23 @@ class Api:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no run {number} in the journal")
         return _answer({"runs": found, "count": len(found)})
 
+    async def _get_audit(self) -> Response:
+        """Tell records to those who may read the file: over TCP nobody is known to be one of them."""
+        refuse_unknown(request.args, "limit")
+        if request.scope["client"] is not None:
+            detail = "the audit log is told over the unix socket only"
+            raise Problem(HTTPStatus.FORBIDDEN, detail)
+        limit = read_number("limit", request.args.get("limit", str(LIMIT)))
+        found = self._view.find_noted()
+        kept = found[max(0, len(found) - limit) :]
+        return _answer({"records": kept, "count": len(kept)})
+
     # --- done -------------------------------------------------------------------------------------
 
     async def _resume(self) -> Response:
         refuse_unknown(request.args, "path")
         path = request.args.get("path", "")
-        if not self._steering.resume(path):
+        if not self._steering.resume(path, _find_asker()):
             raise Problem(HTTPStatus.NOT_FOUND, f"no paused script has the path {path!r}")
         return _answer({"path": path, "paused": False})
 
@@ -189,7 +210,7 @@ class Api:
         refuse_unknown(request.args)
         if self._steering.reloading:
             raise Problem(HTTPStatus.CONFLICT, "a reload is under way; try again when it is over")
-        problems = await self._steering.reload()
+        problems = await self._steering.reload(_find_asker())
         if problems is not None:
             detail = "the configuration was not put in force; what was there goes on"
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)

@@ -17,6 +17,7 @@ from netevd.model.event import Event
 from netevd.model.history import RunOutcome
 from netevd.model.verdict import Verdict
 from netevd.report.packing import Packing, Unreadable
+from privsep.protocol import Audited
 
 LIMIT: Final = 4 << 20
 """Octets that are kept at most."""
@@ -42,7 +43,13 @@ class OutcomeEntry(msgspec.Struct, frozen=True, array_like=True, tag=3):
     outcome: Outcome
 
 
-Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry
+class AuditEntry(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Something was done or refused with privilege, as the supervisor has noted it."""
+
+    noted: Audited
+
+
+Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry | AuditEntry
 
 PACKING: Final = Packing[Entry](Entry)
 

@@ -25,7 +25,8 @@ from netevd.model.show import (
     shape_verdict,
 )
 from netevd.model.verdict import EXECUTE, Verdict
-from netevd.report.journal import Entry, EventEntry, Journal, OutcomeEntry, RunEntry
+from netevd.report.audit import shape_audited
+from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 
 
 @frozen(slots=True)
@@ -80,6 +81,8 @@ class View:
         self._about = about
         self.listeners: set[Callable[[Entry], None]] = set()
         """Called with each new entry of the journal."""
+        self.audit_trouble = ""
+        """Why the audit log can't be written, "" if it can or is not wanted."""
 
     def tell(self, entries: list[Entry]) -> None:
         """Tell everybody who listens of new entries of the journal."""
@@ -119,6 +122,7 @@ class View:
             "runs_by_result": dict(sorted(runs.items())),
             "open_runs": len(open_runs),
             "paused_scripts": list(self._engine.get_paused()),
+            "audit_trouble": self.audit_trouble or None,
         }
 
     def get_interfaces(self) -> list[Json]:
@@ -159,6 +163,10 @@ class View:
             if sequence in {0, open_run.sequence} and run in {0, open_run.number}:
                 event = events[open_run.sequence]
                 yield shape_open_run(open_run, event.type.value, event.name)
+
+    def find_noted(self) -> list[Json]:
+        """Return the records of the audit log that the journal still has, oldest first."""
+        return [shape_audited(each.noted) for each in self._journal if isinstance(each, AuditEntry)]
 
     def explain(self, event: Event) -> dict[str, Json]:
         """Return what became of an event, and why."""

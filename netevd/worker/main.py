@@ -37,7 +37,8 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.verdict import EXECUTE
-from netevd.report.journal import Entry, EventEntry, Journal, OutcomeEntry, RunEntry
+from netevd.report.audit import AuditNotes
+from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 from netevd.report.journal_entries import connect
 from netevd.report.records import make_log
 from netevd.report.view import About, View
@@ -50,6 +51,8 @@ from netevd.worker.slate import Memory
 from privsep.protocol import (
     CONTROL,
     Alive,
+    Audited,
+    AuditTrouble,
     Configure,
     Control,
     HandOver,
@@ -166,6 +169,8 @@ class _Worker:
         mode = "observe" if observe else "privileged"
         about = About(__version__, configure.generation, mode, configure.started)
         self._view = View(self._engine, self._journal, about)
+        self.note = AuditNotes(control.send)
+        """What only the worker knows, for the audit log; for every part that has something to say."""
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
         """Set once a reload that a client has asked for is over."""
@@ -275,6 +280,14 @@ class _Worker:
             recovery.trouble = ""
         self._view.tell(entries)
 
+    def _keep_noted(self, noted: Audited) -> None:
+        """Keep what the supervisor has noted, unless this worker has said that it keeps no more."""
+        if not self._handed_over:
+            entries: list[Entry] = [AuditEntry(noted)]
+            if self._recovery is not None:
+                self._recovery.write(self._engine, None, entries)
+            self._view.tell(entries)
+
     # --- clients --------------------------------------------------------------------------------
 
     def _make_server(self, descriptors: list[int]) -> Server | None:
@@ -287,8 +300,13 @@ class _Worker:
         """Whether a client waits for the outcome of a reload."""
         return self._reloaded is not None
 
-    async def reload(self) -> list[str] | None:
-        """Have the configuration read again; return its problems, None where it is in force."""
+    async def reload(self, by: str) -> list[str] | None:
+        """
+        Have the configuration read again; return its problems, None where it is in force.
+
+        by: who has asked, for the audit log.
+        """
+        self.note("reload", "asked", by=by)
         self._reloaded = over = trio.Event()
         self._control.send(Reload())
         await over.wait()
@@ -300,9 +318,10 @@ class _Worker:
             self._reloaded.set()
             self._reloaded = None
 
-    def resume(self, path: str) -> bool:
-        """Let a paused script run again; tell whether it was paused."""
+    def resume(self, path: str, by: str) -> bool:
+        """Let a paused script run again; tell whether it was paused. by: who has asked."""
         was_paused = path in self._engine.get_paused()
+        self.note("resume", "accepted" if was_paused else "refused", by=by, detail=path)
         self.submit(ResumeHook(path))
         return was_paused
 
@@ -364,6 +383,10 @@ class _Worker:
                     self._nursery.start_soon(self._hand_over)
             case ReloadFailed(problems=problems):
                 self._end_reload(problems)
+            case Audited():
+                self._keep_noted(message)
+            case AuditTrouble(reason=reason):
+                self._view.audit_trouble = reason
             case Configure():
                 for descriptor in descriptors:
                     os.close(descriptor)

@@ -81,6 +81,22 @@ def test_change_during_the_workers_death_is_told_once(daemon: Daemon) -> None:
     daemon.expect(lambda entry: "may have been lost: the worker died" in entry["message"])
 
 
+def test_first_link_during_the_workers_death_is_told_as_new(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    """Where there was nothing to watch, that is remembered too: the first link is no initial state."""
+    daemon = make_daemon("system: {log_format: json}\nnetwork: {links: [eth*]}\n")
+    daemon.start()
+    os.kill(daemon.role("worker"), signal.SIGSTOP)
+    _pair("eth0", 101)
+
+    daemon.kill("worker")
+
+    daemon.wait_event("eth0", "carrier")
+    assert daemon.events()[0] == "link-added"
+    assert not [each for each in daemon.announced() if each.get("initial")]
+
+
 def test_dead_runner_takes_its_scripts_with_it(daemon: Daemon) -> None:
     """Scripts of a killed runner are killed and reported lost; the queue goes on."""
     daemon.script("address-added", "#!/bin/sh\necho $$ >> DIRECTORY/pids\nexec sleep 1000\n")

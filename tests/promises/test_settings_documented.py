@@ -35,7 +35,7 @@ def _show(value: object) -> set[str]:
     if isinstance(value, float):
         return {f"`{value:g}s`"}
     if isinstance(value, int) and value >= 1024:
-        return {f"`{value // 1024}KiB`", f"`{value}`"}
+        return {f"`{value >> 20}MiB`", f"`{value >> 10}KiB`", f"`{value}`"}
     return {f"`{value}`"}
 
 
