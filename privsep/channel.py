@@ -94,6 +94,14 @@ class Channel(Generic[T]):
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 
+    def offer(self, message: Message, descriptors: tuple[int, ...] = ()) -> bool:
+        """Send one message; return False if the peer has gone or does not read."""
+        try:
+            self.send(message, descriptors)
+        except (Closed, BlockingIOError):
+            return False
+        return True
+
     def receive(self) -> tuple[T, list[int]]:
         """
         Return one message and the descriptors that came with it.

@@ -12,6 +12,12 @@ _PRIORITIES: Final = {"trace": 7, "debug": 7, "info": 6, "warn": 4, "error": 3}
 LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 
 
+def show_time(time_ns: int) -> str:
+    """Return nanoseconds since 1970 as RFC 3339 time in UTC with milliseconds."""
+    seconds, rest = divmod(time_ns, 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 10**6:03}Z"
+
+
 class Log:
     """Writes lines to standard error; format and level may change once they are known."""
 
@@ -26,10 +32,8 @@ class Log:
             return
         now = time.time()
         if self.form == "json":
-            stamp = (
-                time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03}Z"
-            )
-            line = msgspec.json.encode({"timestamp": stamp, "level": level, "message": message})
+            record = {"timestamp": show_time(time.time_ns()), "level": level, "message": message}
+            line = msgspec.json.encode(record)
         elif self.form == "journal":
             line = f"<{_PRIORITIES[level]}>{message}".encode()
         else:

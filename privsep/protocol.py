@@ -42,7 +42,7 @@ Byte = Annotated[int, Meta(ge=0, le=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9-]*\Z")]
 Text = Annotated[str, Meta(max_length=4096)]
 Path = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00\n]*\Z")]
-Brief = Annotated[str, Meta(max_length=512)]
+Brief = Annotated[str, Meta(max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -360,9 +360,9 @@ class ReloadFailed(Message, frozen=True, tag=76):
     problems: list[str]
 
 
+Told: TypeAlias = Audited | AuditTrouble
 Control: TypeAlias = (
-    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Audited
-    | AuditTrouble
+    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Told
 )  # fmt: skip
 
 

@@ -263,7 +263,7 @@ class Runner:
     def _report(self, outcome: str, detail: str) -> None:
         """Report what was done or refused, unless nobody keeps it or it is an ordinary script's run."""
         if self._audited or (self._audited is not None and outcome == "refused"):
-            self._reporter.tell("run", outcome, self._audited, protocol.escape(detail))
+            self._reporter.tell("run", outcome, self._audited, detail)
 
     def _spawn(self, request: protocol.Run, path: str) -> _Life:
         environment = {

@@ -107,30 +107,19 @@ def start_runner(
     single: event type and path of one file that is the whole table, for `netevd test script`.
     """
     lead, lead_end = make_pair()
+    identity = launch.runners[number]
+    special = identity.uid != launch.runners[0].uid or bool(identity.capabilities)
+    words = f"{identity.user} with {', '.join(identity.capabilities) or 'no capability'}"
+    audited = None if launch.audit is None else words * special
 
     def body() -> None:
         table = make_table(mode, launch, number)
-        take_script_identity(mode, launch.runners[number])
-        serve(
-            lead_end,
-            table,
-            single,
-            None if launch.audit is None else _name_privilege(launch, number),
-        )
+        take_script_identity(mode, identity)
+        serve(lead_end, table, single, audited)
 
     pid = fork("runner", body, keep=(lead_end.fileno(),))
     lead_end.close()
     return pid, lead
-
-
-def _name_privilege(launch: Launch, number: int) -> str:
-    """Return what a runner's identity has beyond that of scripts without a rule, "" for nothing."""
-    identity, common = launch.runners[number], launch.runners[0]
-    if identity.uid == common.uid and not identity.capabilities:
-        return ""
-    count = len(identity.capabilities)
-    words = ", ".join(identity.capabilities) if count < 8 else f"{count} capabilities"
-    return f"{identity.user} (uid {identity.uid})" + (f" with {words}" if words else "")
 
 
 def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:

@@ -25,7 +25,6 @@ from privsep.log import Log
 from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
-from privsep.protocol import Audit
 from privsep.scripts import trusted_owners
 from privsep.store import Store
 
@@ -74,13 +73,7 @@ class Role:
 
     def send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> bool:
         """Send a message; False when the role is dead, or about to be: its death follows."""
-        try:
-            if self.channel is not None:
-                self.channel.send(message, descriptors)
-                return True
-        except (Closed, BlockingIOError):
-            pass
-        return False
+        return self.channel is not None and self.channel.offer(message, descriptors)
 
     def close(self) -> None:
         """Close our end, which the role takes as the end of the supervisor."""
@@ -146,8 +139,8 @@ class Supervisor:
         self._state = state
         self._dry_run = api is None
         self._log = Log()
-        group = -1 if mode.observe else mode.worker.groups[0]
-        self._audit = AuditLog(self._log, trusted_owners(observe=mode.observe), group)
+        owners, group = trusted_owners(observe=mode.observe), mode.worker.groups[0]
+        self._audit = AuditLog(self._log, owners, -1 if mode.observe else group, self._tell)
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
@@ -204,8 +197,6 @@ class Supervisor:
         sandbox.become_subreaper()
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
-        how = "observe mode" if self.mode.observe else "privileged"
-        self._note("daemon", "started", f"pid {os.getpid()}, {how}")
         self._start_reader()
         self._first_worker.start()
         sandbox.prepare_filter("helper")
@@ -216,16 +207,15 @@ class Supervisor:
         self._note("daemon", "ended", f"exit status {self._status}")
         return self._status
 
-    def _note(self, what: str, outcome: str, detail: str = "", by: str = "") -> None:
+    def _note(self, what: str, outcome: str, detail: str, by: str = "") -> None:
         """Note in the audit log what the supervisor itself has done or seen."""
-        self._audit.add("supervisor", Audit(what, outcome, by, protocol.escape(detail)[:512]))
-        self._tell_audit()
+        detail = protocol.escape(detail)[:512]
+        self._audit.add("supervisor", protocol.Audit(what, outcome, by, detail))
 
-    def _tell_audit(self) -> None:
-        """Tell the worker of what was noted; what it can't take now it hears later."""
-        worker, untold = self._get_worker(), self._audit.untold
-        while worker.configured and not self._handing and untold and worker.send(untold[0]):
-            untold.popleft()
+    def _tell(self, message: protocol.Message) -> bool:
+        """Tell the worker, if it hears and remembers."""
+        worker = self._get_worker()
+        return worker.configured and not self._handing and worker.send(message)
 
     def _make_worker(self) -> Role:
         return Role("worker", lambda: spawn.start_worker(self.mode, self._state))
@@ -280,7 +270,6 @@ class Supervisor:
             self._abandon(f"its roles were not ready within {READER_TIME:.0f} s")
         if self._audit.due is not None and now >= self._audit.due:
             self._audit.flush()
-            self._tell_audit()
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
             if self._served and self._now is not None:
@@ -294,10 +283,6 @@ class Supervisor:
         if signals & {signal.SIGTERM, signal.SIGINT}:
             if self._stop_deadline is None:
                 self._log.write("info", "netevd stops; scripts that run get up to 5 s to end")
-                names = [
-                    signal.Signals(each).name for each in signals & {signal.SIGTERM, signal.SIGINT}
-                ]
-                self._note("stop", "accepted", by=names[0])
                 self._stop(0)
             else:
                 self._stop_deadline = time.monotonic()
@@ -364,7 +349,7 @@ class Supervisor:
         else:
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             self._log.write("info", "netevd reads its configuration again")
-            self._note("reload", "begun", by=by)
+            self._note("reload", "begun", "", by)
             self._start_reader()
 
     def _end_reload(self, problems: list[str]) -> None:
@@ -470,7 +455,7 @@ class Supervisor:
         self._served = False
         self._log.level, self._log.form = launch.log_level, launch.log_format
         self._audit.configure(None if self._dry_run else launch.audit)
-        self._note("configuration", "in-force", f"generation {self._now.number}")
+        self._note("configuration", "in-force", f"generation {self._now.number} of {os.getpid()}")
         rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
         if self._now.worker.ready:
             self._configure_worker()
@@ -567,9 +552,8 @@ class Supervisor:
                 notify("WATCHDOG=1")
             case protocol.Reload() if is_worker:
                 self._reload("the worker")
-            case Audit():
+            case protocol.Audit():
                 self._audit.add(role.name, message)
-                self._tell_audit()
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")
 
@@ -592,7 +576,7 @@ class Supervisor:
         listeners = () if self._api is None else (self._api.fileno(),)
         now.worker.send(configure, (now.memory, *self._slates, *listeners))
         now.worker.send(protocol.AuditTrouble(self._audit.trouble))
-        self._tell_audit()
+        self._audit.flush()
         for role in (now.helper, *now.runners, *self._ending):
             if role.ready:
                 self._connect(role)
@@ -622,6 +606,7 @@ class Supervisor:
     def _stop(self, status: int) -> None:
         """Begin an orderly stop: the worker ends last, when it has heard what the others had to say."""
         notify("STOPPING=1", "STATUS=stopping")
+        self._note("daemon", "stopping", f"exit status {status}")
         self._status = self._status or status
         self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_TIME
         self._drop_reader()

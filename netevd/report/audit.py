@@ -70,8 +70,8 @@ def shape_audited(noted: Audited) -> dict[str, Json]:
         "time": show_time(noted.time_ns),
         "source": noted.source,
         "what": record.what,
-        "by": record.by,
         "outcome": record.outcome,
+        "by": record.by,
         "detail": record.detail,
         "lost": record.lost,
     }

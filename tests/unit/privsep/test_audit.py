@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -17,7 +18,18 @@ from privsep import audit
 from privsep.audit import AuditLog, Reporter, append
 from privsep.channel import Channel, make_pair
 from privsep.log import Log
-from privsep.protocol import LEAD, REPORT, Audit, Audited, AuditFile, AuditTrouble, Report
+from privsep.protocol import (
+    LEAD,
+    REPORT,
+    Audit,
+    Audited,
+    AuditFile,
+    AuditTrouble,
+    ProtocolViolation,
+    Report,
+    Told,
+    pack,
+)  # fmt: skip
 
 OWNERS = frozenset({0, os.getuid()})
 
@@ -47,7 +59,7 @@ def test_no_directory_but_the_last_is_made(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as caught:
         write(tmp_path / "a" / "b" / "audit.jsonl")
 
-    assert caught.value.filename == str(tmp_path / "a")
+    assert caught.value.filename == "a"
     assert not (tmp_path / "a").exists()
 
 
@@ -85,12 +97,12 @@ def _link_directory(path: Path) -> None:
     ("prepare", "fault"),
     [
         (_link_file, "symbolic links"),
-        (_link_hard, "it has 2 names"),
-        (_make_writable, "writable by others"),
-        (_open_directory, "writable by others"),
-        (_make_sticky, "writable by others"),
+        (_link_hard, "file of one name"),
+        (_make_writable, "none else may write"),
+        (_open_directory, "none else may write"),
+        (_make_sticky, "none else may write"),
         (_link_directory, "Not a directory"),
-        (os.mkfifo, "not a regular file"),
+        (os.mkfifo, "file of one name"),
         (lambda path: path.mkdir(), "Is a directory"),
     ],
 )
@@ -117,7 +129,7 @@ def test_what_belongs_to_others_is_not_written(tmp_path: Path, part: str) -> Non
     write(path)
     os.chown(tmp_path / part, 65534, 65534)
 
-    with pytest.raises(OSError, match="it belongs to uid 65534"):
+    with pytest.raises(OSError, match="that root has"):
         write(path)
 
     assert path.read_bytes() == b"{}\n"
@@ -177,7 +189,7 @@ def test_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
     )
 
-    assert result.stdout == "No space left on device\n"
+    assert result.stdout == "there is no room for a whole line\n"
     assert path.stat().st_size == 1000
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 1500
 
@@ -185,12 +197,18 @@ def test_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
 # --- records ---------------------------------------------------------------------------------------
 
 
-def make(path: Path | None) -> AuditLog:
-    """Return an audit log that is to write to a file."""
-    log = AuditLog(Log("error"), OWNERS, -1)
+def make(path: Path | None) -> tuple[AuditLog, list[Told]]:
+    """Return an audit log that is to write to a file, and what it has told the worker."""
+    told: list[Told] = []
+
+    def tell(message: Told) -> bool:
+        told.append(message)
+        return True
+
+    log = AuditLog(Log("error"), OWNERS, -1, tell)
     if path is not None:
         log.configure(AuditFile(str(path), 65536, 1))
-    return log
+    return log, told
 
 
 def read(path: Path) -> list[dict[str, object]]:
@@ -198,51 +216,78 @@ def read(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_records_of_before_the_settings_are_known_are_kept_for_them(tmp_path: Path) -> None:
-    """The start is noted although it is earlier than what says where."""
+def test_record_is_an_object_with_its_source(tmp_path: Path) -> None:
+    """Time, source, what, outcome, by whom, the rest, and how many before it are missing."""
     path = tmp_path / "audit.jsonl"
-    log = make(None)
-    log.add("supervisor", Audit("daemon", "started", detail="pid 7"))
-
-    log.configure(AuditFile(str(path), 65536, 1))
+    log, told = make(path)
+    log.add("helper", Audit("rule", "added", "routing", "x"))
 
     (record,) = read(path)
     assert {**record, "time": ""} == {
-        "time": "", "source": "supervisor", "what": "daemon", "by": "", "outcome": "started",
-        "detail": "pid 7",
+        "time": "", "source": "helper", "what": "rule", "outcome": "added", "by": "routing",
+        "detail": "x", "lost": 0,
     }  # fmt: skip
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(record["time"]))
+    (audited,) = told
+    assert isinstance(audited, Audited)
+    assert (audited.source, audited.record) == ("helper", Audit("rule", "added", "routing", "x"))
 
 
 def test_nothing_is_taken_where_nothing_is_wanted(tmp_path: Path) -> None:
-    """Without an audit log nothing is kept, not even for the worker."""
-    log = make(None)
-    log.add("supervisor", Audit("daemon", "started"))
-    log.configure(None)
+    """Without an audit log nothing is kept, not even for the worker, or for an audit log to come."""
+    log, told = make(None)
     log.add("worker", Audit("reload", "asked"))
-
-    assert not log.untold
     log.configure(AuditFile(str(tmp_path / "audit.jsonl"), 65536, 1))
-    assert not log.untold
+    log.flush()
+
+    assert told == []
+    assert [*tmp_path.iterdir()] == []
 
 
-def test_worker_can_neither_forge_a_line_nor_a_source(tmp_path: Path) -> None:
-    """What it says stands in its own words in one line, and is marked as its own."""
+def test_what_a_worker_does_not_hear_now_it_hears_later(tmp_path: Path) -> None:
+    """While there is none, or none that hears, the latest records wait for it in their order."""
+    told: list[Told] = []
+    hears = False
+
+    def tell(message: Told) -> bool:
+        if hears:
+            told.append(message)
+        return hears
+
+    log = AuditLog(Log("error"), OWNERS, -1, tell)
+    log.configure(AuditFile(str(tmp_path / "audit.jsonl"), 1 << 20, 1))
+    for number in range(audit.WAITING + 10):
+        log.add("supervisor", Audit("role", "died", detail=f"{number}"))
+    hears = True
+    log.flush()
+
+    details = [each.record.detail for each in told if isinstance(each, Audited)]
+    assert details == [f"{number}" for number in range(10, audit.WAITING + 10)]
+
+
+@pytest.mark.parametrize("text", ["a\n{}", "\x1b[2J", "\x9b", "\u2028", "x" * 513])
+def test_worker_can_not_forge_a_line(text: str) -> None:
+    """What could end a line, move a cursor or fill the disk is no message at all."""
+    for record in (Audit("reload", "asked", by=text), Audit("reload", "asked", detail=text)):
+        with pytest.raises(ProtocolViolation):
+            REPORT.unpack(pack(record))
+
+
+def test_worker_can_not_forge_a_source(tmp_path: Path) -> None:
+    """What it says stands in its own words, and is marked as its own."""
     path = tmp_path / "audit.jsonl"
-    text = '", "source": "supervisor"}\n{"source": "supervisor", \x1b[2J\x9b'
-    make(path).add("worker", Audit("reload", "asked", by=text, detail=text))
+    text = '", "source": "supervisor"}{"source": "supervisor'
+    make(path)[0].add("worker", Audit("reload", "asked", text, text))
 
     (record,) = read(path)
     assert record["source"] == "worker"
-    assert "\x1b" not in str(record["by"])
-    assert "\n" not in str(record["detail"])
-    assert path.read_text().isprintable() is False  # the one line feed
-    assert path.read_text().count("\n") == 1
+    assert record["by"] == record["detail"] == text
 
 
 def test_flood_of_the_worker_is_cut_and_counted(tmp_path: Path) -> None:
     """100 notes come through, others' records too, and how many did not is told by the next record."""
     path = tmp_path / "audit.jsonl"
-    log = make(path)
+    log, _ = make(path)
     for _ in range(5000):
         log.add("worker", Audit("reload", "asked"))
     log.add("runner-0", Audit("run", "started", by="root"))
@@ -256,7 +301,7 @@ def test_flood_of_the_worker_is_cut_and_counted(tmp_path: Path) -> None:
 def test_refusals_that_a_worker_can_cause_are_cut_and_runs_are_not(tmp_path: Path) -> None:
     """A worker that was taken over can't push out what is known; what was done is always noted."""
     path = tmp_path / "audit.jsonl"
-    log = make(path)
+    log, _ = make(path)
     for _ in range(300):
         log.add("runner-0", Audit("run", "refused"))
         log.add("runner-1", Audit("run", "started"))
@@ -273,14 +318,14 @@ def test_records_wait_for_a_file_that_can_not_be_written(
     path = tmp_path / "log" / "audit.jsonl"
     path.parent.mkdir()
     path.mkdir()
-    log = make(path)
+    log, told = make(path)
     for number in range(400):
         log.add("supervisor", Audit("role", "died", detail=f"{number}"))
 
     assert capfd.readouterr().err.count("the audit log can't be written") == 1
     assert str(path) in log.trouble
     assert log.due is not None
-    assert AuditTrouble(log.trouble) in log.untold
+    assert [each for each in told if isinstance(each, AuditTrouble)] == [AuditTrouble(log.trouble)]
     path.rmdir()
     log.flush()
     log.add("supervisor", Audit("role", "died", detail="last"))
@@ -290,13 +335,13 @@ def test_records_wait_for_a_file_that_can_not_be_written(
     assert read(path)[-1]["lost"] == 400 - audit.WAITING
     assert log.trouble == ""
     assert log.due is None
-    assert AuditTrouble("") in log.untold
+    assert AuditTrouble("") in told
 
 
 def test_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
     """Another program may rotate it too."""
     path = tmp_path / "audit.jsonl"
-    log = make(path)
+    log, _ = make(path)
     log.add("supervisor", Audit("role", "died", detail="1"))
     path.rename(tmp_path / "moved")
     log.add("supervisor", Audit("role", "died", detail="2"))
@@ -307,20 +352,14 @@ def test_file_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
 def test_end_of_a_file_is_noted_in_it(tmp_path: Path) -> None:
     """Other settings do not end a record of events without a word."""
     path = tmp_path / "audit.jsonl"
-    log = make(path)
+    log, _ = make(path)
+    log.add("supervisor", Audit("role", "died"))
     log.configure(None)
+    log.add("supervisor", Audit("role", "died"))
 
-    assert [(each["what"], each["outcome"]) for each in read(path)] == [("audit-log", "ended")]
-
-
-def test_worker_is_told_of_each_record(tmp_path: Path) -> None:
-    """What is told has the record's time and source."""
-    log = make(tmp_path / "audit.jsonl")
-    log.add("helper", Audit("rule", "added", detail="x"))
-
-    told = log.untold[0]
-    assert isinstance(told, Audited)
-    assert (told.source, told.record) == ("helper", Audit("rule", "added", detail="x"))
+    assert [(each["what"], each["outcome"]) for each in read(path)] == [
+        ("role", "died"), ("audit-log", "ended"),
+    ]  # fmt: skip
 
 
 def test_reporter_never_waits_and_counts(tmp_path: Path) -> None:
