@@ -1,6 +1,6 @@
 # Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help run install demo test soak lab lint format bench uninstall lock changelog clean
+.PHONY: help run install demo test soak lab lint format bench man uninstall lock changelog clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ lab: ## the unit under a real systemd, in namespaces; as root
 
 bench: ## measure against the C floor; one table
 	@packaging/check bench
+
+man: ## the manual pages, into build/man; read one with `man -l`
+	@packaging/check man
 
 uninstall: ## remove what `make run` as root and `make install` have made
 	@python3 -B packaging/install --remove

@@ -122,7 +122,11 @@ def run_apart(tmp_path: Path, steps: str) -> subprocess.CompletedProcess[str]:
         (etc / name).write_text("".join(x for x in lines if not x.startswith("netevd")))
     shutil.rmtree(etc / "netevd", ignore_errors=True)
     (tmp_path / "opt").mkdir()
-    script = f"set -e\nmount --bind {etc} /etc\nmount --bind {tmp_path}/opt /opt\n{steps}"
+    (tmp_path / "env").mkdir()
+    script = (
+        f"set -e\nmount --bind {sys.prefix} {tmp_path}/env\n"
+        f"mount --bind {etc} /etc\nmount --bind {tmp_path}/opt /opt\n{steps}"
+    )
     result = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script],
         cwd=PACKAGING.parent, capture_output=True, text=True, check=False,
@@ -195,6 +199,40 @@ install.place_service(made)
 install.write_manifest(made)
 END
 """
+COMMAND = SERVICE.replace("place_service", "place_command")
+LOCAL = """mkdir /opt/netevd
+ln -s {0}/env /opt/netevd/env
+cp -a /usr/local/bin {0}/bin
+mkdir -p {0}/man
+mount --bind {0}/bin /usr/local/bin
+mount --bind {0}/man /usr/local/share/man
+"""
+
+
+def test_command_and_manual_are_found_until_uninstalled(tmp_path: Path) -> None:
+    """As root `netevd` and `man netevd` work without a path; what was there before stays."""
+    result = run_apart(
+        tmp_path,
+        f"{LOCAL.format(tmp_path)}rm -f /usr/local/bin/netevd\n{COMMAND}{COMMAND}"
+        "readlink /usr/local/bin/netevd\n"
+        "readlink -f $(man --where 1 netevd) $(man --where 8 netevd)\n"
+        f"{INSTALL} --remove\nfind /usr/local/share/man /usr/local/bin -name 'netevd*'\n"
+        f"echo mine >/usr/local/bin/netevd\n{COMMAND}{INSTALL} --remove\n"
+        "cat /usr/local/bin/netevd\n",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        "/opt/netevd/env/bin/netevd",
+        "/usr/local/share/man/man1/netevd.1",
+        "/usr/local/share/man/man8/netevd.8",
+        "mine",
+    ]
+    assert (
+        "kept /usr/local/bin/netevd as it is; ours is /opt/netevd/env/bin/netevd" in result.stderr
+    )
+
+
 UNIT = "/etc/systemd/system/netevd.service"
 
 
