@@ -325,6 +325,14 @@ class Configure(Message, frozen=True, tag=70):
     """When the supervisor was started, monotonic seconds."""
     lost: str = ""
     """Why kernel messages may have been lost before this worker, "" for no reason known."""
+    restarts: dict[Word, Small] = {}
+    """How often a role was started again since it had died; all runners are one."""
+    failed: Small = 0
+    """How many reloads have put nothing in force."""
+    reload_ok: bool = True
+    """Whether the latest reload did."""
+    loaded: Annotated[float, Meta(ge=0)] = 0.0
+    """When this configuration was put in force, seconds since 1970."""
 
 
 class HelperPeer(Message, frozen=True, tag=71):

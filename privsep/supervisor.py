@@ -146,6 +146,10 @@ class Supervisor:
             end.setblocking(False)
         self._lost = ""
         """Why the next worker has to expect that kernel messages were lost."""
+        self._restarts: dict[str, int] = {}
+        """How often each role was started again; all runners are one."""
+        self._failed, self._reload_ok, self._loaded = 0, True, 0.0
+        """Reloads that failed, whether the latest did not, and when the last good one was, since 1970."""
         self._open(Store([] if self._dry_run else given, self._log))
         self._memory = -1
         self._reader: tuple[int, socket.socket, float] | None = None
@@ -357,6 +361,7 @@ class Supervisor:
         text = "the configuration of before stays in force, nothing was changed"
         self._log.write("error", f"reload failed: {text}")
         self._note("reload", "refused", "; ".join(problems))
+        self._failed, self._reload_ok = self._failed + 1, False
         if self._now is not None:
             self._now.worker.send(protocol.ReloadFailed(problems))
         notify("READY=1")
@@ -453,6 +458,7 @@ class Supervisor:
         assert self._now is not None
         launch = self._now.launch
         self._served = False
+        self._reload_ok, self._loaded = True, time.time()
         self._log.level, self._log.form = launch.log_level, launch.log_format
         self._audit.configure(None if self._dry_run else launch.audit)
         self._note("configuration", "in-force", f"generation {self._now.number} of {os.getpid()}")
@@ -503,6 +509,8 @@ class Supervisor:
             self._log.write("error", text)
             self._stop(1)
         else:
+            name = role.name.partition("-")[0]
+            self._restarts[name] = self._restarts.get(name, 0) + 1
             wait = (role.due or 0) - time.monotonic()
             self._log.write("error", f"{role.name} died ({how}), new start in {wait:.2f} s")
 
@@ -570,7 +578,7 @@ class Supervisor:
         others = [_get_key(role) for role in self._ending if role.name.startswith("runner")]
         configure = protocol.Configure(
             now.number, self._dry_run, self.mode.observe, self._forced, keys, others,
-            self._started, self._lost,
+            self._started, self._lost, self._restarts, self._failed, self._reload_ok, self._loaded,
         )  # fmt: skip
         self._lost = ""
         listeners = () if self._api is None else (self._api.fileno(),)

@@ -50,6 +50,8 @@ Wait = NewType("Wait", float)
 """Seconds, 0 or more. Written as a Duration, or 0s."""
 EventLimit = NewType("EventLimit", int)
 """A number from 1 to 1000."""
+SeriesLimit = NewType("SeriesLimit", int)
+"""A number from 100 to 10000."""
 Penalty = NewType("Penalty", int)
 """A number from 1 to 1000000; each event that runs scripts counts 1000."""
 
@@ -297,6 +299,20 @@ class AuditLog:
 
 
 @frozen(slots=True)
+class MetricsSettings:
+    """What is told to Prometheus."""
+
+    enabled: bool = True
+    """Whether GET /metrics is answered."""
+    interfaces: Patterns = Patterns(("*",))
+    """Interfaces with series of their own, as in network.links; all others are counted together as
+    _other."""
+    max_series: SeriesLimit = SeriesLimit(2000)
+    """Series of single interfaces and scripts at most: half of them for events, a quarter each for
+    the state of interfaces and for scripts. What has no place is counted together as _other."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -307,6 +323,7 @@ class Configuration:
     scripts: Scripts = field(factory=Scripts)
     routes: Routes = field(factory=Routes)
     debounce: Debounce = field(factory=Debounce)
+    metrics: MetricsSettings = field(factory=MetricsSettings)
     filters: tuple[Filter, ...] = ()
     """Which events run scripts, and which; none: all do."""
     audit: AuditLog = field(factory=AuditLog)

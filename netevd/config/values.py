@@ -131,6 +131,10 @@ def _read_event_limit(value: object, _: object) -> int:
     return _read_number(value, 1, 1000)
 
 
+def _read_series_limit(value: object, _: object) -> int:
+    return _read_number(value, 100, 10000)
+
+
 def _read_penalty(value: object, _: object) -> int:
     return _read_number(value, 1, 1_000_000)
 
@@ -283,6 +287,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Wait: _read_wait,
     schema.EventLimit: _read_event_limit,
     schema.Penalty: _read_penalty,
+    schema.SeriesLimit: _read_series_limit,
     schema.Size: _read_size,
     schema.FileSize: _read_file_size,
     schema.Count: _read_count,

@@ -53,6 +53,10 @@ def _find_asker() -> str:
     return str(request.scope.get(WHO, "a client that may use the socket"))
 
 
+def _count_up(name: str, found: list[Json]) -> Json:
+    return {name: found, "count": len(found)}
+
+
 class Api:
     """The application, and the streams that are open."""
 
@@ -80,6 +84,12 @@ class Api:
         for method, path, answer in routes:
             self.app.add_url_rule(path, f"{method} {path}", answer, methods=[method])
 
+        self.kept: dict[str, Callable[[], Json]] = {
+            "/api/v1/interfaces": lambda: _count_up("interfaces", view.get_interfaces()),
+            "/api/v1/routes": lambda: _count_up("routes", view.get_routes()),
+        }
+        """Answers without parameters that change only with what happens, by path."""
+
     def end_streams(self) -> None:
         """Let every stream come to its end."""
         for stream in list(self._streams):
@@ -96,7 +106,7 @@ class Api:
         found = self._view.get_interfaces()
         for key, value in request.args.items():
             found = [each for each in found if isinstance(each, dict) and each[key] == value]
-        return _answer({"interfaces": found, "count": len(found)})
+        return _answer(_count_up("interfaces", found))
 
     async def _get_interface(self, name: str) -> Response:
         refuse_unknown(request.args)
@@ -108,7 +118,7 @@ class Api:
     async def _get_routes(self) -> Response:
         refuse_unknown(request.args)
         found = self._view.get_routes()
-        return _answer({"routes": found, "count": len(found)})
+        return _answer(_count_up("routes", found))
 
     # --- before -----------------------------------------------------------------------------------
 

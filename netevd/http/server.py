@@ -78,6 +78,8 @@ class Server:
         from hypercorn.trio.run import worker_serve  # noqa: PLC0415
 
         from netevd.http.app import Api  # noqa: PLC0415
+        from netevd.http.hot import Hot  # noqa: PLC0415
+        from netevd.http.pages import make_pages  # noqa: PLC0415
 
         api = Api(self._view, self._steering)
         self._end_streams = api.end_streams
@@ -89,7 +91,7 @@ class Server:
         # it listens already: the worker's sandbox allows neither bind nor listen; Hypercorn closes
         # the socket that it is given
         sockets = Sockets([], [self._listener.dup()], [])
-        app = ASGIWrapper(_shield(api.app))
+        app = ASGIWrapper(_shield(Hot(api.app, make_pages(self._view, api.kept))))
         await worker_serve(app, config, sockets=sockets, shutdown_trigger=self._closing.wait)
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from attrs import field, frozen
+from attrs import frozen
 
 from netevd.core.engine import Engine
 from netevd.model.actions import Outcome
@@ -25,8 +25,11 @@ from netevd.model.show import (
     shape_verdict,
 )
 from netevd.model.verdict import EXECUTE, Verdict
+from netevd.report.about import About
 from netevd.report.audit import shape_audited
+from netevd.report.gauges import Gauges
 from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
+from netevd.report.metrics import Metrics
 
 
 @frozen(slots=True)
@@ -59,24 +62,16 @@ class Choice:
         return not self.interfaces or any(fnmatchcase(name, each) for each in self.interfaces)
 
 
-@frozen(slots=True)
-class About:
-    """What does not change while a worker lives."""
-
-    version: str
-    generation: int
-    mode: str
-    """privileged or observe."""
-    started: float
-    """When the daemon was started, monotonic seconds."""
-    loaded_ns: int = field(factory=time.time_ns)
-
-
 class View:
     """Answers questions about one worker's engine and journal."""
 
-    def __init__(self, engine: Engine, journal: Journal, about: About) -> None:
+    def __init__(
+        self, engine: Engine, journal: Journal, about: About, metrics: Metrics, gauges: Gauges
+    ) -> None:
         self._engine = engine
+        self.metrics = metrics
+        """What is counted; its version grows whenever any answer may change."""
+        self.gauges = gauges
         self._journal = journal
         self._about = about
         self.listeners: set[Callable[[Entry], None]] = set()

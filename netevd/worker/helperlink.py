@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
 
 import trio
 
 from netevd.config.schema import Routes
 from netevd.kernel.feed import FeedTranslator, Part
-from netevd.model.inputs import Input
+from netevd.model.inputs import DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
+from netevd.report.metrics import Metrics
 from netevd.worker.ports import PeerGone, Port
 from privsep.protocol import (
     FEED,
@@ -20,6 +23,7 @@ from privsep.protocol import (
     DumpFinished,
     FeedMessage,
     Hello,
+    Overrun,
     Ping,
     Reply,
     Request,
@@ -35,12 +39,18 @@ class HelperLink:
     """One helper, from its first packet until it is gone."""
 
     def __init__(
-        self, feed: int, rpc: int, submit: Callable[[list[Input]], None], routes: Routes
+        self,
+        feed: int,
+        rpc: int,
+        submit: Callable[[list[Input], float], None],
+        routes: Routes,
+        metrics: Metrics,
     ) -> None:
         """
-        feed, rpc: descriptors, taken over. submit: takes all inputs of a packet, in order. routes: which ones
-        are wanted, so that others need not be dumped.
+        feed, rpc: descriptors, taken over. submit: takes all inputs of a packet, in order, and when it was
+        read, monotonic seconds. routes: which ones are wanted, so that others need not be dumped.
         """
+        self._metrics = metrics
         self._feed: Port[FeedMessage] = Port(feed, FEED)
         self._rpc: Port[Reply] = Port(rpc, REPLY)
         self._submit = submit
@@ -105,10 +115,14 @@ class HelperLink:
                     message = self._feed.receive()
                     if message is None:
                         break
+                    received = time.monotonic()
                     inputs = list(self._translator.translate(message))
                     if inputs:
-                        self._submit(inputs)
+                        self._submit(inputs, received)
+                    if isinstance(message, Overrun):
+                        self._metrics.note_overrun(message.source)
                     if isinstance(message, DumpFinished):
+                        self._count_dumps(inputs)
                         self._finished = message.dump
                         async with self._progress:
                             self._progress.notify_all()
@@ -122,7 +136,15 @@ class HelperLink:
                 await self._rpc.wait()
                 reply = self._rpc.receive()
                 if reply is not None:
+                    self._metrics.note_answer(_name(request), denied=isinstance(reply, Denied))
                     return reply
+
+    def _count_dumps(self, inputs: list[Input]) -> None:
+        for each in inputs:
+            if isinstance(each, DumpEnded):
+                self._metrics.note_resync("links", consistent=each.consistent)
+            elif isinstance(each, RoutesDumpEnded):
+                self._metrics.note_resync("routes", consistent=each.consistent)
 
     async def _dump_on_request(self) -> None:
         try:
@@ -143,3 +165,8 @@ class HelperLink:
         async with self._progress:
             while self._finished < number:
                 await self._progress.wait()
+
+
+def _name(request: Request) -> str:
+    """Return the verb of a request: add_rule for AddRule."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(request).__name__).lower()

@@ -33,15 +33,21 @@ from netevd.model.inputs import (
     ResumeHook,
     RunnerConnected,
     RunnerLost,
+    RunStarted,
     Stopping,
     Tick,
 )
 from netevd.model.verdict import EXECUTE
+from netevd.report.about import About
 from netevd.report.audit import AuditNotes
+from netevd.report.gauges import Gauges
 from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
 from netevd.report.journal_entries import connect
+from netevd.report.metrics import Metrics
+from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
-from netevd.report.view import About, View
+from netevd.report.view import View
+from netevd.worker.before import read_before
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
@@ -121,6 +127,7 @@ class _Worker:
         first = 1 if configure.dry_run else wall // 1000
         observe = configure.observe
         self._journal = Journal()
+        self._metrics = Metrics(self._configuration.metrics, read_before(configure))
         self._recovery = (
             None if configure.dry_run else self._remember(descriptors[1:3], state_directory)
         )
@@ -163,14 +170,19 @@ class _Worker:
             request_dump=self._request_dump,
             request_routes=self._request_routes,
             report_ready=self._report_ready,
+            note_request=self._metrics.note_request,
         )
         self._dry_run = configure.dry_run
         self._observe = observe
         mode = "observe" if observe else "privileged"
         about = About(__version__, configure.generation, mode, configure.started)
-        self._view = View(self._engine, self._journal, about)
         self.note = AuditNotes(control.send)
         """What only the worker knows, for the audit log; for every part that has something to say."""
+        gauges = Gauges(self._engine, self._metrics, about)
+        self._view = View(self._engine, self._journal, about, self._metrics, gauges)
+        if found is not None and found.sums:
+            self._count_on(found)
+        gauges.on_disk = self._recovery is not None and self._recovery.on_disk
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
         """Set once a reload that a client has asked for is over."""
@@ -181,6 +193,8 @@ class _Worker:
         self._alarm_for: float | None = None
         """The deadline that the alarm is set for."""
         self._helper: HelperLink | None = None
+        self._peers: set[str] = set()
+        """Helper and runners that there were: another one of that name has followed a dead one."""
         self._runners: dict[int, RunnerLink] = {}
         self._nursery: trio.Nursery
         self._stopping = False
@@ -208,7 +222,13 @@ class _Worker:
             self._nursery.cancel_scope.cancel()
 
     def _remember(self, descriptors: list[int], state_directory: str) -> Recovery:
-        recovery = Recovery(Memory(descriptors), self._journal, self._configuration.routes, _PLACE)
+        recovery = Recovery(
+            Memory(descriptors),
+            self._journal,
+            self._configuration.routes,
+            _PLACE,
+            sum_up=self._metrics.pack,
+        )
         if state_directory:
             try:
                 recovery.open_disk(state_directory)
@@ -231,14 +251,24 @@ class _Worker:
             self._log.error(f"what was remembered can't be read ({error}): {rest}")
         return found
 
+    def _count_on(self, found: Remembered) -> None:
+        try:
+            self._metrics.restore(found.sums, found.since, in_order=found.in_order)
+        except Unreadable as error:
+            self._log.warning(f"what metrics had counted can't be read ({error}): they begin at 0")
+
     # --- engine ---------------------------------------------------------------------------------
 
     def submit(self, input_: Input) -> None:
         """Hand one input to the engine and perform what comes of it, in order."""
         self.submit_all([input_])
 
-    def submit_all(self, inputs: list[Input]) -> None:
-        """Hand inputs that came at once to the engine, and perform what comes of all of them."""
+    def submit_all(self, inputs: list[Input], received: float | None = None) -> None:
+        """
+        Hand inputs that came at once to the engine, and perform what comes of all of them.
+
+        received: when their packet was read, monotonic seconds; None: now.
+        """
         if self._tracing:
             for each in inputs:
                 self._log.debug(f"input {each}")
@@ -253,17 +283,18 @@ class _Worker:
                     now = Now(time.monotonic(), time.time_ns())
                     actions += self._engine.handle(self._inputs.popleft(), now)
                 if self._recovery is not None:
-                    self._write(self._recovery, actions, now)
+                    self._write(self._recovery, actions, now, received or now.monotonic)
                 # a script waits for its request, nobody waits for a line in the log
                 for action in sorted(actions, key=_is_told) if len(actions) > 1 else actions:
                     outcome = self._performer.perform(action)
                     if outcome is not None:
                         self._inputs.append(outcome)
+                self._metrics.fold()
         finally:
             self._handling = False
         self._set_alarm()
 
-    def _write(self, recovery: Recovery, actions: list[Action], now: Now) -> None:
+    def _write(self, recovery: Recovery, actions: list[Action], now: Now, received: float) -> None:
         """Keep what was decided, before anything is done about it."""
         entries: list[Entry] = []
         for action in actions:
@@ -274,10 +305,15 @@ class _Worker:
                 entries.append(OutcomeEntry(action))
             elif isinstance(action, EndRun):
                 entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
-        recovery.write(self._engine, self._engine.take_record(), entries)
+        record = self._engine.take_record()
+        self._metrics.take(entries, received, time.monotonic())
+        if record is not None:
+            self._view.gauges.note_record(record)
+        recovery.write(self._engine, record, entries)
         if recovery.trouble:
             self._log.error(f"the journal can't be written to disk any more: {recovery.trouble}")
             recovery.trouble = ""
+            self._view.gauges.on_disk = False
         self._view.tell(entries)
 
     def _keep_noted(self, noted: Audited) -> None:
@@ -358,10 +394,15 @@ class _Worker:
     def _handle_control(self, message: Control, descriptors: list[int]) -> None:
         match message:
             case HelperPeer():
+                self._note_peer("helper", "helper")
                 if self._helper is not None:
                     self._helper.close()
                 self._helper = HelperLink(
-                    descriptors[0], descriptors[1], self.submit_all, self._configuration.routes
+                    descriptors[0],
+                    descriptors[1],
+                    self.submit_all,
+                    self._configuration.routes,
+                    self._metrics,
                 )
                 self.submit(HelperConnected(self._lost))
                 self._lost = "the helper died"
@@ -382,6 +423,7 @@ class _Worker:
                 if self._helper is None:
                     self._nursery.start_soon(self._hand_over)
             case ReloadFailed(problems=problems):
+                self._metrics.note_reload_failed()
                 self._end_reload(problems)
             case Audited():
                 self._keep_noted(message)
@@ -413,16 +455,27 @@ class _Worker:
             await self._server.closed.wait()
         self._nursery.cancel_scope.cancel()
 
+    def _note_peer(self, role: str, name: str) -> None:
+        if name in self._peers:
+            self._metrics.note_restart(role)
+        self._peers.add(name)
+
     def _take_runner(self, number: int, descriptor: int) -> None:
+        self._note_peer("runner", f"runner-{number}")
         if number in self._runners:
             self._runners[number].close()
             self.submit(RunnerLost(number))
         limit = self._configuration.scripts.output_limit
-        submit = self._submit_for_all if self._dry_run else self.submit
+        submit = self._submit_for_all if self._dry_run else self._submit_of_runner
         tell = self._performer.log_output
         runner = RunnerLink(number, descriptor, limit, submit, tell=tell, log=self._log)
         self._runners[number] = self._performer.runners[number] = runner
         self._nursery.start_soon(self._follow_runner, number, runner)
+
+    def _submit_of_runner(self, input_: Input) -> None:
+        if isinstance(input_, RunStarted):
+            self._metrics.note_started(input_.run, time.monotonic(), time.time())
+        self.submit(input_)
 
     def _submit_for_all(self, input_: Input) -> None:
         """Take what the only runner of a dry run says, which is no real one, for that of each."""
@@ -465,6 +518,7 @@ class _Worker:
         mode = "dry run" if self._dry_run else "observe mode" if self._observe else "privileged"
         status = f"watching {watched} ({mode})"
         self._log.info(f"netevd is {status}", kind=Kind.SERVING)
+        self._view.gauges.note_all()
         self._control.send(Serving(status))
         gc.collect()
         gc.freeze()

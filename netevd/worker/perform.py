@@ -55,15 +55,17 @@ class Performer:
         request_dump: Callable[[int], None],
         request_routes: Callable[[int, tuple[int, ...]], None],
         report_ready: Callable[[], None],
+        note_request: Callable[[int, Event], None],
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
-        families. report_ready: tells the supervisor.
+        families. report_ready: tells the supervisor. note_request: hears of each run before it is asked for.
         """
         self._log = log
         self._request_dump = request_dump
         self._request_routes = request_routes
         self._report_ready = report_ready
+        self._note_request = note_request
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
         self._output: dict[int, list[tuple[str, str]]] = {}
@@ -82,6 +84,7 @@ class Performer:
                 write(self._log, level, reason, {"sequence": sequences[-1]})
             case StartRun():
                 self._events[action.run] = (action.event, action.hook.path)
+                self._note_request(action.run, action.event)
                 return self.start(action)
             case AdoptRun():
                 self._events[action.run] = (action.event, action.hook.path)

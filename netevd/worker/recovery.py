@@ -8,7 +8,7 @@ and core.observe's, bytes and checksums are worker.slate's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -52,6 +52,8 @@ class _Snapshot(msgspec.Struct, array_like=True):
     routes: Routes
     """Which routes were wanted."""
     journal: list[bytes]
+    sums: bytes = b""
+    """What metrics had counted, see `report.metrics`."""
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -68,6 +70,8 @@ class _Record(msgspec.Struct, array_like=True):
 
 _SNAPSHOT: Final = Packing[_Snapshot](_Snapshot)
 _RECORD: Final = Packing[_Record](_Record)
+_SUMS: Final = b"\xc4"
+"""Begins a record that is nothing but such sums; no other record begins so."""
 _END: Final = b"\xc0"
 """A record that says: the worker has handled all that it was sent, and has ended in good order."""
 
@@ -85,14 +89,27 @@ class Remembered:
     """It had handled all that it was sent."""
     gap: int = 0
     """How many numbers are left out, since it is not known whether they were used."""
+    sums: bytes = b""
+    """What its metrics had counted, b"" for nothing."""
+    since: tuple[bytes, ...] = ()
+    """Entries of the journal that were written after that."""
 
 
 class Recovery:
     """Reads once, then writes: to memory that lives as long as the daemon, and to disk."""
 
-    def __init__(self, memory: Memory, journal: Journal, routes: Routes, place: Place) -> None:
-        """routes: which ones are wanted."""
+    def __init__(
+        self,
+        memory: Memory,
+        journal: Journal,
+        routes: Routes,
+        place: Place,
+        *,
+        sum_up: Callable[[], bytes] = bytes,
+    ) -> None:
+        """routes: which ones are wanted. sum_up: returns what metrics have counted."""
         self._memory = memory
+        self._sum_up = sum_up
         self._disk: Disk | None = None
         self._journal = journal
         self._routes = routes
@@ -134,8 +151,15 @@ class Recovery:
 
     def _unpack(self, content: Content, reserved: Reserved | None) -> Remembered:
         snapshot = _SNAPSHOT.unpack(content.snapshot)
-        bodies = [each for each in content.records if each != _END]
-        records = [_RECORD.unpack(body) for body in bodies]
+        sums = snapshot.sums
+        since: list[bytes] = []
+        records: list[_Record] = []
+        for body in content.records:
+            if body[:1] == _SUMS:
+                sums, since = body[1:], []
+            elif body != _END:
+                records.append(_RECORD.unpack(body))
+                since += records[-1].entries
         self._journal.add(snapshot.journal)
         for record in records:
             self._journal.add(record.entries)
@@ -153,7 +177,10 @@ class Recovery:
         if snapshot.place != self._place:
             self._journal.add(_lose_runs(state))
             return Remembered(numbers, None, snapshot.routes, in_order, gap)
-        return Remembered(numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap)
+        return Remembered(
+            numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap, sums,
+            tuple(since),
+        )  # fmt: skip
 
     def begin_anew(self) -> None:
         """Let nothing go on from what was read."""
@@ -183,6 +210,7 @@ class Recovery:
 
     def end(self, engine: Engine) -> None:
         """Say that all that was sent was handled."""
+        self._keep(engine, _SUMS + self._sum_up())
         self._keep(engine, _END)
 
     def _keep(self, engine: Engine, body: bytes) -> None:
@@ -212,7 +240,9 @@ class Recovery:
         state = engine.get_state()
         if state is None:
             return b""
-        whole = _Snapshot(self._place, state, self._routes, self._journal.get_packed())
+        whole = _Snapshot(
+            self._place, state, self._routes, self._journal.get_packed(), self._sum_up()
+        )
         bare = msgspec.structs.replace(whole, journal=[])
         for snapshot in (
             whole,

@@ -1,0 +1,86 @@
+"""What `hot` answers: metrics, and answers of the API that depend on nothing but what has happened."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from netevd.http.hot import Page
+from netevd.model.shape import Json
+from netevd.report.gauges import Gauges
+from netevd.report.metrics import Metrics
+from netevd.report.view import View
+
+if TYPE_CHECKING:
+    from netevd.report.exposition import Exposition
+
+TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+_WANTED: Final = re.compile(r"application/openmetrics-text *(;[^,]*)?(,|\Z)", re.IGNORECASE)
+_REFUSED: Final = re.compile(r"; *q=0(\.0*)? *(;|\Z)|; *version=[^1]", re.IGNORECASE)
+
+
+class MetricsPage:
+    """GET /metrics."""
+
+    alone = True
+
+    def __init__(self, metrics: Metrics, gauges: Gauges) -> None:
+        self._metrics = metrics
+        self._gauges = gauges
+        self._exposition: Exposition | None = None
+
+    def choose(self, accept: str) -> str:
+        """Return OpenMetrics for whoever names version 1 of it, text for all others."""
+        wanted = any(not _REFUSED.search(each[1] or "") for each in _WANTED.finditer(accept))
+        return OPENMETRICS if wanted else TEXT
+
+    def find_version(self) -> object:
+        """Return what is different once a metric may be."""
+        return self._metrics.version, time.time() >= self._metrics.find_due()
+
+    def make(self, content_type: str) -> bytes:
+        """Return all metrics."""
+        if self._exposition is None:
+            from netevd.report.exposition import Exposition  # noqa: PLC0415 - when it is asked for
+
+            self._exposition = Exposition(self._metrics.series)
+        self._gauges.refresh(time.time())
+        return self._exposition.write(modern=content_type == OPENMETRICS)
+
+
+class JsonPage:
+    """An answer of the API without parameters."""
+
+    alone = False
+
+    def __init__(self, metrics: Metrics, show: Callable[[], Json]) -> None:
+        """show: makes what the API itself would answer."""
+        self._metrics = metrics
+        self._show = show
+
+    def choose(self, accept: str) -> str:
+        """Return JSON, whatever a client says: there is nothing else."""
+        del accept
+        return "application/json"
+
+    def find_version(self) -> object:
+        """Return what is different once something has happened."""
+        return self._metrics.version
+
+    def make(self, content_type: str) -> bytes:
+        """Return the answer of now."""
+        del content_type
+        return msgspec.json.encode(self._show())
+
+
+def make_pages(view: View, api: Mapping[str, Callable[[], Json]]) -> dict[str, Page]:
+    """Return what `hot` answers, by path. api: what the API answers there without parameters."""
+    pages: dict[str, Page] = {path: JsonPage(view.metrics, show) for path, show in api.items()}
+    if view.metrics.settings.enabled:
+        pages["/metrics"] = MetricsPage(view.metrics, view.gauges)
+    return pages

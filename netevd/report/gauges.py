@@ -1,0 +1,97 @@
+"""
+What metrics tell of now: looked up in the engine when somebody asks, and only if it may have changed.
+
+Counters are `metrics`'.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+
+from netevd.core.engine import Engine
+from netevd.model.memory import RESTING, WAITING, Record
+from netevd.model.shape import printable
+from netevd.report import families
+from netevd.report.about import About
+from netevd.report.families import OTHER, Family
+from netevd.report.metrics import Metrics
+from netevd.report.series import Labels
+
+
+class Gauges:
+    """Keeps the series of one worker's engine up to date."""
+
+    def __init__(self, engine: Engine, metrics: Metrics, about: About) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._omitted: set[str] = set()
+        """Names of links that have no series, since too many have."""
+        self._links_changed = self._routes_changed = True
+        self.on_disk = False
+        """Whether the journal is written to the state directory."""
+        self._put(families.BUILD, {(about.version, platform.python_version(), about.mode): 1.0})
+        self._put(families.GENERATION, {(): float(about.generation)})
+        self._put(families.RELOAD_TIME, {(): metrics.before.loaded})
+
+    def note_record(self, record: Record) -> None:
+        """Take in what an input of the engine has changed."""
+        self._links_changed |= bool(record.links or record.gone)
+        self._routes_changed |= bool(record.routes)
+
+    def note_all(self) -> None:
+        """Take in that everything may have changed."""
+        self._links_changed = self._routes_changed = True
+
+    def refresh(self, wall_s: float) -> None:
+        """Bring every series up to date. wall_s: seconds since 1970."""
+        self._metrics.fold()
+        self._put_one(families.STARTED, self._metrics.start_time)
+        self._put_one(families.RELOAD_OK, float(self._metrics.reload_ok))
+        self._put_one(families.ON_DISK, float(self.on_disk))
+        self._put_one(families.RULES, len(self._engine.get_rules()))
+        stages = Counter(run.stage in {WAITING, RESTING} for run in self._engine.get_open_runs())
+        self._put_one(families.RUNS_WAITING, stages[True])
+        self._put_one(families.SCRIPTS_RUNNING, stages[False])
+        self._put_one(families.SCRIPTS_PAUSED, len(self._engine.get_paused()))
+        if self._links_changed:
+            self._links_changed = False
+            self._refresh_links(wall_s)
+        if self._routes_changed:
+            self._routes_changed = False
+            self._put_one(families.ROUTES, sum(1 for _ in self._engine.get_routes()))
+        self._metrics.forget_vanished(wall_s)
+
+    def _refresh_links(self, wall_s: float) -> None:
+        states: Counter[Labels] = Counter()
+        known: dict[Labels, float] = {}
+        state: dict[Labels, float] = {}
+        omitted: set[str] = set()
+        names: set[str] = set()
+        room = self._metrics.find_room(families.INTERFACE) or 0
+        for each in self._engine.get_snapshots():
+            link = each.link
+            states[(each.state,)] += 1
+            label = self._metrics.label(link)
+            names.add(printable(link.name))
+            if label == OTHER:
+                continue
+            if len(known) >= room:
+                omitted.add(label)
+                continue
+            known[label, str(link.ifindex), printable(link.kind)] = 1.0
+            state[label, each.state] = 1.0
+        dropped = self._metrics.series[families.SERIES_DROPPED.name]
+        if omitted - self._omitted:
+            dropped.count("links", amount=len(omitted - self._omitted))
+        self._omitted = omitted
+        self._put(families.INTERFACES, {labels: float(count) for labels, count in states.items()})
+        self._put(families.INTERFACE, known)
+        self._put(families.INTERFACE_STATE, state)
+        self._metrics.keep_only(names, wall_s)
+
+    def _put(self, family: Family, values: dict[Labels, float]) -> None:
+        self._metrics.series[family.name].put(values)
+
+    def _put_one(self, family: Family, value: float) -> None:
+        self._put(family, {(): value})
