@@ -13,7 +13,7 @@ import sys
 
 from privsep import mode, once, supervisor
 from privsep.confined import run as run_confined
-from privsep.listeners import open_api_socket
+from privsep.listeners import Listeners
 from privsep.notify import take_descriptors
 
 
@@ -37,15 +37,15 @@ def _run(arguments: list[str]) -> int:
     given = take_descriptors()
     try:
         chosen = mode.choose(force_observe="--observe" in options)
-        api, state = None, ""
+        listeners, state = None, ""
         if "--dry-run" not in options:
             directory = mode.make_runtime_directory(
                 options.get("--runtime-dir"), observe=chosen.observe
             )
             mode.take_lock(directory)
-            api = open_api_socket(directory, chosen)
+            listeners = Listeners(directory, chosen, given)
             state = mode.make_state_directory(options.get("--state-dir"), chosen)
-        return supervisor.run(chosen, options.get("--config"), api, state, given)
+        return supervisor.run(chosen, options.get("--config"), listeners, state, given)
     except mode.Refusal as refusal:
         os.write(2, f"netevd: {refusal}\n".encode())
         return 1

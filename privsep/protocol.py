@@ -307,8 +307,7 @@ LeadReply: TypeAlias = Ready | Violated | Audit
 
 class Configure(Message, frozen=True, tag=70):
     """
-    Carries the sealed configuration, the two memfds that outlive workers, and, but for a dry run, the
-    listening socket of the API.
+    Carries the sealed configuration and the two memfds that outlive workers.
     """
 
     generation: Id
@@ -368,9 +367,19 @@ class ReloadFailed(Message, frozen=True, tag=76):
     problems: list[str]
 
 
+ListenerKind = Annotated[str, Meta(pattern=r"^(local|api|metrics)\Z")]
+"""local: a unix socket, whose mode says who may. api: TCP. metrics: for measurements alone."""
+
+
+class Listening(Message, frozen=True, tag=110):
+    """Carries one descriptor: a socket that listens, to be served from now on."""
+
+    kind: ListenerKind
+
+
 Told: TypeAlias = Audited | AuditTrouble
 Control: TypeAlias = (
-    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Told
+    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Told | Listening
 )  # fmt: skip
 
 
@@ -444,6 +453,18 @@ class AuditFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
     """Files that are kept beside the one that is written."""
 
 
+class Listener(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where clients are to be served."""
+
+    kind: ListenerKind
+    address: Annotated[
+        str, Meta(max_length=107, pattern=r"^([0-9.]+|[0-9a-f.]*:[0-9a-f:.]*|/[^\x00\n]+)\Z")
+    ]
+    """An IP address, or the path of a unix socket (107 octets: sun_path in unix(7))."""
+    port: Annotated[int, Meta(ge=0, le=65535)]
+    """0 for a path."""
+
+
 class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
@@ -459,6 +480,8 @@ class Launch(Message, frozen=True, tag=90):
     routes: RouteFilter
     audit: AuditFile | None = None
     """None: nothing is noted."""
+    listeners: Annotated[list[Listener], Meta(max_length=16)] = []
+    """Beside the socket in the runtime directory, which is always there."""
 
 
 class Rejected(Message, frozen=True, tag=91):

@@ -21,6 +21,7 @@ from typing import Final
 from privsep import protocol, rtnetlink, sandbox, spawn
 from privsep.audit import AuditLog
 from privsep.channel import Channel, Closed, make_pair
+from privsep.listeners import Listeners
 from privsep.log import Log
 from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
@@ -125,19 +126,19 @@ class Supervisor:
         self,
         mode: Mode,
         config: str | None,
-        api: socket.socket | None,
+        listeners: Listeners | None,
         state: str,
         given: list[tuple[str, int]],
     ) -> None:
         """
-        config: path of the file, None for the default one. api: None in a dry run. state: directory of
-        the worker's, "" for none. given: descriptors that the service manager has handed over.
+        config: path of the file, None for the default one. listeners: None in a dry run. state:
+        directory of the worker's, "" for none. given: descriptors that the service manager has handed over.
         """
         self.mode = mode
         self._config = config
-        self._api = api
+        self._listeners = listeners
         self._state = state
-        self._dry_run = api is None
+        self._dry_run = listeners is None
         self._log = Log()
         owners, group = trusted_owners(observe=mode.observe), mode.worker.groups[0]
         self._audit = AuditLog(self._log, owners, -1 if mode.observe else group, self._tell)
@@ -252,6 +253,7 @@ class Supervisor:
         times += [self._next_watchdog if self._watchdog else None]
         times += [self._handed_until if self._handing else None, self._audit.due]
         times += [self._coming_until if self._coming and not self._handing else None]
+        times += [self._listeners.due if self._listeners else None]
         known = [moment for moment in times if moment is not None]
         return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
 
@@ -260,6 +262,8 @@ class Supervisor:
         for role in self._roles():
             if role.due is not None and role.due <= now:
                 role.start()
+        if self._listeners and self._listeners.due is not None and self._listeners.due <= now:
+            self._serve(self._listeners.open_missing(self._log))
         if self._reader is not None and now >= self._reader[2]:
             self._refuse([f"the configuration could not be read within {READER_TIME:.0f} s"])
         if self._stop_deadline is not None and now >= self._stop_deadline:
@@ -463,6 +467,8 @@ class Supervisor:
         self._audit.configure(None if self._dry_run else launch.audit)
         self._note("configuration", "in-force", f"generation {self._now.number} of {os.getpid()}")
         rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
+        if self._listeners is not None:
+            self._listeners.want(launch.listeners, self._log)
         if self._now.worker.ready:
             self._configure_worker()
 
@@ -581,10 +587,10 @@ class Supervisor:
             self._started, self._lost, self._restarts, self._failed, self._reload_ok, self._loaded,
         )  # fmt: skip
         self._lost = ""
-        listeners = () if self._api is None else (self._api.fileno(),)
-        now.worker.send(configure, (now.memory, *self._slates, *listeners))
+        now.worker.send(configure, (now.memory, *self._slates))
         now.worker.send(protocol.AuditTrouble(self._audit.trouble))
         self._audit.flush()
+        self._serve(self._listeners.all() if self._listeners else [])
         for role in (now.helper, *now.runners, *self._ending):
             if role.ready:
                 self._connect(role)
@@ -592,6 +598,12 @@ class Supervisor:
             _, scripts = spawn.start_lister(self.mode, now.launch)
             now.worker.send(protocol.RunnerPeer(0), (scripts.fileno(),))
             scripts.close()
+
+    def _serve(self, opened: list[tuple[str, socket.socket]]) -> None:
+        """Have the worker serve these too, if it has its configuration; else it gets all with that."""
+        if self._now is not None and self._now.worker.configured and not self._handing:
+            for kind, sock in opened:
+                self._now.worker.send(protocol.Listening(kind), (sock.fileno(),))
 
     def _connect(self, role: Role) -> None:
         """Give a role and the worker fresh sockets between them; of these we keep none."""
@@ -672,7 +684,7 @@ def _find_launch_faults(launch: protocol.Launch, mode: Mode) -> list[str]:
 def run(
     mode: Mode,
     config: str | None,
-    api: socket.socket | None,
+    listeners: Listeners | None,
     state: str,
     given: list[tuple[str, int]],
 ) -> int:
@@ -680,7 +692,7 @@ def run(
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     try:
-        supervisor = Supervisor(mode, config, api, state, given)
+        supervisor = Supervisor(mode, config, listeners, state, given)
     except OSError as error:
         raise Refusal(f"netlink can't be used: {error.strerror}") from None
     return supervisor.run()

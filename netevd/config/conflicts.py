@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Final, TypeAlias
 
 from netevd.config.directories import find_misplacement
@@ -22,6 +23,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_rule_conflicts(configuration, places),
             *_find_filter_conflicts(configuration, places),
             *_find_damping_conflicts(configuration, places),
+            *_find_api_conflicts(configuration, places),
         ]
     )
 
@@ -90,6 +92,30 @@ def _find_damping_conflicts(configuration: Configuration, places: Places) -> Ite
             " make half_life shorter or max_suppress longer"
         )
         yield Problem(places.get((*where, "max_suppress"), place), text)
+
+
+def _find_api_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for TLS that can't be, for secrets in the clear, for tokens of one name."""
+    api, tls = configuration.api, configuration.api.tls
+    for name in ("cert_file", "key_file", "client_ca_file"):
+        if getattr(tls, name) and not (tls.cert_file and tls.key_file):
+            missing = "key_file" if tls.cert_file else "cert_file"
+            text = f"{name}: TLS needs {missing} too"
+            yield Problem(places["api", "tls", name], text)
+    reachable = [each for each in api.bind_address if not ip_address(each).is_loopback]
+    if api.enabled and reachable and not tls.cert_file and not api.allow_plain:
+        yield Problem(
+            places["api", "bind_address"],
+            f"bind_address: others reach {reachable[0]}, and could read tokens on their way; give api.tls"
+            " cert_file and key_file, or write allow_plain: true",
+        )
+    names = [token.name for token in api.tokens]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            place = places["api", "tokens", str(index), "name"]
+            yield Problem(
+                place, f"name: there are two tokens {name}; revoking one would not be clear"
+            )
 
 
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}

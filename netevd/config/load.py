@@ -181,6 +181,7 @@ _SECTIONS: Final = {
     "scripts": {field.name for field in attrs.fields(schema.Scripts)},
     "routes": {field.name for field in attrs.fields(schema.Routes)},
     "debounce": {field.name for field in attrs.fields(schema.Debounce)},
+    "api": {field.name for field in attrs.fields(schema.Api)},
 }
 
 
@@ -203,8 +204,12 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Override)
     _accept_lists(converter, tuple[schema.Override, ...])
     _accept_mappings(converter, schema.Damping, schema.Damping())
+    _accept_mappings(converter, schema.Tls, schema.Tls())
+    _accept_mappings(converter, schema.Token)
+    _accept_lists(converter, tuple[schema.Token, ...])
     for section in (
-        schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce, schema.AuditLog
+        schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce,
+        schema.AuditLog, schema.Api,
     ):  # fmt: skip
         _accept_mappings(converter, section, section())
     return converter

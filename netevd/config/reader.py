@@ -22,7 +22,16 @@ from netevd.config.schema import AuditLog, Capability, Configuration
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
-from privsep.protocol import AuditFile, Identity, Launch, Message, Rejected, RouteFilter, pack
+from privsep.protocol import (
+    AuditFile,
+    Identity,
+    Launch,
+    Listener,
+    Message,
+    Rejected,
+    RouteFilter,
+    pack,
+)
 
 PROBLEM_LIMIT: Final = 200
 """Problems told at most; who has more mends these first."""
@@ -79,7 +88,17 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
             [read_protocol(word) for word in configuration.routes.protocols],
         ),
         audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
+        listeners=_list_listeners(configuration),
     )
+
+
+def _list_listeners(configuration: Configuration) -> list[Listener]:
+    """Return where clients are to be served, beside the socket in the runtime directory."""
+    api = configuration.api
+    found = [Listener("api", each, api.port) for each in api.bind_address if api.enabled]
+    if api.socket is not None:
+        found.append(Listener("local", api.socket, 0))
+    return found
 
 
 # --- identities ------------------------------------------------------------------------------------
@@ -146,6 +165,7 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory")]
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
+    keys += [("api", "socket"), ("api", "tokens"), ("api", "tokens_file")]
     for index in range(len(loaded.configuration.scripts.rules)):
         rule = ("scripts", "rules", str(index))
         keys += [(*rule, "user"), (*rule, "capabilities")]

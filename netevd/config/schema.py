@@ -55,6 +55,21 @@ SeriesLimit = NewType("SeriesLimit", int)
 Penalty = NewType("Penalty", int)
 """A number from 1 to 1000000; each event that runs scripts counts 1000."""
 
+Addresses = NewType("Addresses", tuple[str, ...])
+"""IP addresses, at most 4. Written as a list or blank-separated."""
+PortNumber = NewType("PortNumber", int)
+"""A number from 1 to 65535."""
+HostNames = NewType("HostNames", tuple[str, ...])
+"""Host names; "*.example.org" is every name below it. Written as a list or blank-separated."""
+UrlPaths = NewType("UrlPaths", tuple[str, ...])
+"""Paths of URLs, with everything below them. Written as a list or blank-separated."""
+SocketPath = NewType("SocketPath", str)
+"""An absolute path of at most 107 octets, which is what a unix socket can have."""
+TokenName = NewType("TokenName", str)
+"""Letters, digits, dots, hyphens and underscores, at most 64."""
+TokenHash = NewType("TokenHash", str)
+"""sha256: and 64 hexadecimal digits."""
+
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
 
@@ -62,6 +77,7 @@ Backend = Literal["auto", "kernel"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
+RoleName = Literal["read", "operate", "admin"]
 Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
 Family = Literal["ipv4", "ipv6"]
 FilterAction = Literal["execute", "ignore", "log"]
@@ -313,6 +329,55 @@ class MetricsSettings:
 
 
 @frozen(slots=True)
+class Tls:
+    """Encryption of what goes over TCP; none without a certificate."""
+
+    cert_file: AbsolutePath | None = None
+    """Certificate in PEM, with the intermediate ones after it. Read again at each reload."""
+    key_file: AbsolutePath | None = None
+    """Its key in PEM, without a password; nobody but root and the group netevd-net should read it."""
+    client_ca_file: AbsolutePath | None = None
+    """Authorities in PEM; a client with a certificate of theirs has the role `client_role`."""
+    client_role: RoleName = "operate"
+
+
+@frozen(slots=True)
+class Token:
+    """What a client may do that shows a secret of which this is the hash."""
+
+    name: TokenName
+    """Who that is, for the log."""
+    role: RoleName
+    """read, operate: also reload and resume, admin: also change the configuration."""
+    hash: TokenHash
+    """Of the secret."""
+
+
+@frozen(slots=True)
+class Api:
+    """Where and for whom HTTP is served. The socket in the runtime directory is always there."""
+
+    enabled: bool = True
+    """false: no TCP, no dashboard, no WebSocket."""
+    bind_address: Addresses = Addresses(("127.0.0.1",))
+    """Addresses to listen at; they need not be there yet. ::, for both families, and 0.0.0.0: all."""
+    port: PortNumber = PortNumber(9090)
+    socket: SocketPath | None = None
+    """A second unix socket, for root and group netevd."""
+    allowed_hosts: HostNames = HostNames(())
+    """Names by which clients may call this host over TCP, beside localhost and IP addresses."""
+    allow_plain: bool = False
+    """Whether an address that others can reach may be served without TLS."""
+    anonymous: UrlPaths = UrlPaths(())
+    """What anybody who reaches a TCP listener may read, as /health and /metrics."""
+    tls: Tls = field(factory=Tls)
+    tokens: tuple[Token, ...] = ()
+    """Who may do what over TCP."""
+    tokens_file: AbsolutePath = AbsolutePath("/etc/netevd/tokens")
+    """More of them, as `netevd token` keeps them; the default one may be absent."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -327,3 +392,4 @@ class Configuration:
     filters: tuple[Filter, ...] = ()
     """Which events run scripts, and which; none: all do."""
     audit: AuditLog = field(factory=AuditLog)
+    api: Api = field(factory=Api)

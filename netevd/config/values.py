@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
+from ipaddress import ip_address
 from typing import Any, Final, get_args
 
 from netevd.config import schema
@@ -26,6 +27,9 @@ _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
 _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 _GLOB = re.compile(r"[*?\[]")
+_HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
+_HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
 _WRITTEN_TRUE: Final = {"true": True, "false": False}
 
 
@@ -248,6 +252,62 @@ def _read_path(value: object, _: object) -> str:
     return re.sub("^//+", "/", os.path.normpath(text))
 
 
+def _read_socket_path(value: object, kind: object) -> str:
+    path = _read_path(value, kind)
+    if len(os.fsencode(path)) > 107:
+        raise ValueError(f"expected at most 107 octets, found {len(os.fsencode(path))}")
+    return path
+
+
+def _read_addresses(value: object, _: object) -> tuple[str, ...]:
+    """Read addresses; names are none, since nobody may be there yet who resolves them."""
+    words = _read_words(value, "IP addresses such as 127.0.0.1")
+    found = []
+    for word in words:
+        try:
+            address = ip_address(word.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            advice = "; write 127.0.0.1 or ::1" if word == "localhost" else ""
+            raise ValueError(f"expected an IP address, found {word[:80]!r}{advice}") from None
+        if getattr(address, "scope_id", None):
+            raise ValueError(f"expected an address without a zone, found {word[:80]!r}")
+        found.append(str(address))
+    if not 1 <= len(set(found)) <= 4:
+        raise ValueError(f"expected 1 to 4 addresses, found {len(set(found))}")
+    return tuple(dict.fromkeys(found))
+
+
+def _read_port(value: object, _: object) -> int:
+    return _read_number(value, 1, 65535)
+
+
+def _read_hosts(value: object, _: object) -> tuple[str, ...]:
+    words = [word.lower() for word in _read_words(value, "host names")]
+    for word in words:
+        if not _HOST.match(word):
+            raise ValueError(
+                f"expected host names such as node1.example.org or *.example.org, found {word[:80]!r}"
+            )
+    return tuple(dict.fromkeys(words))
+
+
+def _read_url_paths(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "paths of URLs such as /health")
+    for word in words:
+        if not _URL_PATH.match(word):
+            raise ValueError(f"expected paths of URLs such as /health, found {word[:80]!r}")
+    return tuple(dict.fromkeys(word.rstrip("/") for word in words))
+
+
+def _read_hash(value: object, _: object) -> str:
+    text = _read_text(value, "sha256: and 64 hexadecimal digits")
+    if not _HASH.match(text):
+        raise ValueError(
+            "expected sha256: and 64 hexadecimal digits, as `netevd token create` prints it"
+        )  # what was found may be the secret itself
+    return text
+
+
 def _read_user(value: object, _: object) -> str:
     text = _read_text(value, "the name of a system user")
     if not _USER.match(text):
@@ -300,6 +360,14 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.AbsolutePath: _read_path,
     schema.UserName: _read_user,
     schema.MutexName: _read_mutex,
+    schema.TokenName: _read_mutex,
+    schema.TokenHash: _read_hash,
+    schema.SocketPath: _read_socket_path,
+    schema.Addresses: _read_addresses,
+    schema.PortNumber: _read_port,
+    schema.HostNames: _read_hosts,
+    schema.UrlPaths: _read_url_paths,
+    schema.RoleName: _read_choice,
     tuple[schema.Capability, ...]: _read_capabilities,
     tuple[schema.Backend, ...]: _read_backends,
     schema.Pattern: _read_pattern,

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
-from quart import Response
+
+if TYPE_CHECKING:
+    from quart import Response
+
+
+def describe(status: HTTPStatus, detail: str, **more: object) -> bytes:
+    """Return a problem as JSON. more: further members."""
+    content = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        **more,
+    }
+    return msgspec.json.encode(content)
 
 
 class Problem(Exception):
@@ -20,13 +35,7 @@ class Problem(Exception):
 
     def answer(self) -> Response:
         """Return the answer that says so."""
-        content = {
-            "type": "about:blank",
-            "title": self.status.phrase,
-            "status": self.status.value,
-            "detail": self.detail,
-            **self.more,
-        }
-        return Response(
-            msgspec.json.encode(content), self.status.value, content_type="application/problem+json"
-        )
+        from quart import Response  # noqa: PLC0415 - a daemon that nobody asks has no memory for it
+
+        content = describe(self.status, self.detail, **self.more)
+        return Response(content, self.status.value, content_type="application/problem+json")

@@ -1,113 +1,173 @@
 """
-Serving: Hypercorn on listening sockets that the supervisor keeps.
+Serving: an accept loop for each listening socket that the supervisor keeps.
 
-Hypercorn and Quart are imported when the first client comes: a daemon that nobody asks has no memory
-for them.
+The worker's sandbox has accept, and neither socket, bind nor listen. Hypercorn and Quart are imported
+when the first client comes: a daemon that nobody asks has no memory for them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from collections import Counter
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from netevd.http.auth import Access
+from netevd.http.peer import Kind, Peer, identify
+from netevd.http.problem import describe
 from netevd.report.view import View
 
 if TYPE_CHECKING:
     from netevd.http.app import Steering
+    from netevd.http.assembly import Assembly
+    from netevd.http.connection import Connection
 
-GRACE_S: Final = 0.5
+GRACE_S: Final = 2.0
 """Seconds that requests have to end when the worker does."""
+CONNECTIONS: Final = 2048
+"""Of one kind of listener at most: who fills one kind leaves the others free."""
+CONNECTIONS_OF_ADDRESS: Final = 64
+"""Of one address that is not this host's."""
+PAUSE_S: Final = 0.5
+"""Seconds until the next try to accept where the system has no descriptor or memory for it."""
 
-SEND_LIMIT_S: Final = 10.0
-"""Seconds that a client may take to read what was sent to it."""
+_SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Server:
-    """Serves one listening socket until it is told to end."""
+    """Serves every listener that it is given until it is told to end."""
 
     def __init__(
-        self,
-        listener: socket.socket,
-        view: View,
-        steering: Steering,
-        log: FilteringBoundLogger,
+        self, access: Access, view: View, steering: Steering, log: FilteringBoundLogger
     ) -> None:
-        self._log = log
-        self._listener = listener
+        self._access = access
         self._view = view
         self._steering = steering
+        self._log = log
+        self._assembly: Assembly | None = None
+        self._waiting: list[tuple[Kind, socket.socket]] = []
+        """Listeners that were given before it runs."""
+        self._accepting: trio.Nursery | None = None
+        self._serving: trio.Nursery
+        self._connections: set[Connection] = set()
+        self._counts: Counter[str] = Counter()
+        """Connections by kind of listener, and by address."""
         self._closing = trio.Event()
-        self._end_streams: Callable[[], None] = lambda: None
+        self._told_scarce = False
         self.closed = trio.Event()
         """Set once nobody is served any more."""
 
+    def add(self, kind: Kind, descriptor: int) -> None:
+        """Serve this listener too."""
+        listener = socket.socket(fileno=descriptor)
+        listener.setblocking(False)
+        if self._accepting is None:
+            self._waiting.append((kind, listener))
+        else:
+            self._accepting.start_soon(self._accept, kind, listener)
+
     def close(self) -> None:
-        """Accept nobody any more and let streams and requests end."""
+        """Accept nobody any more, let streams end and requests be answered."""
         self._closing.set()
-        self._end_streams()
+        if self._assembly is not None:
+            self._assembly.end_streams()
+        for connection in self._connections:
+            connection.finish()
 
     async def run(self) -> None:
         """Serve."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._cancel_when_closing, nursery.cancel_scope)
-                await trio.lowlevel.wait_readable(self._listener)
-                nursery.cancel_scope.cancel()
-            while not self._closing.is_set():
-                try:
-                    await self._serve()
-                except Exception as error:  # events matter more than who asks about them
-                    self._log.error(f"the API failed and begins anew: {error!r}")
-                    with trio.move_on_after(1):
-                        await self._closing.wait()
+            async with trio.open_nursery() as self._serving:
+                async with trio.open_nursery() as self._accepting:
+                    for kind, listener in self._waiting:
+                        self._accepting.start_soon(self._accept, kind, listener)
+                    await self._closing.wait()
+                    self._accepting.cancel_scope.cancel()
+                if self._assembly is not None:
+                    await self._assembly.end_connections()
+                self._serving.cancel_scope.deadline = trio.current_time() + GRACE_S
         finally:
-            self._listener.close()
             self.closed.set()
 
-    async def _cancel_when_closing(self, scope: trio.CancelScope) -> None:
-        await self._closing.wait()
-        scope.cancel()
+    async def _accept(self, kind: Kind, listener: socket.socket) -> None:
+        """Accept for ever. Cancellation loses no connection: who waits is the next worker's."""
+        with listener:
+            while True:
+                await trio.lowlevel.wait_readable(listener)
+                try:
+                    sock, address = listener.accept()
+                except (BlockingIOError, ConnectionError):
+                    continue  # it has gone again
+                except OSError as error:
+                    if error.errno not in _SCARCE:
+                        continue  # an error of the connection. Source: accept(2)
+                    self._tell_scarce(error)
+                    await trio.sleep(PAUSE_S)
+                    continue
+                self._take(kind, sock, address)
 
-    async def _serve(self) -> None:
-        from hypercorn.app_wrappers import ASGIWrapper  # noqa: PLC0415 - see above
-        from hypercorn.config import Config, Sockets  # noqa: PLC0415
-        from hypercorn.trio.run import worker_serve  # noqa: PLC0415
+    def _take(self, kind: Kind, sock: socket.socket, address: object) -> None:
+        try:
+            peer = identify(sock, address, kind)
+        except OSError:
+            sock.close()
+            return
+        keys = (kind,) if peer.is_loopback else (kind, peer.address)
+        limits = (CONNECTIONS, CONNECTIONS_OF_ADDRESS)
+        if any(self._counts[key] >= limit for key, limit in zip(keys, limits, strict=False)):
+            _turn_away(sock)
+            return
+        self._counts.update(keys)
+        self._serving.start_soon(self._serve, peer, sock, keys)
 
-        from netevd.http.app import Api  # noqa: PLC0415
-        from netevd.http.hot import Hot  # noqa: PLC0415
-        from netevd.http.pages import make_pages  # noqa: PLC0415
+    async def _serve(self, peer: Peer, sock: socket.socket, keys: tuple[str, ...]) -> None:
+        """Serve one client to its end."""
+        try:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            connection = self._assemble().connect(stream, peer, self._closing)
+            self._connections.add(connection)
+            try:
+                await connection.run()
+            finally:
+                self._connections.discard(connection)
+        except Exception as error:  # events matter more than who asks about them
+            self._log.error(f"the connection of {peer} failed: {error!r}")
+        finally:
+            sock.close()
+            for key in keys:
+                self._counts[key] -= 1
+                if not self._counts[key]:
+                    del self._counts[key]
 
-        api = Api(self._view, self._steering)
-        self._end_streams = api.end_streams
-        config = Config()
-        config.graceful_timeout = GRACE_S
-        config.accesslog = config.errorlog = None
-        config.h11_max_incomplete_size = 16 * 1024
-        config.include_server_header = False
-        # it listens already: the worker's sandbox allows neither bind nor listen; Hypercorn closes
-        # the socket that it is given
-        sockets = Sockets([], [self._listener.dup()], [])
-        app = ASGIWrapper(_shield(Hot(api.app, make_pages(self._view, api.kept))))
-        await worker_serve(app, config, sockets=sockets, shutdown_trigger=self._closing.wait)
+    def _assemble(self) -> Assembly:
+        if self._assembly is None:
+            from netevd.http.assembly import Assembly  # noqa: PLC0415 - see above
+
+            self._assembly = Assembly(self._access, self._view, self._steering, self._log)
+        return self._assembly
+
+    def _tell_scarce(self, error: OSError) -> None:
+        if not self._told_scarce:
+            self._told_scarce = True
+            text = f"clients have to wait: {error.strerror}; raise LimitNOFILE= of the unit"
+            self._log.warning(text)
 
 
-def _shield(app: Any) -> Callable[..., Awaitable[None]]:
-    """
-    Return an application whose answers are sent to the end.
-
-    quart-trio cancels the task of a request once it is answered; the last message would be lost with
-    it, and the connection never be closed.
-    """
-
-    async def run(scope: Any, receive: Any, send: Any) -> None:
-        async def send_whole(message: Any) -> None:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + SEND_LIMIT_S):
-                await send(message)
-
-        await app(scope, receive, send_whole)
-
-    return run
+def _turn_away(sock: socket.socket) -> None:
+    """Say that there are too many already, if that can be said without waiting, and close."""
+    detail = "too many connections are open; close some, or come again later"
+    content = describe(HTTPStatus.SERVICE_UNAVAILABLE, detail)
+    head = (
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(content)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
+    )
+    with sock, contextlib.suppress(OSError):
+        sock.setblocking(False)
+        sock.send(head.encode() + content)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(65536)  # what is not read would take the answer away from who has sent it

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import gc
 import os
-import socket
 import time
 from collections import deque
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import attrs
 import msgspec
@@ -23,6 +22,8 @@ import trio
 from netevd import __version__
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.http.auth import Access
+from netevd.http.peer import Kind as ListenerKind
 from netevd.http.server import Server
 from netevd.model.actions import Action, EndRun, Kind, Note, Outcome, Publish
 from netevd.model.inputs import (
@@ -63,6 +64,7 @@ from privsep.protocol import (
     Control,
     HandOver,
     HelperPeer,
+    Listening,
     Liveness,
     Prepared,
     Reload,
@@ -186,7 +188,8 @@ class _Worker:
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
         """Set once a reload that a client has asked for is over."""
-        self._server = self._make_server(descriptors[3:])
+        access = Access(self._configuration.api, self._configuration.api.tokens)
+        self._server = Server(access, self._view, self, self._log)
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
@@ -209,8 +212,7 @@ class _Worker:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
-            if self._server is not None:
-                self._nursery.start_soon(self._server.run)
+            self._nursery.start_soon(self._server.run)
             for key in sorted(self._vanished):
                 self.submit(RunnerLost(key))
             await self._follow_control()
@@ -219,6 +221,9 @@ class _Worker:
                     await self._peers_gone()
                     if self._recovery is not None:
                         self._recovery.end(self._engine)
+                self._server.close()
+                with trio.move_on_after(1):
+                    await self._server.closed.wait()
             self._nursery.cancel_scope.cancel()
 
     def _remember(self, descriptors: list[int], state_directory: str) -> Recovery:
@@ -326,11 +331,6 @@ class _Worker:
 
     # --- clients --------------------------------------------------------------------------------
 
-    def _make_server(self, descriptors: list[int]) -> Server | None:
-        if not descriptors:
-            return None
-        return Server(socket.socket(fileno=descriptors[0]), self._view, self, self._log)
-
     @property
     def reloading(self) -> bool:
         """Whether a client waits for the outcome of a reload."""
@@ -407,6 +407,8 @@ class _Worker:
                 self.submit(HelperConnected(self._lost))
                 self._lost = "the helper died"
                 self._nursery.start_soon(self._follow_helper, self._helper)
+            case Listening(kind=kind):
+                self._server.add(cast("ListenerKind", kind), descriptors[0])
             case RunnerPeer(runner=number):
                 self._take_runner(number, descriptors[0])
             case Liveness(number=number):
@@ -418,8 +420,7 @@ class _Worker:
             case HandOver():
                 self._handing_over = True
                 self._end_reload(None)
-                if self._server is not None:
-                    self._server.close()
+                self._server.close()
                 if self._helper is None:
                     self._nursery.start_soon(self._hand_over)
             case ReloadFailed(problems=problems):
@@ -451,8 +452,7 @@ class _Worker:
         self._handed_over = True
         if self._recovery is not None:
             self._recovery.end(self._engine)
-        if self._server is not None:
-            await self._server.closed.wait()
+        await self._server.closed.wait()
         self._nursery.cancel_scope.cancel()
 
     def _note_peer(self, role: str, name: str) -> None:

@@ -30,6 +30,8 @@ def _show(value: object) -> set[str]:
     """Return the ways in which a default may be written on the page."""
     if isinstance(value, bool):
         return {f"`{str(value).lower()}`"}
+    if value is None:
+        return {"none"}
     if isinstance(value, tuple):
         return {f"`{' '.join(value)}`"} if value else {"empty"}
     if isinstance(value, float):

@@ -1,0 +1,62 @@
+"""What is imported with the first client: protocol, gate and application, put together."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.worker_context import WorkerContext
+from structlog.typing import FilteringBoundLogger
+
+from netevd.http.app import Api, Steering
+from netevd.http.auth import Access
+from netevd.http.connection import Connection, Hosting
+from netevd.http.gate import Gate
+from netevd.http.hot import Hot
+from netevd.http.pages import make_pages
+from netevd.http.peer import Peer
+from netevd.report.view import View
+
+WEBSOCKET_MESSAGE_LIMIT: Final = 64 * 1024
+"""Octets of one message that a client sends."""
+PING_S: Final = 20.0
+"""Seconds between two pings of a WebSocket, so that a dead client is noticed."""
+
+
+class Assembly:
+    """Makes connections that share one application."""
+
+    def __init__(
+        self, access: Access, view: View, steering: Steering, log: FilteringBoundLogger
+    ) -> None:
+        self._config = config = Config()
+        config.accesslog = config.errorlog = None
+        config.include_server_header = False
+        config.websocket_max_message_size = WEBSOCKET_MESSAGE_LIMIT
+        config.websocket_ping_interval = PING_S
+        self._context = WorkerContext(None)
+        self._api = Api(view, steering)
+        hot = Hot(self._api.app, make_pages(view, self._api.kept))
+        gate: Any = Gate(hot, access, log)
+        self._wrapped = ASGIWrapper(gate)
+
+    def connect(self, stream: Any, peer: Peer, closing: trio.Event) -> Connection:
+        """
+        Return a connection that was not run yet.
+
+        stream: of Trio, plain or TLS. closing: set once the worker is about to end.
+        """
+        return Connection(
+            Hosting(self._wrapped, self._config, self._context, closing), stream, peer
+        )
+
+    def end_streams(self) -> None:
+        """Let every answer that would not end by itself do so."""
+        self._api.end_streams()
+
+    async def end_connections(self) -> None:
+        """Let every connection end with the answer that it waits for."""
+        self._config.keep_alive_max_requests = 0
+        await self._context.terminated.set()

@@ -1,0 +1,238 @@
+"""
+One connection: Hypercorn's HTTP/1.1 between a stream and the application, within limits.
+
+Hypercorn's own server waits for ever for who sends half a request, reads no answer, or goes on
+sending after the end; here each of these has its time, and whoever is cut is told why if HTTP allows.
+HTTP/2 is not spoken: nothing here needs it, and it has its own ways to keep a server busy.
+"""
+
+from __future__ import annotations
+
+import sys
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import h11
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
+
+from netevd.http.peer import Peer
+from netevd.http.problem import describe
+
+IDLE_S: Final = 60.0
+"""Seconds that a connection may stay open without a request."""
+FIRST_S: Final = 10.0
+"""Seconds until the first request of a connection has to begin."""
+HEAD_S: Final = 10.0
+"""Seconds that the head of a request may take, from its first octet to its last."""
+BODY_S: Final = 20.0
+"""Seconds that its body may take."""
+SEND_S: Final = 10.0
+"""Seconds that a client may take to read what was sent to it."""
+LINGER_S: Final = 1.0
+"""Seconds for a client to read the last answer; to close at once could take it away from it."""
+LAST_CALL_S: Final = 0.05
+"""Seconds for a request that was on its way on an idle connection when the worker ended."""
+HEADER_LIMIT: Final = 100
+"""Headers of a request."""
+HEAD_LIMIT: Final = 16 * 1024
+"""Octets of all of them."""
+TARGET_LIMIT: Final = 8 * 1024
+"""Octets of path and query."""
+
+_RECEIVE: Final = 65536
+_LIMITS: Final = {"first": FIRST_S, "idle": IDLE_S, "head": HEAD_S, "body": BODY_S}
+_SLOW: Final = {
+    "head": f"the head of a request may take {HEAD_S:.0f} s",
+    "body": f"the body of a request may take {BODY_S:.0f} s",
+}
+
+
+class _Unacceptable(Exception):
+    """A request that is answered before anybody looks at what it wants."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Http1(H11Protocol):
+    """HTTP/1.1 that refuses with a reason, and nothing else."""
+
+    async def handle(self, event: Event) -> None:
+        """Take what has come."""
+        try:
+            await super().handle(event)
+        except _Unacceptable as refused:
+            await self.refuse(refused.status, refused.detail)
+
+    async def refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer with a problem, if an answer is due, and close."""
+        connection = self.connection
+        if connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            content = describe(status, detail)
+            headers = [
+                (b"content-type", b"application/problem+json"),
+                (b"content-length", str(len(content)).encode()),
+                (b"connection", b"close"),
+                (b"cache-control", b"no-store"),
+                (b"x-content-type-options", b"nosniff"),
+            ]
+            response = h11.Response(status_code=status.value, headers=headers)
+            for part in (response, h11.Data(data=content), h11.EndOfMessage()):
+                await self._send_h11_event(part)
+        await self.send(Closed())
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """Answer what h11 has not understood. Called by Hypercorn while it handles that error."""
+        reason = str(sys.exception() or "it is not HTTP/1.1")[:200]
+        await self.refuse(HTTPStatus(status_code), f"the request is not understood: {reason}")
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Refuse what is too much or of another version; an offer of h2c is passed over."""
+        if event.http_version not in {b"1.0", b"1.1"}:
+            detail = "HTTP/1.1 is spoken here, and HTTP/1.0"
+            raise _Unacceptable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, detail)
+        if len(event.target) > TARGET_LIMIT:
+            detail = f"a path with its query has at most {TARGET_LIMIT} octets"
+            raise _Unacceptable(HTTPStatus.REQUEST_URI_TOO_LONG, detail)
+        size = sum(len(name) + len(value) + 4 for name, value in event.headers)
+        if len(event.headers) > HEADER_LIMIT or size > HEAD_LIMIT:
+            detail = f"a request has at most {HEADER_LIMIT} headers of {HEAD_LIMIT} octets in all"
+            raise _Unacceptable(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+
+
+class Hosting(NamedTuple):
+    """What all connections have in common."""
+
+    app: Any
+    """Hypercorn's wrapper around the application."""
+    config: Config
+    context: WorkerContext
+    closing: trio.Event
+    """Set once the worker is about to end."""
+
+
+class Connection:
+    """Serves one client until it has gone, or has used up what it may."""
+
+    def __init__(self, hosting: Hosting, stream: Any, peer: Peer) -> None:
+        """stream: of Trio, plain or TLS."""
+        self._hosting = hosting
+        self._stream = stream
+        self._peer = peer
+        self._protocol: Http1
+        self._send_lock = trio.Lock()
+        self._scope = trio.CancelScope()
+        """Around all reading; its deadline is that of the phase."""
+        self._phase = "first"
+        self._gone = False
+        """Whether there is nobody any more who reads answers."""
+
+    async def run(self) -> None:
+        """Serve."""
+        peer = self._peer
+        client = None if peer.uid is not None else (peer.address, 0)
+        try:
+            async with TaskGroup() as group:
+                self._protocol = Http1(
+                    *self._hosting[:3], group, {"peer": peer},  # type: ignore[arg-type]
+                    peer.secure, client, None, self._send,
+                )  # fmt: skip
+                self._enter("first")
+                with self._scope:
+                    await self._read()
+                if self._scope.cancelled_caught and self._phase in _SLOW:
+                    await self._protocol.refuse(HTTPStatus.REQUEST_TIMEOUT, _SLOW[self._phase])
+                self._gone = True
+                await self._protocol.handle(Closed())
+        finally:
+            await self._close()
+
+    def finish(self) -> None:
+        """Let the request that is under way be the last one."""
+        if self._phase in {"first", "idle"}:
+            self._scope.deadline = trio.current_time() + LAST_CALL_S
+
+    async def _read(self) -> None:
+        while data := await self._receive():
+            if self._phase == "end":
+                continue  # what comes behind the last answer is nobody's
+            await self._protocol.handle(RawData(bytes(data)))
+            if self._phase != "end":
+                self._note_phase()
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(_RECEIVE))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    def _note_phase(self) -> None:
+        connection = self._protocol.connection
+        if not isinstance(connection, h11.Connection):
+            phase = "websocket"
+        elif connection.their_state is h11.SEND_BODY:
+            phase = "body"
+        elif connection.their_state is not h11.IDLE:
+            phase = "answer"
+        elif connection.trailing_data[0]:
+            phase = "head"
+        else:
+            phase = self._phase if self._phase in {"first", "idle"} else "idle"
+        if phase != self._phase:
+            self._enter(phase)
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        limit = _LIMITS.get(phase, float("inf"))
+        if phase == "idle" and self._hosting.closing.is_set():
+            limit = LAST_CALL_S
+        self._scope.deadline = trio.current_time() + limit
+
+    async def _send(self, event: Event) -> None:
+        """Take what the protocol has to say."""
+        if isinstance(event, RawData):
+            await self._send_data(event.data)
+        elif isinstance(event, Closed):
+            await self._end()
+        elif isinstance(event, Updated) and self._phase != "end":
+            self._enter("idle" if event.idle else "answer")
+
+    async def _send_data(self, data: bytes) -> None:
+        async with self._send_lock:
+            if self._gone:
+                return
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + SEND_S) as sending:
+                try:
+                    await self._stream.send_all(data)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    self._gone = True
+            self._gone = self._gone or sending.cancelled_caught
+        if self._gone:
+            self._scope.cancel()
+            await self._protocol.handle(Closed())
+
+    async def _end(self) -> None:
+        """Say that nothing more comes, and let the client read what has."""
+        if self._phase == "end":
+            return
+        self._phase = "end"
+        self._scope.deadline = trio.current_time() + LINGER_S
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S):
+            try:
+                await self._stream.send_eof()
+            except (AttributeError, trio.BrokenResourceError, trio.ClosedResourceError):
+                self._scope.cancel()  # TLS knows no half-closed connection
+            except trio.BusyResourceError:
+                self._scope.cancel()
+        await self._protocol.handle(Closed())
+
+    async def _close(self) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S):
+            await self._stream.aclose()
