@@ -46,18 +46,15 @@ class Listeners:
         for name, number in given:
             if name in GIVEN:
                 sock = socket.socket(fileno=os.dup(number))
-                sock.setblocking(False)
-                self._given.append(
-                    ("local" if sock.family == socket.AF_UNIX else GIVEN[name], sock)
-                )
+                kind = "local" if sock.family == socket.AF_UNIX else GIVEN[name]
+                self._given.append((kind, sock))
                 if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     raise Refusal(f"descriptor {name!r} of the service manager does not listen")
         if all(sock.getsockname() != self._own.address for _, sock in self._given):
             try:
                 self._open[self._own] = _listen(self._own, mode)
             except OSError as error:
-                text = f"the socket {self._own.address} can't be made: {error.strerror or error}"
-                raise Refusal(text) from None
+                raise Refusal(f"{self._own.address} can't be made: {error.strerror}") from None
 
     def want(self, wanted: list[Listener], log: Log) -> None:
         """Close what is no longer wanted and open what is wanted from now on."""
@@ -65,7 +62,8 @@ class Listeners:
         wanted = [each for each in wanted if each.kind not in given]
         for gone in self._open.keys() - {self._own, *wanted}:
             self._open.pop(gone).close()
-        self._tries = {each: self._tries.get(each, 0) for each in wanted if each not in self._open}
+        wanted = [each for each in wanted if each not in self._open]
+        self._tries = {each: min(1, self._tries.get(each, 0)) for each in wanted}
         self.open_missing(log)
 
     def open_missing(self, log: Log) -> list[tuple[str, socket.socket]]:
@@ -121,10 +119,6 @@ def _listen(where: Listener, mode: Mode) -> socket.socket:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where.address != "::")
             sock.bind((where.address, where.port))
         sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
     finally:
         os.umask(umask)
-    sock.setblocking(False)
     return sock
