@@ -202,6 +202,10 @@ class Engine:
         """Return the scripts that an event of this type runs now."""
         return self._hooks.find(event)
 
+    def get_skipped(self, event: EventType) -> tuple[Hook, ...]:
+        """Return the files of this type's directory that are not run now, with their reasons."""
+        return self._hooks.find_skipped(event)
+
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
         times = (
@@ -235,8 +239,10 @@ class Engine:
                 self._routes.handle(given, now, actions)
                 self._tell_changes(now, actions)
             case RoutesDumpEnded():
+                before = self._sequence
                 self._routes.handle(given, now, actions)
                 self._tell_changes(now, actions)
+                self._tell_reread("routes", self._routes.reread, before, actions)
                 self._announce(now, actions)
             case RuleSeen() | RuleGone():
                 self._rules.handle(given, self._resync.number)
@@ -359,17 +365,20 @@ class Engine:
             before = self._sequence
             self._tell(self._observer.settle(by_ifindex=True), now, actions)
             self._introduce(now, actions)
-            if self._catching_up:
-                text = f"All links were read again: {self._catching_up}"
-                actions.append(
-                    Note("info", text, {"events": self._sequence - before}, Kind.RESYNCHRONIZED)
-                )
+            self._tell_reread("links", self._catching_up, before, actions)
         else:
             self._announce(now, actions)
         self._catching_up = ""
         if self._redump:
             self._redump = False
             self._want_dump(now)
+
+    def _tell_reread(self, what: str, reason: str, before: int, actions: list[Action]) -> None:
+        """Tell that a loss is made good. before: number of the first event that was found by it."""
+        if reason:
+            text = f"All {what} were read again: {reason}"
+            found = self._sequence - before
+            actions.append(Note("info", text, {"events": found}, Kind.RESYNCHRONIZED))
 
     # --- events --------------------------------------------------------------------------------
 

@@ -46,6 +46,14 @@ class HookTable:
         """Return the runnable scripts of an event type, in running order."""
         return self._by_event.get(event, ())
 
+    def find_skipped(self, event: str) -> tuple[Hook, ...]:
+        """Return the files of an event type's directory that are not run, with their reasons."""
+        return tuple(
+            hook
+            for (each, _), hook in self._by_place.items()
+            if each == event and not hook.runnable
+        )
+
     def find_all(self, event: str, paths: tuple[str, ...]) -> tuple[Hook, ...]:
         """
         Return the scripts of these paths in this order, whatever directory they stand in.

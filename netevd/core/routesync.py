@@ -84,17 +84,17 @@ class RouteSync:
         self._table.begin_dump(families)
         return RequestRoutes(self.number, tuple(sorted(families)))
 
-    def end(self, ended: RoutesDumpEnded, now: float, actions: list[Action]) -> None:
-        """Take in the end of a dump."""
+    def end(self, ended: RoutesDumpEnded, now: float, actions: list[Action]) -> str:
+        """Take in the end of a dump; return the reason of the loss that it makes good, "" for none."""
         if ended.dump != self.number:
-            return
+            return ""
         self.settled = True
         if not ended.consistent:
             self._void(now)
             if self._backoff.failures == TOLD_AFTER:
                 text = f"The kernel's routes could not be read {TOLD_AFTER} times in a row"
                 actions.append(Note("warn", f"{text}; still trying"))
-            return
+            return ""
         self._table.merge(silently=not self.known)
         self.last_end = now
         self.number = 0
@@ -102,12 +102,10 @@ class RouteSync:
         self._doubts = self._doubts + 1 if self._table.unsure else 0
         self._earliest = now + (now - self._began) * 2 ** min(self._doubts, 6)
         self.known = True
-        if self._catching_up:
-            text = f"All routes were read again: {self._catching_up}"
-            actions.append(Note("info", text, {}, Kind.RESYNCHRONIZED))
-            self._catching_up = ""
+        reason, self._catching_up = self._catching_up, ""
         self.want(BOTH if self._twice else frozenset(self._table.unsure), now)
         self._twice = False
+        return reason
 
     def _void(self, now: float) -> None:
         self._table.void_dump()

@@ -60,6 +60,8 @@ class RouteWatch:
         self._wanted_before: Callable[[Route], bool] | None = None
         """Until a first dump: what the configuration before this one let in."""
         self._remembered: list[tuple[bool, Route]] = []
+        self.reread = ""
+        """Of the dump that has just ended: the reason of the loss that it makes good, "" for none."""
 
     @property
     def settled(self) -> bool:
@@ -92,7 +94,7 @@ class RouteWatch:
                 if dump == sync.number:
                     table.keep(routes)
             case RoutesDumpEnded():
-                sync.end(given, now.monotonic, actions)
+                self.reread = sync.end(given, now.monotonic, actions)
             case RoutesOverran(reason=reason):
                 sync.lose(reason, now.monotonic, actions)
             case NexthopChanged(nexthop_id=number):

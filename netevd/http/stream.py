@@ -15,7 +15,7 @@ import trio
 from netevd.model.event import Event
 from netevd.model.shape import Json
 from netevd.model.show import shape_decision, shape_described_event, shape_outcome
-from netevd.report.journal import AuditEntry, Entry, EventEntry, OutcomeEntry
+from netevd.report.journal import Entry, EventEntry, OutcomeEntry, RunEntry
 from netevd.report.view import Choice, View
 
 BACKLOG: Final = 4096
@@ -96,11 +96,9 @@ class Stream:
             return self._tell_event(event)
         if isinstance(entry, OutcomeEntry):
             return _format("verdict", shape_decision(entry.outcome))
-        if isinstance(entry, AuditEntry):
-            return None  # who may follow events need not hear who asked for what
-        if not self._choice.takes_run(entry.outcome):
-            return None
-        return _format("run", shape_outcome(entry.outcome))
+        if isinstance(entry, RunEntry) and self._choice.takes_run(entry.outcome):
+            return _format("run", shape_outcome(entry.outcome))
+        return None  # who may follow events need not hear who asked for what
 
     def _tell_event(self, event: Event) -> bytes:
         self._last = event.sequence

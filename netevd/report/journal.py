@@ -49,7 +49,31 @@ class AuditEntry(msgspec.Struct, frozen=True, array_like=True, tag=4):
     noted: Audited
 
 
-Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry | AuditEntry
+class LossEntry(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Kernel messages were lost, or may have been; all is read again."""
+
+    time_ns: int
+    """Nanoseconds since 1970."""
+    sequence: int
+    """Number of the next event."""
+    reason: str
+    """In a sentence."""
+
+
+class RereadEntry(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """All was read again after a loss: what had changed, was told."""
+
+    time_ns: int
+    """Nanoseconds since 1970."""
+    first: int
+    """Number of the first event that was found so, or of the next one where none was."""
+    count: int
+    """How many events were found so."""
+    reason: str
+    """In a sentence."""
+
+
+Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry | AuditEntry | LossEntry | RereadEntry
 
 PACKING: Final = Packing[Entry](Entry)
 

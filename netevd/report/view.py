@@ -28,7 +28,16 @@ from netevd.model.verdict import EXECUTE, Verdict
 from netevd.report.about import About
 from netevd.report.audit import shape_audited
 from netevd.report.gauges import Gauges
-from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
+from netevd.report.journal import (
+    AuditEntry,
+    Entry,
+    EventEntry,
+    Journal,
+    LossEntry,
+    OutcomeEntry,
+    RereadEntry,
+    RunEntry,
+)
 from netevd.report.metrics import Metrics
 
 
@@ -95,9 +104,12 @@ class View:
             states[each.state] = states.get(each.state, 0) + 1
         last = None
         runs: dict[str, int] = {}
+        losses = 0
         for entry in self._journal:
             if isinstance(entry, EventEntry):
                 last = entry.event
+            elif isinstance(entry, LossEntry):
+                losses += 1
             elif isinstance(entry, RunEntry) and entry.outcome.final:
                 runs[entry.outcome.result] = runs.get(entry.outcome.result, 0) + 1
         open_runs = self._engine.get_open_runs()
@@ -117,6 +129,7 @@ class View:
             "runs_by_result": dict(sorted(runs.items())),
             "open_runs": len(open_runs),
             "paused_scripts": list(self._engine.get_paused()),
+            "losses": losses,
             "audit_trouble": self.audit_trouble or None,
         }
 
@@ -189,6 +202,7 @@ class View:
         decisions: list[Outcome],
         runs: list[dict[str, Json]],
     ) -> Iterator[str]:
+        yield from self._tell_loss(event)
         yield printable((verdict or EXECUTE).reason)
         for decision in decisions:
             yield f"{decision.result}: {decision.reason}"
@@ -199,6 +213,18 @@ class View:
         held = waits or any(each.result in {"unchanged", "suppressed"} for each in decisions[-1:])
         if not runs and not held and (verdict or EXECUTE).action == "execute":
             yield self._tell_absence(event, verdict or EXECUTE)
+        if (verdict or EXECUTE).action == "execute" and (verdict or EXECUTE).scripts is None:
+            for each in self._engine.get_skipped(event.type):
+                yield printable(f"{each.path} is not run: {each.reason}")
+
+    def _tell_loss(self, event: Event) -> Iterator[str]:
+        """Yield that an event was found by reading all again after a loss, if it was."""
+        for each in self._journal:
+            if isinstance(each, RereadEntry) and 0 <= event.sequence - each.first < each.count:
+                what = (
+                    "it is what had changed by then, and what came and went before can't be known"
+                )
+                yield printable(f"{each.reason}: {what}")
 
     def _tell_waiting(self, event: Event) -> Iterator[str]:
         for _, window in self._engine.get_waiting().windows:

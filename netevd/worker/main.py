@@ -25,7 +25,7 @@ from netevd.core.engine import Engine
 from netevd.http.auth import Access
 from netevd.http.peer import Kind as ListenerKind
 from netevd.http.server import Server
-from netevd.model.actions import Action, EndRun, Kind, Note, Outcome, Publish
+from netevd.model.actions import Action, Kind, Note, Outcome, Publish
 from netevd.model.inputs import (
     HelperConnected,
     HooksListed,
@@ -38,17 +38,17 @@ from netevd.model.inputs import (
     Stopping,
     Tick,
 )
-from netevd.model.verdict import EXECUTE
 from netevd.report.about import About
 from netevd.report.audit import AuditNotes
 from netevd.report.gauges import Gauges
-from netevd.report.journal import AuditEntry, Entry, EventEntry, Journal, OutcomeEntry, RunEntry
+from netevd.report.journal import AuditEntry, Entry, Journal
 from netevd.report.journal_entries import connect
 from netevd.report.metrics import Metrics
 from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
 from netevd.report.view import View
 from netevd.worker.before import read_before
+from netevd.worker.entries import list_entries
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
@@ -301,15 +301,9 @@ class _Worker:
 
     def _write(self, recovery: Recovery, actions: list[Action], now: Now, received: float) -> None:
         """Keep what was decided, before anything is done about it."""
-        entries: list[Entry] = []
-        for action in actions:
-            if isinstance(action, Publish):
-                verdict = action.verdict
-                entries.append(EventEntry(action.event, None if verdict == EXECUTE else verdict))
-            elif isinstance(action, Outcome):
-                entries.append(OutcomeEntry(action))
-            elif isinstance(action, EndRun):
-                entries.append(RunEntry(self._performer.tell_outcome(action, now.wall_ns)))
+        published = sum(isinstance(each, Publish) for each in actions)
+        first = self._engine.numbers.sequence - published
+        entries = list_entries(actions, first, now.wall_ns, self._performer.tell_outcome)
         record = self._engine.take_record()
         self._metrics.take(entries, received, time.monotonic())
         if record is not None:

@@ -49,6 +49,13 @@ def comm(pid: int) -> str:
     return ""
 
 
+SMALL_BUFFER = (
+    "import sys; from privsep import rtnetlink; rtnetlink.EVENT_BUFFER = 4096;"
+    "from privsep.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+"""A fault: a daemon whose event sockets hold a handful of messages, so that the kernel soon drops some."""
+
+
 class Daemon:
     """One daemon with its own directories. Its log is collected from the start."""
 
@@ -87,12 +94,18 @@ class Daemon:
         prefix: tuple[str, ...] = (),
         ready: bool = True,
         descriptors: tuple[int, ...] = (),
+        fault: str = "",
     ) -> Daemon:
-        """Start the daemon, again if it has ended, and wait until it serves. descriptors: inherited."""
+        """
+        Start the daemon, again if it has ended, and wait until it serves.
+
+        descriptors: inherited. fault: a program that is it, with a fault, see `SMALL_BUFFER`.
+        """
         if self.process is not None and self.process.stderr is not None:
             self._collector.join(timeout=5)
             self.process.stderr.close()
-        command = [*prefix, sys.executable, "-I", "-m", "privsep", "run"]
+        program = ["-c", fault] if fault else ["-m", "privsep"]
+        command = [*prefix, sys.executable, "-I", *program, "run"]
         command += ["--config", str(self.config), "--runtime-dir", str(self.root / "run")]
         command += ["--state-dir", str(self.root / "state"), *options]
         self.process = subprocess.Popen(
