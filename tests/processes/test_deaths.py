@@ -16,6 +16,8 @@ from tests.processes.rig import RECORD, Daemon, children, ip
 def _pair(name: str, index: int) -> None:
     ip(
         f"link add name {name} index {index} type veth peer name p{name}",
+        f"link set {name} addrgenmode none",  # no IPv6 address that comes a second later
+        f"link set p{name} addrgenmode none",
         f"link set {name} up",
         f"link set p{name} up",
     )
