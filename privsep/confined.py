@@ -14,7 +14,13 @@ from typing import Final
 
 from privsep import sandbox
 
-_PROGRAMS: Final = {"worker": "netevd.worker.main", "reader": "netevd.config.reader"}
+_PROGRAMS: Final = {
+    "worker": "netevd.worker.main",
+    "reader": "netevd.config.reader",
+    "courier": "netevd.courier.main",
+}
+_RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"]
+"""Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
 
 
 def run(role: str, arguments: list[str]) -> int:
@@ -24,6 +30,8 @@ def run(role: str, arguments: list[str]) -> int:
     program = importlib.import_module(_PROGRAMS[role])
     if role == "worker":
         sandbox.restrict_files(_code_paths(), [path for path in arguments[:1] if path])
+    elif role == "courier":
+        sandbox.restrict_files([*_code_paths(), *_RESOLVERS], [], connects=True)
     sandbox.allow_only(role)
     return int(program.main(arguments))
 

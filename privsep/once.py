@@ -25,7 +25,8 @@ def _tell(kind: str, **fields: object) -> None:
 
 def _read_configuration(mode: Mode, path: str) -> protocol.Launch | None:
     pid, reply, memory = spawn.start_reader(mode, path)
-    os.close(memory)
+    for each in memory:
+        os.close(each)
     reply.setblocking(True)
     channel: Channel[protocol.Verdict] = Channel(reply, protocol.VERDICT)
     try:

@@ -277,7 +277,7 @@ class AuditTrouble(Message, frozen=True, tag=102):
 
 
 class Peer(Message, frozen=True, tag=60):
-    """Fresh sockets of a new worker: feed and rpc for the helper, scripts for a runner."""
+    """Fresh sockets of a new worker: feed and rpc for the helper, one for a runner or courier."""
 
 
 class End(Message, frozen=True, tag=61):
@@ -295,7 +295,7 @@ class Violated(Message, frozen=True, tag=63):
 
 
 class Drain(Message, frozen=True, tag=64):
-    """To a runner: no identity needs it any more; end once no run and no process of one is left."""
+    """Not needed any more; a runner ends once no run and no process of one is left."""
 
 
 Lead: TypeAlias = Peer | End | Drain
@@ -344,6 +344,10 @@ class RunnerPeer(Message, frozen=True, tag=72):
     runner: Small
 
 
+class CourierPeer(Message, frozen=True, tag=130):
+    """Carries one descriptor: the socket of a courier that posts what it is asked to."""
+
+
 class Liveness(Message, frozen=True, tag=73):
     """Ask the worker, and through it the helper, for a sign of life."""
 
@@ -379,7 +383,8 @@ class Listening(Message, frozen=True, tag=110):
 
 Told: TypeAlias = Audited | AuditTrouble
 Control: TypeAlias = (
-    Configure | HelperPeer | RunnerPeer | Liveness | Stop | HandOver | ReloadFailed | Told | Listening
+    Configure | HelperPeer | RunnerPeer | CourierPeer | Liveness | Stop | HandOver | ReloadFailed
+    | Told | Listening
 )  # fmt: skip
 
 
@@ -482,6 +487,8 @@ class Launch(Message, frozen=True, tag=90):
     """None: nothing is noted."""
     listeners: Annotated[list[Listener], Meta(max_length=16)] = []
     """Beside the socket in the runtime directory, which is always there."""
+    posts: bool = False
+    """Whether there is anything for a courier, whose targets are then in the second memory."""
 
 
 class Rejected(Message, frozen=True, tag=91):

@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import resource
+import socket
 import struct
 from typing import Final
 
@@ -184,7 +185,15 @@ _WORKER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
 """.split()]  # fmt: skip
 """No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl."""
 
-ALLOWED: Final = {"helper": _HELPER, "reader": _READER, "worker": _WORKER}
+_COURIER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
+    write writev poll ppoll epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 socketpair connect
+    recvmsg sendmsg sendmmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername
+    uname sysinfo getuid geteuid getgid getegid getresuid getresgid set_robust_list getrlimit
+    sched_getaffinity
+""".split()]  # fmt: skip
+"""No execve, fork, kill; `clone` and `socket` only as `_add_network` says."""
+
+ALLOWED: Final = {"helper": _HELPER, "reader": _READER, "worker": _WORKER, "courier": _COURIER}
 
 
 def deny_dangerous_calls() -> None:
@@ -198,6 +207,8 @@ def prepare_filter(role: str) -> None:
     """Build the filter of a role now, so that a fork need not spend private memory on it."""
     program = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     _add(program, pyseccomp.ALLOW, ALLOWED[role])
+    if role == "courier":
+        _add_network(program)
     with open(os.memfd_create(f"netevd-{role}-filter"), "rb+") as file:
         program.export_bpf(file)
         file.seek(0)
@@ -225,6 +236,19 @@ def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> Non
             continue
 
 
+def _add_network(program: pyseccomp.SyscallFilter) -> None:
+    """Allow sockets of IPv4 and IPv6, and threads, in which names are looked up; no process."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        program.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
+    thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
+    program.add_rule(pyseccomp.ALLOW, "clone", thread)
+    program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are out of sight
+    program.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))
+
+
+_CLONE_THREAD: Final = 0x10000
+"""Source: linux/sched.h."""
+
 # --- Landlock ----------------------------------------------------------------------------------------
 
 _LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -236,9 +260,11 @@ _RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """Number of file system rights that each ABI knows; later ones know as many as 5."""
 
 
-def restrict_files(readable: list[str], writable: list[str]) -> bool:
+def restrict_files(readable: list[str], writable: list[str], *, connects: bool = False) -> bool:
     """
     Confine this process to these paths by Landlock; tell whether the kernel can.
+
+    connects: it may connect to TCP ports; it may listen to none.
 
     Signals to and abstract sockets of processes outside are refused too where the kernel knows it
     (ABI 6). Paths that do not exist are passed over: what is not there needs no right.
@@ -247,7 +273,7 @@ def restrict_files(readable: list[str], writable: list[str]) -> bool:
     if version < 1:
         return False
     everything = (1 << _RIGHTS_BY_ABI.get(version, 16)) - 1
-    network = 3 if version >= 4 else 0
+    network = 0 if version < 4 else 1 if connects else 3
     attribute = struct.pack("=QQQ", everything, network, 3 if version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _check(_libc.syscall(_LANDLOCK_CREATE, attribute, size, 0), "landlock_create_ruleset")

@@ -181,12 +181,38 @@ def start_worker(mode: Mode, state: str) -> tuple[int, socket.socket]:
     return pid, control
 
 
-def start_reader(mode: Mode, path: str) -> tuple[int, socket.socket, int]:
-    """Return pid, reply socket and the memfd that will hold the checked configuration."""
-    memory = os.memfd_create("netevd-configuration", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def start_courier(mode: Mode, targets: int) -> tuple[int, socket.socket]:
+    """Return pid and lead socket of a new courier. targets: the sealed memory that lists them."""
+    lead, lead_end = make_pair()
+    # the worker's user with another group: it can't read the configuration, nor can one trace the other
+    gid = mode.helper.gid
+    identity = Identity(mode.worker.user, mode.worker.uid, gid, [gid])
+    program = _Program("courier", (), (lead_end.fileno(), targets), {})
+    pid = fork("courier", lambda: _execute(mode, identity, program), keep=program.descriptors)
+    lead_end.close()
+    return pid, lead
+
+
+class Memory(NamedTuple):
+    """Two memfds that a reader fills; sealed once it has answered."""
+
+    configuration: int
+    targets: int
+    """Those of webhooks, with their headers: for the courier alone."""
+
+    def posts_like(self, other: Memory) -> bool:
+        """Tell whether the targets of both are the same."""
+        mine, its = (os.pread(each.targets, 1 << 24, 0) for each in (self, other))
+        return mine == its
+
+
+def start_reader(mode: Mode, path: str) -> tuple[int, socket.socket, Memory]:
+    """Return pid, reply socket and the memory for what it has to say."""
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    memory = Memory(*(os.memfd_create(f"netevd-{name}", flags) for name in Memory._fields))
     reply, reply_end = make_pair()
     arguments = ("observe" if mode.observe else "privileged", path)
-    program = _Program("reader", arguments, (reply_end.fileno(), memory), dict(os.environ))
+    program = _Program("reader", arguments, (reply_end.fileno(), *memory), dict(os.environ))
     pid = fork("reader", lambda: _execute(mode, mode.reader, program), keep=program.descriptors)
     reply_end.close()
     return pid, reply, memory

@@ -27,6 +27,7 @@ from privsep.mode import Mode, Refusal
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
 from privsep.scripts import trusted_owners
+from privsep.spawn import Memory
 from privsep.store import Store
 
 EARLY: Final = 10.0
@@ -103,9 +104,9 @@ class Generation:
     """The roles of one accepted configuration. Runners may be those of the generation before."""
 
     def __init__(
-        self, number: int, launch: protocol.Launch, memory: int, worker: Role, helper: Role
+        self, number: int, launch: protocol.Launch, memory: Memory, worker: Role, helper: Role
     ) -> None:
-        """memory: the memfd that holds the sealed configuration."""
+        """memory: sealed memfds, of the configuration and of the targets of webhooks."""
         self.number = number
         self.launch = launch
         self.memory = memory
@@ -113,10 +114,17 @@ class Generation:
         self.helper = helper
         self.runners: list[Role] = []
         """In the order of the launch data."""
+        self.couriers: list[Role] = []
+        """One if anything is to be posted. It may be that of the generation before."""
 
     def roles(self) -> list[Role]:
         """Return every role, the worker last."""
-        return [self.helper, *self.runners, self.worker]
+        return [self.helper, *self.runners, *self.couriers, self.worker]
+
+    def close(self, other: Generation) -> None:
+        """Give back what memory another generation does not have too."""
+        for each in {*self.memory} - {*other.memory}:
+            os.close(each)
 
 
 class Supervisor:
@@ -152,7 +160,7 @@ class Supervisor:
         self._failed, self._reload_ok, self._loaded = 0, True, 0.0
         """Reloads that failed, whether the latest did not, and when the last good one was, since 1970."""
         self._open(Store([] if self._dry_run else given, self._log))
-        self._memory = -1
+        self._memory = Memory(-1, -1)
         self._reader: tuple[int, socket.socket, float] | None = None
         self._now: Generation | None = None
         self._coming: Generation | None = None
@@ -320,7 +328,8 @@ class Supervisor:
             return
         self._drop_reader()
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        fcntl.fcntl(self._memory, fcntl.F_ADD_SEALS, seals)
+        for each in self._memory:
+            fcntl.fcntl(each, fcntl.F_ADD_SEALS, seals)
         self._accept(verdict)
 
     def _drop_reader(self) -> None:
@@ -334,7 +343,8 @@ class Supervisor:
     def _refuse(self, problems: list[str]) -> None:
         """Take in that a configuration is bad: at a start it is the end, at a reload nothing is."""
         self._drop_reader()
-        os.close(self._memory)
+        for each in self._memory:
+            os.close(each)
         if self._now is None:
             for problem in problems:
                 os.write(2, f"{problem}\n".encode())
@@ -381,12 +391,21 @@ class Supervisor:
         worker = self._first_worker if now is None else self._make_worker()
         helper = Role("helper", lambda: spawn.start_helper(self.mode, self._events))
         number = 1 if now is None else now.number + 1
+        kept = now if now is not None and now.memory.posts_like(self._memory) else None
+        if kept is not None:
+            os.close(self._memory.targets)
+            self._memory = Memory(self._memory.configuration, kept.memory.targets)
         coming = Generation(number, launch, self._memory, worker, helper)
         helper.start()
         for place in range(0 if self._dry_run else len(launch.runners)):
             coming.runners.append(
                 self._find_runner(launch, place) or self._make_runner(launch, place)
             )
+        if launch.posts and not self._dry_run:
+            start = partial(spawn.start_courier, self.mode, self._memory.targets)
+            coming.couriers = kept.couriers if kept else [Role("courier", start)]
+            for role in coming.couriers if not kept else ():
+                role.start()
         if now is None:
             self._now = coming
             self._take_over()
@@ -420,8 +439,8 @@ class Supervisor:
                 role.due = None
                 role.kill()
                 self._ending.append(role)
-        if coming:
-            os.close(coming.memory)
+        if coming and self._now:
+            coming.close(self._now)
         self._log.write("error", f"reload: {reason}")
         self._end_reload([reason])
 
@@ -431,7 +450,7 @@ class Supervisor:
         if now is None or coming is None or self._stop_deadline is not None:
             return
         if not self._handing:
-            if not all(role.ready for role in coming.roles() if role not in now.runners):
+            if not all(role.ready for role in coming.roles() if role not in now.roles()):
                 return
             self._handing = [now.worker, now.helper]
             self._handed_until = time.monotonic() + HAND_OVER_TIME
@@ -444,11 +463,12 @@ class Supervisor:
                 role.due = None
         if any(role.pid for role in self._handing) or not coming.worker.ready:
             return
-        self._ending += [role for role in now.runners if role not in coming.runners]
+        kept = [*coming.roles(), now.worker, now.helper]
+        self._ending += [role for role in now.roles() if role not in kept]
         for role in self._ending:
             role.send(protocol.Drain())
             role.due = None
-        os.close(now.memory)
+        now.close(coming)
         self._handing = []
         self._now, self._coming = coming, None
         self._take_over()
@@ -587,11 +607,11 @@ class Supervisor:
             self._started, self._lost, self._restarts, self._failed, self._reload_ok, self._loaded,
         )  # fmt: skip
         self._lost = ""
-        now.worker.send(configure, (now.memory, *self._slates))
+        now.worker.send(configure, (now.memory.configuration, *self._slates))
         now.worker.send(protocol.AuditTrouble(self._audit.trouble))
         self._audit.flush()
         self._serve(self._listeners.all() if self._listeners else [])
-        for role in (now.helper, *now.runners, *self._ending):
+        for role in (*now.roles(), *self._ending):
             if role.ready:
                 self._connect(role)
         if self._dry_run:
@@ -610,12 +630,17 @@ class Supervisor:
         now = self._now
         if now is None or not now.worker.configured or self._handing:
             return
-        if role not in (now.helper, *now.runners, *self._ending) or role.name == "worker":
+        peer: protocol.Message
+        if role is now.helper:
+            peer = protocol.HelperPeer()
+        elif role in now.couriers:
+            peer = protocol.CourierPeer()
+        elif role.name.startswith("runner") and role in (*now.runners, *self._ending):
+            peer = protocol.RunnerPeer(_get_key(role))
+        else:
             return
         pairs = [make_pair() for _ in range(2 if role is now.helper else 1)]
         if role.send(protocol.Peer(), tuple(far.fileno() for _, far in pairs)):
-            is_helper = role is now.helper
-            peer = protocol.HelperPeer() if is_helper else protocol.RunnerPeer(_get_key(role))
             now.worker.send(peer, tuple(near.fileno() for near, _ in pairs))
         for near, far in pairs:
             near.close()
@@ -632,7 +657,7 @@ class Supervisor:
         self._drop_reader()
         for role in self._roles():
             role.due = None
-            if role.name.startswith("runner") or (self._now and role is self._now.helper):
+            if role.name != "worker" and (role in self._now_roles() or role.name != "helper"):
                 role.send(protocol.End())
             elif role not in self._now_roles() and (self._now or role is not self._first_worker):
                 role.kill()

@@ -114,7 +114,9 @@ def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
 def _doubt_filters(loaded: Loaded) -> Iterator[Problem]:
     """Yield a doubt for each filter that changes nothing, and each of its scripts that is not there."""
     filters = loaded.configuration.filters
-    plain = [each.action == "execute" and each.scripts is None for each in filters]
+    plain = [
+        (each.action, each.scripts, each.webhooks) == ("execute", None, ()) for each in filters
+    ]
     for index, each in enumerate(filters):
         place = Place(
             each.origin.file, each.origin.line, loaded.places["filters", str(index)].column

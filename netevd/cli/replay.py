@@ -18,7 +18,7 @@ from netevd.cli.output import (
     read_format,
     say,
 )
-from netevd.cli.recordings.playback import Begun, Ended, Entry, Said, Told
+from netevd.cli.recordings.playback import Begun, Ended, Entry, Posted, Said, Told
 from netevd.cli.recordings.replayer import Replayer
 from netevd.cli.table import Row, print_table
 from netevd.cli.trials.once import show_problems
@@ -113,6 +113,8 @@ class _Summary(NamedTuple):
     """By script."""
     failed: int
     """Runs that were not begun, or did not end well."""
+    posts: int
+    """Events that were posted, each once for each webhook."""
 
     @classmethod
     def of(cls, entries: list[Entry]) -> _Summary:
@@ -123,6 +125,7 @@ class _Summary(NamedTuple):
                 printable(each.action.hook.path) for each in entries if isinstance(each, Begun)
             ),
             sum(isinstance(each, Ended) for each in entries),
+            sum(isinstance(each, Posted) for each in entries),
         )
 
 
@@ -159,6 +162,7 @@ def _print(
         "runs": summary.runs.total(),
         "runs_by_script": dict(sorted(summary.runs.items())),
         "not_run_or_failed": summary.failed,
+        "posts": summary.posts,
         "complete": not recording.doubts,
     }
     count = len(shapes)
@@ -197,6 +201,9 @@ def make_row(
             event, path = action.event, action.hook.path
             what = f"{path}: {action.reason}" if action.reason else path
             style, subject = "doubtful", action.result
+        case Posted(action=post):
+            event = post.event
+            what, style, subject = f"to {post.target.shown}", "good", "post"
         case Said(note=note):
             sequence = str(note.fields.get("sequence", "-"))
             name = str(note.fields.get("interface", "-"))
@@ -243,6 +250,12 @@ def _shape(
                 "script": printable(action.hook.path), "result": action.result,
                 "reason": printable(action.reason) or None,
             }  # fmt: skip
+        case Posted(action=post):
+            return {
+                "kind": "post", **moment, "sequence": post.event.sequence,
+                "interface": printable(post.event.name) or None,
+                "webhook": printable(post.target.shown),
+            }  # fmt: skip
         case Said(note=note):
             return {
                 "kind": "note", **moment, "level": note.level, "message": printable(note.message),
@@ -265,6 +278,8 @@ def _say_end(file: str, recording: Recording, replayer: Replayer, summary: _Summ
         say(f"  {number} x {path}")
     if summary.failed:
         say(f"{_count(summary.failed, 'run')} not begun, or not ended well")
+    if summary.posts:
+        say(f"{_count(summary.posts, 'post')} to webhooks")
     if replayer.overruns:
         say(f"{_count(replayer.overruns, 'overrun')}: messages are missing in the recording")
     if replayer.missing:

@@ -9,6 +9,7 @@ import click
 from netevd.cli.advice import find_doubts
 from netevd.cli.failure import Exit
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
+from netevd.config import headers
 from netevd.config.load import DEFAULT_PATH, load
 from netevd.config.tree import Problem
 from privsep.protocol import escape
@@ -29,7 +30,10 @@ def validate(*, file: str | None, strict: bool) -> int:
     """
     path = os.path.abspath(file or DEFAULT_PATH)
     loaded = load(None if file is None else path, os.environ)
-    problems = loaded if isinstance(loaded, list) else []
+    if isinstance(loaded, list):
+        problems = loaded
+    else:
+        _, problems = headers.read_all(loaded, observe=os.geteuid() != 0, lenient=True)
     doubts = [] if isinstance(loaded, list) else find_doubts(loaded, path)
     valid = not problems and not (strict and doubts)
     if read_format() == "table":

@@ -11,6 +11,7 @@ from netevd.config.identities import RUNNER_LIMIT, Identities
 from netevd.config.schema import Configuration, find_ceiling
 from netevd.config.tree import Place, Problem
 from netevd.config.values import show_bytes
+from netevd.config.webhooks import find_faults
 
 Places: TypeAlias = dict[tuple[str, ...], Place]
 """Place of every setting that a file gives, by its path of keys; in lists the index is one."""
@@ -24,6 +25,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_filter_conflicts(configuration, places),
             *_find_damping_conflicts(configuration, places),
             *_find_api_conflicts(configuration, places),
+            *(Problem(places[key], text) for key, text in find_faults(configuration)),
         ]
     )
 
@@ -64,8 +66,8 @@ def _find_filter_conflicts(configuration: Configuration, places: Places) -> Iter
         if each.action != "execute":
             text = f"scripts: none runs with action {each.action}; take them out, or write execute"
             yield Problem(places[where], text)
-        elif not each.scripts:
-            text = "scripts: expected at least one; action log runs none"
+        elif not each.scripts and not each.webhooks:
+            text = "scripts: expected at least one, or webhooks; action log runs none"
             yield Problem(places[where], text)
         for number, path in enumerate(each.scripts):
             place = places[*where, str(number)]

@@ -182,6 +182,7 @@ _SECTIONS: Final = {
     "routes": {field.name for field in attrs.fields(schema.Routes)},
     "debounce": {field.name for field in attrs.fields(schema.Debounce)},
     "api": {field.name for field in attrs.fields(schema.Api)},
+    "webhooks": {field.name for field in attrs.fields(schema.Webhooks)},
 }
 
 
@@ -199,6 +200,8 @@ def _make_converter() -> cattrs.Converter:
     _accept_lists(converter, tuple[schema.Rule, ...])
     _accept_lists(converter, tuple[schema.AbsolutePath, ...])
     _accept_mappings(converter, schema.Match, schema.Match())
+    _accept_mappings(converter, schema.Webhook)
+    _accept_lists(converter, tuple[schema.Webhook, ...])
     _accept_mappings(converter, schema.Filter, origin=cattrs.override(omit=True))
     _accept_lists(converter, tuple[schema.Filter, ...])
     _accept_mappings(converter, schema.Override)
@@ -209,7 +212,7 @@ def _make_converter() -> cattrs.Converter:
     _accept_lists(converter, tuple[schema.Token, ...])
     for section in (
         schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce,
-        schema.AuditLog, schema.Api,
+        schema.AuditLog, schema.Api, schema.Webhooks,
     ):  # fmt: skip
         _accept_mappings(converter, section, section())
     return converter

@@ -15,11 +15,14 @@ from typing import Final, get_args
 import attrs
 import msgspec
 
+from netevd.config import headers as headersfiles
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
 from netevd.config.schema import AuditLog, Capability, Configuration
+from netevd.config.targets import list_targets
 from netevd.config.tree import Place, Problem
+from netevd.config.webhooks import list_webhooks
 from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
 from privsep.protocol import (
@@ -41,10 +44,11 @@ def main(arguments: list[str]) -> int:
     """
     Read a configuration and answer; return the exit status.
 
-    arguments: privileged or observe, the path or "", and the descriptors of the answer's socket and
-    of the memory for the configuration.
+    arguments: privileged or observe, the path or "", and the descriptors of the answer's socket, of
+    the memory for the configuration and of that for the targets of webhooks.
     """
-    mode, path, reply, memory = arguments[0], arguments[1], int(arguments[2]), int(arguments[3])
+    mode, path = arguments[:2]
+    reply, memory, targets = map(int, arguments[2:])
     loaded = load(path or None, os.environ)
     answer: Message
     if isinstance(loaded, list):
@@ -54,10 +58,15 @@ def main(arguments: list[str]) -> int:
         runners = _make_runners(loaded, problems, observe=mode == "observe")
         if mode != "observe":
             problems += _find_untrusted(loaded)
+        headers, faults = headersfiles.read_all(loaded, observe=mode == "observe")
+        problems += faults
         if problems:
             answer = _reject(problems)
         else:
             os.pwrite(memory, msgspec.msgpack.encode(loaded.configuration), 0)
+            listed = list_targets(loaded.configuration, headers)
+            if listed:
+                os.pwrite(targets, msgspec.msgpack.encode(listed), 0)
             answer = _launch(loaded.configuration, runners)
     with socket.socket(fileno=reply) as sock:
         sock.send(pack(answer))
@@ -89,6 +98,7 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
         ),
         audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
         listeners=_list_listeners(configuration),
+        posts=bool(list_webhooks(configuration)),
     )
 
 
@@ -163,9 +173,12 @@ def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identit
 
 def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
-    keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory")]
+    keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory"), ("webhooks",)]
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     keys += [("api", "socket"), ("api", "tokens"), ("api", "tokens_file")]
+    keys += [
+        ("filters", str(each), "webhooks") for each in range(len(loaded.configuration.filters))
+    ]
     for index in range(len(loaded.configuration.scripts.rules)):
         rule = ("scripts", "rules", str(index))
         keys += [(*rule, "user"), (*rule, "capabilities")]

@@ -69,6 +69,8 @@ TokenName = NewType("TokenName", str)
 """Letters, digits, dots, hyphens and underscores, at most 64."""
 TokenHash = NewType("TokenHash", str)
 """sha256: and 64 hexadecimal digits."""
+Url = NewType("Url", str)
+"""An address that begins with https:// or http://, without user name or password."""
 
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
@@ -253,6 +255,18 @@ class Origin:
 
 
 @frozen(slots=True)
+class Webhook:
+    """Whom events are posted to, as JSON."""
+
+    url: Url
+    headers_file: AbsolutePath | None = None
+    """File with headers to send, one `Name: value` a line; root's, group netevd-net, mode 0640."""
+    retries: Times = Times(8)
+    """How often an event is posted again that was not taken; after 1 s, then twice as long each time,
+    at most 5 minutes."""
+
+
+@frozen(slots=True)
 class Filter:
     """What becomes of some events. Of all filters the first that matches decides."""
 
@@ -262,8 +276,11 @@ class Filter:
     match: Match = field(factory=Match)
     """Which events it is for; nothing given: all."""
     scripts: tuple[AbsolutePath, ...] | None = None
-    """What runs, in this order, instead of the scripts of the event's directory."""
+    """What runs, in this order, instead of the scripts of the event's directory; empty: nothing, where
+    there are webhooks."""
     origin: Origin = field(factory=Origin)
+    webhooks: tuple[Webhook, ...] = ()
+    """Whom the event is posted to besides, when its scripts are queued."""
 
 
 @frozen(slots=True)
@@ -378,6 +395,16 @@ class Api:
 
 
 @frozen(slots=True)
+class Webhooks:
+    """How events are posted to the webhooks that filters name."""
+
+    allow_local: bool = False
+    """Whether they may be at loopback and link-local addresses and at addresses of this machine."""
+    timeout: Duration = Duration(10.0)
+    """How long one attempt may take, from the name's look-up to the answer's head."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -393,3 +420,4 @@ class Configuration:
     """Which events run scripts, and which; none: all do."""
     audit: AuditLog = field(factory=AuditLog)
     api: Api = field(factory=Api)
+    webhooks: Webhooks = field(factory=Webhooks)

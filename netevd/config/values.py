@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any, Final, get_args
+from urllib.parse import urlsplit
 
 from netevd.config import schema
 from netevd.model.event import EventType
@@ -26,6 +27,8 @@ _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?\Z")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
 _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
+_URL_HOST = re.compile(r"[a-z0-9_.-]{1,253}\Z|[0-9a-f:.]+\Z")
+_URL_LIMIT: Final = 2048
 _GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -308,6 +311,30 @@ def _read_hash(value: object, _: object) -> str:
     return text
 
 
+def _read_url(value: object, _: object) -> str:
+    """Read where to post to; a message never shows what may be a secret: user, password, path."""
+    expected = "an address such as https://hooks.example.com/netevd"
+    text = _read_text(value, expected)
+    if not (text.isascii() and text.isprintable()) or " " in text or "\\" in text:
+        raise ValueError(f"expected {expected} of ASCII characters: a name of others as xn--...")
+    if len(text) > _URL_LIMIT:
+        raise ValueError(f"expected at most {_URL_LIMIT} characters, found {len(text)}")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"expected {expected}: {str(error).partition(' as ')[0]}") from None
+    if parts.scheme not in {"https", "http"}:
+        raise ValueError(f"expected {expected}, found the scheme {parts.scheme[:20]!r}")
+    if "@" in parts.netloc:
+        raise ValueError("user name and password don't belong here; use headers_file")
+    if not host or port == 0 or not _URL_HOST.match(host):
+        raise ValueError(f"expected {expected}, found no host, or one that can't be")
+    if "#" in text:
+        raise ValueError("a part behind # is never sent; take it out")
+    return text
+
+
 def _read_user(value: object, _: object) -> str:
     text = _read_text(value, "the name of a system user")
     if not _USER.match(text):
@@ -358,6 +385,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Tables: _read_tables,
     schema.Protocols: _read_protocols,
     schema.AbsolutePath: _read_path,
+    schema.Url: _read_url,
     schema.UserName: _read_user,
     schema.MutexName: _read_mutex,
     schema.TokenName: _read_mutex,

@@ -21,6 +21,7 @@ from netevd.core.facts import find_fact
 from netevd.core.tracked import Tracked
 from netevd.model.event import Event
 from netevd.model.waiting import Flap, FlapKey
+from netevd.model.webhook import Target
 
 LIMIT: Final = 4096
 """Facts whose penalty is known at most; one more forgets the oldest that is not suppressed."""
@@ -74,7 +75,11 @@ class Damping:
         return flap
 
     def admit(
-        self, event: Event, scripts: tuple[str, ...] | None, now: float
+        self,
+        event: Event,
+        scripts: tuple[str, ...] | None,
+        now: float,
+        webhooks: tuple[Target, ...] = (),
     ) -> tuple[Flap, bool] | None:
         """
         Take in an event that is about to run scripts; None: it may.
@@ -96,7 +101,7 @@ class Damping:
             known = Flap(penalty, now)
         until = now + self._settings.half_life * log2(penalty / self._settings.reuse)
         count = known.count + max(1, event.coalesced)
-        flap = Flap(penalty, now, until, count, known.first or event, event, scripts)
+        flap = Flap(penalty, now, until, count, known.first or event, event, scripts, webhooks)
         self._flaps[key] = flap
         if is_new:
             self._push(until, key)

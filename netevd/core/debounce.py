@@ -20,6 +20,7 @@ from netevd.core.facts import find_fact, is_upward
 from netevd.core.tracked import Tracked
 from netevd.model.event import Event, EventType
 from netevd.model.waiting import Fact, Window
+from netevd.model.webhook import Target
 
 LIMIT: Final = 10_000
 """Windows that are open at most; one more closes the oldest."""
@@ -98,7 +99,11 @@ class Debounce:
         return self._windows.take()
 
     def admit(
-        self, event: Event, scripts: tuple[str, ...] | None, now: float
+        self,
+        event: Event,
+        scripts: tuple[str, ...] | None,
+        now: float,
+        webhooks: tuple[Target, ...] = (),
     ) -> list[Closed] | None:
         """
         Have an event wait; return the windows that it closes. None: it does not wait.
@@ -114,10 +119,15 @@ class Debounce:
         if window is None:
             if not hold:
                 return None
-            return self._open(fact, event, scripts, now=now, hold=hold, terms=terms)
+            fresh = Window(
+                event, event, scripts, (event.sequence,), now, now + hold, terms.max_events,
+                terms.net_effect, webhooks,
+            )  # fmt: skip
+            return self._open(fact, fresh, now)
         due = min(window.due, now + hold)
         joined = evolve(
-            window, last=event, scripts=scripts, due=due, sequences=(*window.sequences, event.sequence)
+            window, last=event, scripts=scripts, due=due, sequences=(*window.sequences, event.sequence),
+            webhooks=webhooks,
         )  # fmt: skip
         self._windows[fact] = joined
         if len(joined.sequences) >= joined.max_events or not hold:
@@ -126,22 +136,10 @@ class Debounce:
             self._push(fact, joined)
         return []
 
-    def _open(
-        self,
-        fact: Fact,
-        event: Event,
-        scripts: tuple[str, ...] | None,
-        *,
-        now: float,
-        hold: float,
-        terms: _Terms,
-    ) -> list[Closed]:
+    def _open(self, fact: Fact, window: Window, now: float) -> list[Closed]:
         closed = []
         if len(self._windows) >= LIMIT:
             closed.append(self._close(next(iter(self._windows)), now))
-        window = Window(
-            event, event, scripts, (event.sequence,), now, now + hold, terms.max_events, terms.net_effect
-        )  # fmt: skip
         self._windows[fact] = window
         if window.max_events == 1:
             closed.append(self._close(fact, now))

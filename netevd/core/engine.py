@@ -14,6 +14,7 @@ from netevd.config.links import watches
 from netevd.config.schema import Configuration, Routes
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
+from netevd.core.deliveries import Deliveries
 from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Change, Observer
@@ -29,6 +30,9 @@ from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
     ClearDamping,
+    CourierConnected,
+    CourierLost,
+    DeliveryAnswered,
     DumpEnded,
     HelperConnected,
     Hook,
@@ -56,7 +60,7 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IfIndex, Link
-from netevd.model.memory import Numbers, OpenRun, Record, State
+from netevd.model.memory import Numbers, OpenDelivery, OpenRun, Record, State
 from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
@@ -101,7 +105,8 @@ class Engine:
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
         waiting = None if state is None else state.waiting
-        self._gate = Gate(configuration, self._runs, waiting)
+        self._deliveries = Deliveries(configuration)
+        self._gate = Gate(configuration, self._runs, self._deliveries, waiting)
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -130,6 +135,7 @@ class Engine:
         self._observer.restore(state.links, state.numbers.lane)
         self._observer.take_memory()
         self._runs.restore(state)
+        self._deliveries.restore(state)
         self._started = self._begun = True
 
     # --- what is remembered ------------------------------------------------------------------
@@ -149,24 +155,27 @@ class Engine:
         routes = self._routes.take_memory()
         runs = self._runs.take_memory()
         waiting = self._gate.take_changes()
+        deliveries = self._deliveries.take_memory()
         events, self._events = tuple(self._events), []
-        changed = links or gone or routes or runs or events or waiting or not self._begun
-        if not changed or not self._started:
+        changed = links or gone or routes or runs or events or waiting or deliveries
+        if not (changed or not self._begun) or not self._started:
             return None
         self._begun = True
-        return Record(self.numbers, links, gone, routes, events, runs, waiting)
+        return Record(self.numbers, links, gone, routes, events, runs, waiting, deliveries)
 
     def get_state(self) -> State | None:
         """Return all that has to be remembered, None as long as nothing was announced."""
         if not self._started:
             return None
+        events = {**self._runs.get_events(), **self._deliveries.get_events()}
         return State(
             self.numbers,
             self._observer.get_memory(),
             self._routes.get_memory(),
-            tuple(each for each in self._runs.get_events().values() if not each.coalesced),
+            tuple(each for _, each in sorted(events.items()) if not each.coalesced),
             self._runs.get_memory(),
             self._gate.state(),
+            self._deliveries.get_memory(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -193,6 +202,15 @@ class Engine:
         """Return the events of all runs that have not ended, by sequence number."""
         return self._runs.get_events()
 
+    def get_open_deliveries(self) -> tuple[OpenDelivery, ...]:
+        """Return every delivery that has not ended, those of one webhook in their order."""
+        return self._deliveries.get_memory()
+
+    @property
+    def posts(self) -> bool:
+        """Whether the configuration names any webhook."""
+        return self._deliveries.wanted
+
     def get_paused(self) -> tuple[str, ...]:
         """Return the paths of scripts that are paused."""
         streaks = self._runs.get_memory().streaks or ()
@@ -210,6 +228,7 @@ class Engine:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
         times = (
             self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
+            self._deliveries.deadline(),
         )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
@@ -264,6 +283,8 @@ class Engine:
                 self._runs.handle(given, now, actions)
             case RunnerLost() | RunnerConnected() | HooksListed():
                 self._runs.handle(given, now, actions)
+            case CourierConnected() | CourierLost() | DeliveryAnswered():
+                self._deliveries.handle(given, now, actions)
             case ClearDamping():
                 self._gate.clear(given, actions)
             case Tick():
@@ -278,15 +299,21 @@ class Engine:
         if self._routes.due is not None and self._routes.due <= now.monotonic:
             actions.append(self._routes.begin(now))
         self._runs.start(now, actions)
+        self._deliveries.start(now, actions)
         return actions
 
     def _stop(self, actions: list[Action], *, kept: bool) -> None:
         """Start nothing more, and say what waits."""
         runs, windows = self._runs.stop(), self._gate.count_windows()
-        if not runs and not windows:
+        deliveries = self._deliveries.stop()
+        if not runs and not windows and not deliveries:
             return
         waiting = f"netevd stops while {runs} scripts and {windows} debounce windows wait"
         fields: dict[str, str | int | float | bool] = {"runs": runs, "windows": windows}
+        if deliveries:
+            waiting = waiting.replace(" and ", ", ").removesuffix(" wait")
+            waiting += f" and {deliveries} deliveries to webhooks wait"
+            fields["deliveries"] = deliveries
         if kept:
             text = f"{waiting}: the next netevd goes on with them"
             actions.append(Note("info", text, fields))

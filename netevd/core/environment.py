@@ -80,7 +80,7 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
     if event.route is not None:
         values |= _name_route(event.route)
     if emit_json:
-        values["JSON"] = _fit_json(event, LIMIT - _OTHERS - len(values["ADDRESSES"]))
+        values["JSON"] = fit_json(event, LIMIT - _OTHERS - len(values["ADDRESSES"]))
     if len(values["ADDRESSES"]) + 4 * len(values.get("JSON", "")) < LIMIT - _OTHERS:
         return tuple(values.items())  # a character has 4 bytes at most: nothing to measure
     excess = _measure(values) - LIMIT
@@ -122,7 +122,7 @@ def _measure(values: dict[str, str]) -> int:
     return sum(len(name) + len(value.encode()) + 2 for name, value in values.items())
 
 
-def _fit_json(event: Event, room: int) -> str:
+def fit_json(event: Event, room: int) -> str:
     """Return the event and its link as one line of JSON, of at most `room` bytes if possible."""
     interface = None if event.after is None else shape_interface(event.after)
     shape: dict[str, Json] = {

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from netevd.config.condition import Condition, Unanswered
 from netevd.config.schema import Filter, Match
+from netevd.config.webhooks import find_target
 from netevd.core.environment import is_link_local
 from netevd.core.variables import make_variables
 from netevd.model.actions import Action, Kind, Note
@@ -112,7 +113,15 @@ def _prepare(number: int, each: Filter) -> _Rule:
         None if pattern is None else re.compile(translate(pattern)).match,
         None if match.condition is None else Condition(match.condition),
         name,
-        Verdict(each.action, number, reason, origin.file, origin.line, each.scripts),
+        Verdict(
+            each.action,
+            number,
+            reason,
+            origin.file,
+            origin.line,
+            each.scripts,
+            tuple(map(find_target, each.webhooks)),
+        ),
     )
 
 

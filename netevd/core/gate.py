@@ -11,6 +11,7 @@ from attrs import evolve
 from netevd.config.schema import Configuration
 from netevd.core.damping import Damping, Released
 from netevd.core.debounce import Closed, Debounce
+from netevd.core.deliveries import Deliveries
 from netevd.core.facts import describe_fact, find_fact, is_back
 from netevd.core.filters import Filters
 from netevd.core.runs import Runs
@@ -19,21 +20,30 @@ from netevd.model.event import Event
 from netevd.model.inputs import ClearDamping, Now
 from netevd.model.shape import printable
 from netevd.model.waiting import FlapKey, Waiting, WaitingChanges
+from netevd.model.webhook import Target
 
 
 class Gate:
     """What decides whether, and when, an event runs scripts."""
 
     def __init__(
-        self, configuration: Configuration, runs: Runs, waiting: Waiting | None = None
+        self,
+        configuration: Configuration,
+        runs: Runs,
+        deliveries: Deliveries,
+        waiting: Waiting | None = None,
     ) -> None:
-        """runs: where events go that run scripts. waiting: what an earlier gate had."""
+        """
+        runs, deliveries: where events go that run scripts, and that are posted. waiting: what an
+        earlier gate had.
+        """
         waiting = waiting or Waiting()
         self._filters = Filters(configuration.filters)
         self._debounce = Debounce(configuration.debounce, waiting.windows)
         self._damping = Damping(configuration.scripts.damping, waiting.flaps)
         self._initial = configuration.scripts.initial
         self._runs = runs
+        self._deliveries = deliveries
         enabled = configuration.debounce.enabled or configuration.scripts.damping.enabled
         self._holds = enabled or bool(waiting.windows or waiting.flaps)
         """Whether anything can ever wait here; where nothing can, an event passes more quickly."""
@@ -56,16 +66,29 @@ class Gate:
         if verdict.action != "execute":
             return
         if not self._holds:
-            self._runs.add(event, actions, verdict.scripts)
+            self._react(event, verdict.scripts, verdict.webhooks, actions)
             return
         if event.initial and not self._initial:
             return
-        closed = self._debounce.admit(event, verdict.scripts, now.monotonic)
+        scripts, webhooks = verdict.scripts, verdict.webhooks
+        closed = self._debounce.admit(event, scripts, now.monotonic, webhooks)
         if closed is None:
-            self._pass(event, verdict.scripts, now, actions)
+            self._pass(event, scripts, webhooks, now, actions)
             return
         for each in closed:
             self._close(each, now, actions)
+
+    def _react(
+        self,
+        event: Event,
+        scripts: tuple[str, ...] | None,
+        webhooks: tuple[Target, ...],
+        actions: list[Action],
+    ) -> None:
+        """Have the scripts of an event run, and the event posted."""
+        self._runs.add(event, actions, scripts)
+        if webhooks and (self._initial or not event.initial):
+            self._deliveries.add(event, webhooks, actions)
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due. To be called before any input is handled, so that none joins too late."""
@@ -106,17 +129,22 @@ class Gate:
             reason = f"coalesced into event {last.sequence}, the last of {closed.why}"
             actions.append(Outcome(sequences[:-1], "coalesced", last.sequence, reason))
         event = evolve(last, before=first.before, coalesced=len(sequences))
-        self._pass(event, window.scripts, now, actions)
+        self._pass(event, window.scripts, window.webhooks, now, actions)
 
     # --- damping -------------------------------------------------------------------------------
 
     def _pass(
-        self, event: Event, scripts: tuple[str, ...] | None, now: Now, actions: list[Action]
+        self,
+        event: Event,
+        scripts: tuple[str, ...] | None,
+        webhooks: tuple[Target, ...],
+        now: Now,
+        actions: list[Action],
     ) -> None:
         """Have the scripts of an event run unless its fact flaps."""
-        held = self._damping.admit(event, scripts, now.monotonic)
+        held = self._damping.admit(event, scripts, now.monotonic, webhooks)
         if held is None:
-            self._runs.add(event, actions, scripts)
+            self._react(event, scripts, webhooks, actions)
             return
         flap, is_new = held
         assert flap.until is not None
@@ -143,7 +171,7 @@ class Gate:
         reason = f"the latest of {flap.count} suppressed events runs now: {why}"
         actions.append(Outcome((last.sequence,), "released", last.sequence, reason))
         event = evolve(last, before=first.before, coalesced=flap.count)
-        self._runs.add(event, actions, flap.scripts)
+        self._react(event, flap.scripts, flap.webhooks, actions)
 
 
 def _describe(key: FlapKey) -> str:

@@ -12,9 +12,18 @@ from typing import TypeVar
 
 from netevd.model.event import Event
 from netevd.model.link import IfIndex
-from netevd.model.memory import KnownLink, OpenRun, Record, RunMemory, State
+from netevd.model.memory import (
+    DeliveryMemory,
+    KnownLink,
+    OpenDelivery,
+    OpenRun,
+    Record,
+    RunMemory,
+    State,
+)
 from netevd.model.route import Route
 from netevd.model.waiting import Waiting
+from netevd.model.webhook import Target
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -26,6 +35,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
     routes = None if state.routes is None else dict.fromkeys(state.routes)
     events: dict[int, Event] = {each.sequence: each for each in state.events}
     runs = _Runs(state.runs)
+    deliveries = {(each.target, each.sequence): each for each in state.deliveries}
     windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
     numbers = state.numbers
     for record in records:
@@ -38,12 +48,15 @@ def fold(state: State, records: Iterable[Record]) -> State:
         events.update((each.sequence, each) for each in record.events)
         if record.runs is not None:
             runs.fold(record.runs)
+        if record.deliveries is not None:
+            _fold_deliveries(deliveries, record.deliveries)
         if record.waiting is not None:
             _fold_waiting(windows, record.waiting.windows)
             _fold_waiting(flaps, record.waiting.flaps)
     memory = runs.close()
     wanted = {run.sequence for run in memory.runs if run.event is None}
     wanted.update(each.sequence for each in memory.early if each.event is None)
+    wanted.update(each.sequence for each in deliveries.values() if each.event is None)
     return State(
         numbers,
         tuple(links.values()),
@@ -51,6 +64,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
         tuple(event for sequence, event in sorted(events.items()) if sequence in wanted),
         memory,
         Waiting(tuple(windows.items()), tuple(flaps.items())),
+        tuple(deliveries.values()),
     )
 
 
@@ -60,6 +74,14 @@ def _fold_waiting(known: dict[_Key, _Value], changes: Iterable[tuple[_Key, _Valu
             known.pop(key, None)
         else:
             known[key] = value
+
+
+def _fold_deliveries(
+    known: dict[tuple[Target, int], OpenDelivery], changes: DeliveryMemory
+) -> None:
+    known.update(((each.target, each.sequence), each) for each in changes.open)
+    for key in changes.ended:
+        known.pop(key, None)
 
 
 def _fold_routes(routes: dict[Route, None], record: Record) -> None:

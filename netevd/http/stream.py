@@ -98,7 +98,7 @@ class Stream:
             return _format("verdict", shape_decision(entry.outcome))
         if isinstance(entry, RunEntry) and self._choice.takes_run(entry.outcome):
             return _format("run", shape_outcome(entry.outcome))
-        return None  # who may follow events need not hear who asked for what
+        return None  # who may follow events need not hear who asked for what, nor of webhooks
 
     def _tell_event(self, event: Event) -> bytes:
         self._last = event.sequence

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
 from netevd.model.verdict import EXECUTE, Verdict
+from netevd.model.webhook import Target
 
 
 @frozen(slots=True)
@@ -119,6 +120,47 @@ class EndRun:
 
 
 @frozen(slots=True)
+class Deliver:
+    """Have the courier post an event to a webhook, once."""
+
+    number: int
+    """Of the webhook among those of the configuration, counted from 0."""
+    target: Target
+    event: Event
+    attempt: int
+    """Counts from 1."""
+    body: str
+    """What is posted: one line of JSON."""
+
+
+@frozen(slots=True)
+class EndDelivery:
+    """
+    A delivery, or one attempt of it, is over: record it.
+
+    Sent once for each `Deliver` that was answered, and once for each delivery that ended otherwise.
+    """
+
+    target: Target
+    event: Event
+    result: Literal["ok", "failed", "refused", "lost", "dropped"]
+    """
+    ok: the webhook has taken it. failed: it has not. refused: its address is none that may be
+    posted to. lost: the courier died, or the webhook is not in the configuration any more. dropped:
+    too many were waiting.
+    """
+    status: int
+    """Of the answer, as in RFC 9110; 0 for none."""
+    reason: str
+    """Why it was not taken, "" for ok."""
+    duration_s: float
+    attempt: int
+    """Counts from 1."""
+    final: bool = True
+    """False: it is tried again."""
+
+
+@frozen(slots=True)
 class RequestDump:
     """Ask the helper for a fresh dump of all links, then all addresses, then all rules."""
 
@@ -154,6 +196,8 @@ class Kind(StrEnum):
     MESSAGES_LOST = "messages-lost"
     RESYNCHRONIZED = "resynchronized"
     SERVING = "serving"
+    WEBHOOK_ENDED = "webhook-ended"
+    """An event was posted, or not."""
 
 
 @frozen(slots=True)
@@ -181,6 +225,8 @@ Action: TypeAlias = (
     | SignalRun
     | RequestHooks
     | EndRun
+    | Deliver
+    | EndDelivery
     | RequestDump
     | RequestRoutes
     | Note

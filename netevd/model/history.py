@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from netevd.model.webhook import Target
+
 
 @frozen(slots=True)
 class RunOutcome:
@@ -34,3 +36,25 @@ class RunOutcome:
     """Stream (out or err) and text of each line."""
     incomplete: bool = False
     """An earlier worker died with a part of the output that it had read."""
+
+
+@frozen(slots=True)
+class DeliveryOutcome:
+    """How a delivery, or one attempt of it, ended."""
+
+    target: Target
+    sequence: int
+    """Of its event."""
+    event: str
+    """Event type."""
+    interface: str
+    """Name of the link, "" for an event of the host."""
+    result: str
+    """See `EndDelivery`."""
+    status: int
+    reason: str
+    duration_s: float
+    attempt: int
+    final: bool
+    time_ns: int
+    """Wall clock of the end, nanoseconds since 1970."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -234,6 +234,36 @@ class ClearDamping:
 
 
 @frozen(slots=True)
+class CourierConnected:
+    """A courier takes deliveries; one that was under way is asked for once more, and not posted twice."""
+
+
+@frozen(slots=True)
+class CourierLost:
+    """The courier died; whether what was under way has arrived is not known."""
+
+
+@frozen(slots=True)
+class DeliveryAnswered:
+    """What came of one attempt to post an event."""
+
+    number: int
+    """Of the webhook."""
+    sequence: int
+    attempt: int
+    result: Literal["ok", "again", "failed", "refused"]
+    """again: it was not taken and may be tried again."""
+    status: int
+    """0 for no answer at all."""
+    reason: str
+    duration_s: float
+    retry_after_s: float
+    """How long the webhook wants to be left alone, 0 for nothing said."""
+    jitter: float
+    """A random number from 0 to 1."""
+
+
+@frozen(slots=True)
 class Tick:
     """The deadline that the engine asked for has come."""
 
@@ -252,4 +282,5 @@ Input: TypeAlias = (
     | DumpEnded | Overran | HelperConnected
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
     | ResumeHook | ClearDamping | Tick | Stopping
+    | CourierConnected | CourierLost | DeliveryAnswered
 )  # fmt: skip

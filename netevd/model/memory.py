@@ -17,6 +17,7 @@ from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
 from netevd.model.waiting import Waiting, WaitingChanges
+from netevd.model.webhook import Target
 
 WAITING: Final = "waiting"
 RESTING: Final = "resting"
@@ -106,6 +107,33 @@ class RunMemory:
 
 
 @frozen(slots=True)
+class OpenDelivery:
+    """An event that is to be posted to a webhook, or is being posted."""
+
+    target: Target
+    sequence: int
+    """Of its event."""
+    stage: str
+    """waiting, resting (until its next attempt) or posting."""
+    attempt: int
+    """The one of now, or the next one; counts from 1."""
+    due: float | None = None
+    """Monotonic seconds of the next attempt, if it rests."""
+    event: Event | None = None
+    """As of `OpenRun`."""
+
+
+@frozen(slots=True)
+class DeliveryMemory:
+    """What is remembered of deliveries, or, within a `Record`, what has changed of it."""
+
+    open: tuple[OpenDelivery, ...] = ()
+    """In a record those that are new, or at another stage."""
+    ended: tuple[tuple[Target, int], ...] = ()
+    """Those that are over, by webhook and event."""
+
+
+@frozen(slots=True)
 class Numbers:
     """The next ones to be used, of events and of runs, and the last one of lanes."""
 
@@ -126,6 +154,7 @@ class State:
     """Those of the runs, and those whose scripts were not looked up yet."""
     runs: RunMemory = field(factory=RunMemory)
     waiting: Waiting = field(factory=Waiting)
+    deliveries: tuple[OpenDelivery, ...] = ()
 
 
 @frozen(slots=True)
@@ -141,3 +170,4 @@ class Record:
     events: tuple[Event, ...] = ()
     runs: RunMemory | None = None
     waiting: WaitingChanges | None = None
+    deliveries: DeliveryMemory | None = None

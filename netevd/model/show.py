@@ -5,8 +5,8 @@ from __future__ import annotations
 from netevd.model.actions import Outcome
 from netevd.model.describe import describe
 from netevd.model.event import Event
-from netevd.model.history import RunOutcome
-from netevd.model.memory import OpenRun
+from netevd.model.history import DeliveryOutcome, RunOutcome
+from netevd.model.memory import OpenDelivery, OpenRun
 from netevd.model.shape import Json, printable, shape_event, show_time
 from netevd.model.verdict import EXECUTE, Verdict
 
@@ -46,6 +46,7 @@ def shape_verdict(verdict: Verdict | None) -> dict[str, Json]:
         "filter": said.rule,
         "reason": said.reason,
         "scripts": None if said.scripts is None else [printable(each) for each in said.scripts],
+        "webhooks": [printable(each.shown) for each in said.webhooks],
     }
 
 
@@ -70,4 +71,30 @@ def shape_open_run(run: OpenRun, event: str, interface: str) -> dict[str, Json]:
         "result": None,
         "stage": run.stage.lower(),
         "attempt": 1 if run.failed is None else run.failed.number + 1,
+    }
+
+
+def shape_delivery(outcome: DeliveryOutcome) -> dict[str, Json]:
+    """Return the object of a delivery to a webhook that has ended, or of an attempt of it."""
+    return {
+        "webhook": printable(outcome.target.shown),
+        "sequence": outcome.sequence,
+        "result": outcome.result,
+        "status": outcome.status or None,
+        "reason": printable(outcome.reason) or None,
+        "duration_seconds": round(outcome.duration_s, 6),
+        "attempt": outcome.attempt,
+        "final": outcome.final,
+        "time": show_time(outcome.time_ns),
+    }
+
+
+def shape_open_delivery(delivery: OpenDelivery) -> dict[str, Json]:
+    """Return the object of a delivery that has not ended."""
+    return {
+        "webhook": printable(delivery.target.shown),
+        "sequence": delivery.sequence,
+        "result": None,
+        "stage": delivery.stage,
+        "attempt": delivery.attempt,
     }

@@ -6,6 +6,8 @@ from typing import Literal
 
 from attrs import frozen
 
+from netevd.model.webhook import Target
+
 
 @frozen(slots=True)
 class Verdict:
@@ -21,6 +23,8 @@ class Verdict:
     """Line where it begins, counts from 1; 0 for none."""
     scripts: tuple[str, ...] | None = None
     """What runs instead of the scripts of the event's directory; None for those."""
+    webhooks: tuple[Target, ...] = ()
+    """Whom the event is posted to besides."""
 
 
 EXECUTE = Verdict("execute")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from netevd.model.event import Event
+from netevd.model.webhook import Target
 
 
 @frozen(slots=True)
@@ -40,6 +41,8 @@ class Window:
     """When it closes at the latest."""
     max_events: int
     net_effect: bool
+    webhooks: tuple[Target, ...] = ()
+    """Whom the last one's verdict has the event posted to."""
 
 
 @frozen(slots=True)
@@ -68,6 +71,8 @@ class Flap:
     """The latest of them, whose scripts run then."""
     scripts: tuple[str, ...] | None = None
     """What its verdict has run, None for its directory."""
+    webhooks: tuple[Target, ...] = ()
+    """Whom its verdict has it posted to."""
 
 
 @frozen(slots=True)

@@ -14,7 +14,7 @@ import msgspec
 
 from netevd.model.actions import Outcome
 from netevd.model.event import Event
-from netevd.model.history import RunOutcome
+from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.verdict import Verdict
 from netevd.report.packing import Packing, Unreadable
 from privsep.protocol import Audited
@@ -73,7 +73,15 @@ class RereadEntry(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """In a sentence."""
 
 
-Entry: TypeAlias = EventEntry | RunEntry | OutcomeEntry | AuditEntry | LossEntry | RereadEntry
+class DeliveryEntry(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """An event was posted to a webhook, or an attempt of it ended."""
+
+    outcome: DeliveryOutcome
+
+
+Entry: TypeAlias = (
+    EventEntry | RunEntry | OutcomeEntry | AuditEntry | LossEntry | RereadEntry | DeliveryEntry
+)
 
 PACKING: Final = Packing[Entry](Entry)
 

@@ -40,6 +40,7 @@ MESSAGE_IDS: Final = {
     Kind.EVENTS_REUSED: "54cc84162a0a41bd8024631c68824962",
     Kind.MESSAGES_LOST: "c0657485d35b4961a69dcea1d985cc45",
     Kind.RESYNCHRONIZED: "75f772e1ab5e487394b3d8fd0a8be621",
+    Kind.WEBHOOK_ENDED: "f9f6ab8a31fb4afd997bd283d20fbc72",
     Kind.SERVING: "a787c5a174d64a439310d901dede185c",
 }
 """One for each kind of record; they never change. See docs/reference/logs.md."""

@@ -19,7 +19,9 @@ from netevd.model.history import RunOutcome
 from netevd.model.shape import Json, printable, shape_interface, shape_route, show_time
 from netevd.model.show import (
     shape_decision,
+    shape_delivery,
     shape_described_event,
+    shape_open_delivery,
     shape_open_run,
     shape_outcome,
     shape_verdict,
@@ -30,6 +32,7 @@ from netevd.report.audit import shape_audited
 from netevd.report.gauges import Gauges
 from netevd.report.journal import (
     AuditEntry,
+    DeliveryEntry,
     Entry,
     EventEntry,
     Journal,
@@ -176,6 +179,15 @@ class View:
         """Return the records of the audit log that the journal still has, oldest first."""
         return [shape_audited(each.noted) for each in self._journal if isinstance(each, AuditEntry)]
 
+    def find_deliveries(self, sequence: int) -> Iterator[dict[str, Json]]:
+        """Yield what became of an event's deliveries to webhooks, those that have ended first."""
+        for each in self._journal:
+            if isinstance(each, DeliveryEntry) and each.outcome.sequence == sequence:
+                yield shape_delivery(each.outcome)
+        for delivery in self._engine.get_open_deliveries():
+            if delivery.sequence == sequence:
+                yield shape_open_delivery(delivery)
+
     def explain(self, event: Event) -> dict[str, Json]:
         """Return what became of an event, and why."""
         verdict = None
@@ -187,12 +199,17 @@ class View:
                 decisions.append(entry.outcome)
         into = next((each.into for each in decisions if each.into), event.sequence)
         runs = list(self.find_runs(into))
+        deliveries = list(self.find_deliveries(into))
         return {
             "event": shape_described_event(event),
             "verdict": shape_verdict(verdict),
             "decisions": [shape_decision(each) for each in decisions],
             "runs": list[Json](runs),
-            "explanation": list(self._tell(event, verdict, decisions, runs)),
+            "deliveries": list[Json](deliveries),
+            "explanation": [
+                *self._tell(event, verdict, decisions, runs),
+                *map(_describe_delivery, deliveries),
+            ],
         }
 
     def _tell(
@@ -260,3 +277,14 @@ def _describe_run(run: dict[str, Json]) -> str:
     assert isinstance(status, int)
     how = f"exit code {status}" if status >= 0 else f"signal {-status}"
     return f"{name} {result} ({how}, {run['duration_seconds']} s{attempt}){reason}"
+
+
+def _describe_delivery(delivery: dict[str, Json]) -> str:
+    name, result = f"webhook {delivery['webhook']}", delivery["result"]
+    attempt = f"attempt {delivery['attempt']}"
+    if result is None:
+        return f"{name}: {delivery['stage']}, {attempt}"
+    if result == "ok":
+        return f"{name} has taken it (status {delivery['status']}, {attempt})"
+    again = "" if delivery["final"] else "; it is tried again"
+    return f"{name}: {result}, {attempt}: {delivery['reason']}{again}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from netevd.model.actions import Action, EndRun, Kind, Note, Outcome, Publish
-from netevd.model.history import RunOutcome
+from netevd.model.actions import Action, EndDelivery, EndRun, Kind, Note, Outcome, Publish
+from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.verdict import EXECUTE
 from netevd.report.journal import (
+    DeliveryEntry,
     Entry,
     EventEntry,
     LossEntry,
@@ -39,9 +40,20 @@ def list_entries(
             entries.append(OutcomeEntry(action))
         elif isinstance(action, EndRun):
             entries.append(RunEntry(tell_run(action, time_ns)))
+        elif isinstance(action, EndDelivery):
+            entries.append(DeliveryEntry(_tell_delivery(action, time_ns)))
         elif isinstance(action, Note) and action.kind is Kind.MESSAGES_LOST:
             entries.append(LossEntry(time_ns, sequence, action.message))
         elif isinstance(action, Note) and action.kind is Kind.RESYNCHRONIZED:
             count = int(action.fields["events"])
             entries.append(RereadEntry(time_ns, sequence - count, count, action.message))
     return entries
+
+
+def _tell_delivery(action: EndDelivery, time_ns: int) -> DeliveryOutcome:
+    """Return how a delivery ended, as the journal keeps it."""
+    event = action.event
+    return DeliveryOutcome(
+        action.target, event.sequence, event.type.value, event.name, action.result, action.status,
+        action.reason, action.duration_s, action.attempt, action.final, time_ns,
+    )  # fmt: skip

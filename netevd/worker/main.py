@@ -27,6 +27,7 @@ from netevd.http.peer import Kind as ListenerKind
 from netevd.http.server import Server
 from netevd.model.actions import Action, Kind, Note, Outcome, Publish
 from netevd.model.inputs import (
+    CourierConnected,
     HelperConnected,
     HooksListed,
     Input,
@@ -48,6 +49,7 @@ from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
 from netevd.report.view import View
 from netevd.worker.before import read_before
+from netevd.worker.courierlink import CourierLink
 from netevd.worker.entries import list_entries
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
@@ -62,6 +64,7 @@ from privsep.protocol import (
     AuditTrouble,
     Configure,
     Control,
+    CourierPeer,
     HandOver,
     HelperPeer,
     Listening,
@@ -166,6 +169,7 @@ class _Worker:
         runs = () if state is None else state.runs.runs
         self._vanished = {each.runner for each in runs if each.incarnation}
         self._vanished -= {*configure.runners, *configure.others}
+        self._courier = CourierLink(self.submit, self._note_gone)
         kind = DryPerformer if configure.dry_run else Performer
         self._performer = kind(
             self._log,
@@ -173,6 +177,7 @@ class _Worker:
             request_routes=self._request_routes,
             report_ready=self._report_ready,
             note_request=self._metrics.note_request,
+            deliver=self._courier.deliver,
         )
         self._dry_run = configure.dry_run
         self._observe = observe
@@ -213,6 +218,8 @@ class _Worker:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
             self._nursery.start_soon(self._server.run)
+            if self._dry_run:
+                self.submit(CourierConnected())
             for key in sorted(self._vanished):
                 self.submit(RunnerLost(key))
             await self._follow_control()
@@ -405,6 +412,8 @@ class _Worker:
                 self._server.add(cast("ListenerKind", kind), descriptors[0])
             case RunnerPeer(runner=number):
                 self._take_runner(number, descriptors[0])
+            case CourierPeer():
+                self._nursery.start_soon(self._courier.follow, descriptors[0])
             case Liveness(number=number):
                 self._nursery.start_soon(self._answer_liveness, number)
             case Stop(kept=kept):
@@ -494,7 +503,7 @@ class _Worker:
 
     async def _peers_gone(self) -> None:
         """Wait until all that helper and runners have sent is handled."""
-        while self._helper is not None or self._runners:
+        while self._helper is not None or self._runners or self._courier.is_there:
             await self._peer_gone.wait()
 
     # --- what the engine asks for -------------------------------------------------------------------

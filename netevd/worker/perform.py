@@ -15,6 +15,8 @@ from structlog.typing import FilteringBoundLogger
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    Deliver,
+    EndDelivery,
     EndRun,
     Kind,
     Note,
@@ -30,7 +32,7 @@ from netevd.model.actions import (
 from netevd.model.describe import describe
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
-from netevd.model.inputs import Input, RunFinished
+from netevd.model.inputs import DeliveryAnswered, Input, RunFinished
 from netevd.model.verdict import Verdict
 from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
@@ -56,16 +58,19 @@ class Performer:
         request_routes: Callable[[int, tuple[int, ...]], None],
         report_ready: Callable[[], None],
         note_request: Callable[[int, Event], None],
+        deliver: Callable[[Deliver], None],
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
         families. report_ready: tells the supervisor. note_request: hears of each run before it is asked for.
+        deliver: has the courier post an event.
         """
         self._log = log
         self._request_dump = request_dump
         self._request_routes = request_routes
         self._report_ready = report_ready
         self._note_request = note_request
+        self._deliver = deliver
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
         self._output: dict[int, list[tuple[str, str]]] = {}
@@ -100,6 +105,10 @@ class Performer:
                 self._adopted.discard(run)
                 if known and action.result in {"ok", "failed", "timeout"}:
                     self._send(action.runner, Forget(run))
+            case Deliver():
+                self._deliver(action)
+            case EndDelivery():
+                pass  # a note tells it to people, the journal keeps it
             case RequestDump(dump=dump):
                 self._request_dump(dump)
             case RequestRoutes(dump=dump, families=families):
@@ -157,12 +166,29 @@ class DryPerformer(Performer):
         return RunFinished(action.run, status=0, duration_s=0.0, cpu_s=0.0, leftovers=0)
 
     def perform(self, action: Action) -> Input | None:
-        """Do what an action says; of a run that did not take place, tell no end."""
+        """Do what an action says; of a run or post that did not take place, tell no end."""
         if isinstance(action, StartRun):
             return self.start(action)
-        if isinstance(action, EndRun) or (isinstance(action, Note) and "run" in action.fields):
+        if isinstance(action, Deliver):
+            return self._would_post(action)
+        if isinstance(action, EndRun) or (
+            isinstance(action, Note) and action.fields.keys() & {"run", "webhook"}
+        ):
             return None
         return super().perform(action)
+
+    def _would_post(self, action: Deliver) -> Input:
+        """Log where an event would be posted to, and have it taken at once."""
+        event = action.event
+        self._log.info(
+            f"would post to {action.target.shown}",
+            interface=event.name or None,
+            event_type=event.type.value,
+            sequence=event.sequence,
+        )
+        return DeliveryAnswered(
+            action.number, event.sequence, action.attempt, "ok", 200, "", 0.0, 0.0, 0.0
+        )
 
 
 def log_event(log: FilteringBoundLogger, event: Event, verdict: Verdict) -> None:

@@ -17,12 +17,12 @@ from attrs import evolve, frozen
 from netevd.config.schema import Routes
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
-from netevd.model.history import RunOutcome
+from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.link import IfIndex
-from netevd.model.memory import KnownLink, Numbers, Record, RunMemory, State
+from netevd.model.memory import DeliveryMemory, KnownLink, Numbers, Record, RunMemory, State
 from netevd.model.route import Route
 from netevd.model.waiting import WaitingChanges
-from netevd.report.journal import PACKING, Entry, EventEntry, Journal, RunEntry
+from netevd.report.journal import PACKING, DeliveryEntry, Entry, EventEntry, Journal, RunEntry
 from netevd.report.packing import Packing, Unreadable
 from netevd.worker.disk import CAPACITY, Disk, Reserved
 from netevd.worker.slate import Content, Memory
@@ -66,6 +66,7 @@ class _Record(msgspec.Struct, array_like=True):
     runs: RunMemory | None
     waiting: WaitingChanges | None
     entries: list[bytes]
+    deliveries: DeliveryMemory | None = None
 
 
 _SNAPSHOT: Final = Packing[_Snapshot](_Snapshot)
@@ -176,6 +177,7 @@ class Recovery:
             self.begin_anew()
         if snapshot.place != self._place:
             self._journal.add(_lose_runs(state))
+            self._journal.add(_lose_deliveries(state))
             return Remembered(numbers, None, snapshot.routes, in_order, gap)
         return Remembered(
             numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap, sums,
@@ -204,6 +206,7 @@ class Recovery:
                 decided.runs,
                 decided.waiting,
                 packed,
+                decided.deliveries,
             )
         )
         self._keep(engine, body)
@@ -271,6 +274,21 @@ def _lose_runs(state: State) -> Iterator[bytes]:
         yield PACKING.pack(RunEntry(outcome))
 
 
+def _lose_deliveries(state: State) -> Iterator[bytes]:
+    """Yield the ends of deliveries of another boot or namespace, as `_lose_runs`."""
+    events = {event.sequence: event for event in state.events}
+    for each in state.deliveries:
+        event = each.event or events.get(each.sequence)
+        if event is None:
+            continue
+        outcome = DeliveryOutcome(
+            each.target, each.sequence, event.type.value, event.name, "lost", 0,
+            "the machine, or the network namespace, ended before it", 0.0, each.attempt, True,
+            event.time_ns,
+        )  # fmt: skip
+        yield PACKING.pack(DeliveryEntry(outcome))
+
+
 def _to_record(packed: _Record) -> Record:
     events = []
     for body in packed.entries:
@@ -282,5 +300,5 @@ def _to_record(packed: _Record) -> Record:
             events.append(entry.event)
     return Record(
         packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
-        packed.waiting,
+        packed.waiting, packed.deliveries,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import attrs
 
 from netevd.config.condition import VARIABLES
 from netevd.config.identities import LIMITS
-from netevd.config.schema import Configuration, Filter, Match, Override, Rule
+from netevd.config.schema import Configuration, Filter, Match, Override, Rule, Webhook
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
@@ -76,6 +76,12 @@ def test_every_key_of_a_filter_stands_on_the_page() -> None:
     keys = [field.name for kind in (Filter, Match) for field in attrs.fields(kind)]
 
     assert {*_read_rows("Filters")} == {*keys} - {"origin"}
+
+
+def test_every_key_of_a_webhook_stands_on_the_page() -> None:
+    """The table of a webhook's keys is the schema."""
+    assert {*_read_rows("Webhooks")} == {field.name for field in attrs.fields(Webhook)}
+    assert _read_rows("Webhooks")["retries"][1] == f"`{attrs.fields(Webhook).retries.default}`"
 
 
 def test_every_key_of_an_override_stands_on_the_page() -> None:

@@ -21,6 +21,8 @@ from netevd.config.schema import (
     Rule,
     Tables,
     Times,
+    Url,
+    Webhook,
 )
 
 NO_ROUTES = Routes(tables=Tables(()), default_routes=False)
@@ -75,3 +77,8 @@ def filters(*wanted: dict[str, Any]) -> tuple[Filter, ...]:
         settings = {**each, "match": Match(**each.get("match", {}))}
         found.append(Filter(**settings, origin=Origin("/etc/netevd/netevd.yaml", 10 * number)))
     return tuple(found)
+
+
+def webhook(url: str, **settings: Any) -> Webhook:
+    """Return a webhook; values are those of the schema."""
+    return Webhook(Url(url), **settings)

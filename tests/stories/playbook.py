@@ -21,6 +21,8 @@ from netevd.core.engine import Engine
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    Deliver,
+    EndDelivery,
     EndRun,
     Note,
     Outcome,
@@ -162,6 +164,11 @@ def _show(action: Action) -> str:
         case EndRun():
             again = "" if action.final else ", not final"
             return f"end {action.run}: {action.result}{again}"
+        case Deliver(target=target, event=event, attempt=attempt):
+            return f"post {event.sequence} to {target.url}, attempt {attempt}"
+        case EndDelivery(target=target, event=event):
+            again = "" if action.final else ", not final"
+            return f"end post {event.sequence} to {target.url}: {action.result}{again}"
         case RequestHooks(runner=runner):
             return f"list hooks of {runner}"
         case RequestDump(dump=dump):

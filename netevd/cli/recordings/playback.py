@@ -21,6 +21,8 @@ from netevd.core.makebelieve import MakeBelieveEngine
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    Deliver,
+    EndDelivery,
     EndRun,
     Note,
     Outcome,
@@ -34,6 +36,8 @@ from netevd.model.actions import (
 )
 from netevd.model.event import Event
 from netevd.model.inputs import (
+    CourierConnected,
+    DeliveryAnswered,
     Hook,
     HooksListed,
     Input,
@@ -69,6 +73,13 @@ class Ended(NamedTuple):
     action: EndRun
 
 
+class Posted(NamedTuple):
+    """An event would be posted to a webhook here, which then takes it."""
+
+    at: float
+    action: Deliver
+
+
 class Said(NamedTuple):
     """The daemon would say something that is about no single script."""
 
@@ -76,7 +87,7 @@ class Said(NamedTuple):
     note: Note
 
 
-Entry: TypeAlias = Told | Begun | Ended | Said
+Entry: TypeAlias = Told | Begun | Ended | Posted | Said
 
 
 class Playback:
@@ -111,7 +122,8 @@ class Playback:
     def connect(
         self, configuration: Configuration, hooks: tuple[Hook, ...], *, observe: bool
     ) -> None:
-        """Have a runner for each identity, all of which know these scripts."""
+        """Have a runner for each identity, all of which know these scripts, and a courier."""
+        self.submit(CourierConnected())
         for key in range(len(Identities(configuration, observe=observe).all)):
             self.submit(RunnerConnected(key, "playback"))
             self.submit(HooksListed(hooks, key))
@@ -174,8 +186,15 @@ class Playback:
                 self._running.pop(action.run, None)
                 if action.result != "ok":
                     self.entries.append(Ended(self.at, action))
+            case Deliver(number=number, event=event, attempt=attempt):
+                self.entries.append(Posted(self.at, action))
+                self._inputs.append(
+                    DeliveryAnswered(number, event.sequence, attempt, "ok", 200, "", 0.0, 0.0, 0.0)
+                )
+            case EndDelivery():
+                pass
             case Note():
-                if "run" not in action.fields:  # else it is told as a run
+                if not action.fields.keys() & {"run", "webhook"}:  # else it is told as such
                     self.entries.append(Said(self.at, action))
             case RequestDump() | RequestRoutes():
                 self._request(action)

@@ -15,7 +15,7 @@ from netevd.cli.output import (
     read_format,
     say,
 )
-from netevd.cli.recordings.playback import Begun, Ended, Playback, Said
+from netevd.cli.recordings.playback import Begun, Ended, Playback, Posted, Said
 from netevd.cli.replay import load_configuration
 from netevd.cli.table import Row, print_table
 from netevd.cli.trials.rehearsal import read_snapshots, rehearse
@@ -99,14 +99,24 @@ def event(
     playback = _play(configuration, table, made, observe=observe) if watched else None
     scripts = _judge(configuration, table, kind, playback, observe=observe)
     notes = [] if playback is None else _read_notes(playback)
+    posts = (
+        [] if playback is None else [each for each in playback.entries if isinstance(each, Posted)]
+    )
     if read_format() == "table":
         _print(configuration, made, scripts, notes, watched=watched, verbose=verbose)
+        for each in posts:
+            when = f"after {each.at:g} s" if each.at else "at once"
+            say(f"would post to {escape(each.action.target.shown)}, {when}")
     else:
         shape = {
             "event": shape_event(made),
             "interface": shape_interface(chosen),
             "watched": watched,
             "scripts": [each.shape() for each in scripts],
+            "webhooks": [
+                {"webhook": printable(each.action.target.shown), "after_seconds": round(each.at, 6)}
+                for each in posts
+            ],
             "notes": [escape(each) for each in notes],
             "count": sum(each.verdict == "run" for each in scripts),
         }

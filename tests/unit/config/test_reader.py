@@ -38,8 +38,9 @@ def _read(mode: Mode, path: Path) -> tuple[Verdict, bytes]:
     verdict, _ = receive(channel)
     channel.close()
     assert os.waitpid(pid, 0)[1] == 0
-    content = os.pread(memory, os.fstat(memory).st_size, 0)
-    os.close(memory)
+    content = os.pread(memory.configuration, os.fstat(memory.configuration).st_size, 0)
+    for each in memory:
+        os.close(each)
     return verdict, content
 
 
