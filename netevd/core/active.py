@@ -49,7 +49,7 @@ class Active:
     timeout_s: float
     """Seconds that it may run."""
     due: float | None
-    """Monotonic seconds when something has to be done about it."""
+    """Monotonic seconds when something has to be done about it; None: nothing more can be."""
     stage: Stage = Stage.STARTING
 
     def note_start(self, now: Now) -> None:
@@ -84,12 +84,14 @@ class Active:
                 actions.append(note_run(run, "warn", text, Kind.SCRIPT_LATE))
             case Stage.TERMINATING:
                 self.stage = Stage.KILLED
-                self.due = None
+                self.due = now.monotonic + KILL_DELAY_S
                 actions.append(SignalRun(run.number, "KILL", self.runner))
                 text = f"has not ended within {KILL_DELAY_S:g} s after TERM and gets KILL"
                 actions.append(note_run(run, "warn", text, Kind.SCRIPT_LATE))
             case Stage.KILLED:
-                pass  # nothing more can be done about it, so nothing is due
+                self.due = None  # nothing more can be done about it
+                text = f"has not ended within {KILL_DELAY_S:g} s after KILL; what its link runs waits for it"
+                actions.append(note_run(run, "error", text, Kind.SCRIPT_LATE))
             case _:
                 assert_never(self.stage)
         return True

@@ -17,6 +17,7 @@ from netevd.core.classify import Finding, classify, introduce
 from netevd.core.deliveries import Deliveries
 from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
+from netevd.core.insight import Insight
 from netevd.core.observe import Change, Observer
 from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
@@ -126,6 +127,11 @@ class Engine:
         """Whether somebody was told that what was found at the start is announced."""
         self._events: list[Event] = []
         """Those that are to be remembered, see `take_record`."""
+        self.insight: Final = Insight(
+            self._observer, self._table, self._routes,
+            resync=self._resync, hooks=self._hooks, runs=self._runs,
+        )  # fmt: skip
+        """What others may ask."""
         if state is not None:
             self._restore(state, make_filter(routes_before or routes))
 
@@ -139,6 +145,16 @@ class Engine:
         self._started = self._begun = True
 
     # --- what is remembered ------------------------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        """Whether what was found at the start is announced, so that changes are told."""
+        return self._started
+
+    @property
+    def catching_up(self) -> str:
+        """Why all links or routes are being read again, "" when nothing is missing."""
+        return self._catching_up or self.insight.find_loss()
 
     @property
     def numbers(self) -> Numbers:

@@ -13,8 +13,9 @@ import msgspec.json
 
 from netevd.model.address import Address
 from netevd.model.event import Event
+from netevd.model.objects import ScriptObject
 from netevd.model.route import Route, show_protocol
-from netevd.model.shape import Json, printable, shape_event, shape_interface, show_time
+from netevd.model.shape import printable, shape_event, shape_interface, show_time
 from netevd.model.snapshot import Snapshot
 
 LIMIT: Final = 96 * 1024 - 8 * 1024
@@ -125,7 +126,7 @@ def _measure(values: dict[str, str]) -> int:
 def fit_json(event: Event, room: int) -> str:
     """Return the event and its link as one line of JSON, of at most `room` bytes if possible."""
     interface = None if event.after is None else shape_interface(event.after)
-    shape: dict[str, Json] = {
+    shape: ScriptObject = {
         "event": shape_event(event),
         "interface": interface,
         "before": None if event.before is None else shape_interface(event.before),

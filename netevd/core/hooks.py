@@ -42,6 +42,10 @@ class HookTable:
         self._told = told
         return notes
 
+    def get_all(self) -> tuple[Hook, ...]:
+        """Return every file, runnable or not, in running order."""
+        return tuple(self._by_place.values())
+
     def find(self, event: str) -> tuple[Hook, ...]:
         """Return the runnable scripts of an event type, in running order."""
         return self._by_event.get(event, ())

@@ -61,6 +61,12 @@ class Lanes:
         queue = self._lanes.get(lane)
         return queue is not None and len(queue) >= LIMIT
 
+    def count_full(self) -> int:
+        """Return how many lanes take no more runs."""
+        if self.size < LIMIT:
+            return 0
+        return sum(len(each) >= LIMIT for each in self._lanes.values())
+
     def add(self, run: Run) -> None:
         """Append a run; its number is higher than that of every run before."""
         lane = self._lanes.setdefault(run.event.lane, deque())

@@ -98,6 +98,24 @@ class Observer:
         """Return every link, watched or not, in order of ifindex."""
         return tuple(self._build(known) for _, known in sorted(self._known.items()))
 
+    def find_snapshot(self, ifindex: IfIndex) -> Snapshot | None:
+        """Return a link, watched or not, None where there is none."""
+        known = self._known.get(ifindex)
+        return None if known is None else self._build(known)
+
+    def find_name(self, ifindex: IfIndex) -> str | None:
+        """Return the name of a link, None where there is none."""
+        known = self._known.get(ifindex)
+        return None if known is None else known.link.name
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many links, watched or not, are in each operational state."""
+        counts: dict[str, int] = {}
+        for known in self._known.values():
+            told = known.told or self._build(known)
+            counts[told.state] = counts.get(told.state, 0) + 1
+        return counts
+
     # --- facts -----------------------------------------------------------------------------
 
     def see_link(self, link: Link) -> None:

@@ -65,6 +65,8 @@ class RouteTable:
         self._told: dict[tuple[int, int], dict[str, dict[RouteKey, set[Route]]]] = {}
         """Keys that events spoke of since the dump under way was asked for, with the routes that
         are gone by that."""
+        self.size = 0
+        """Routes that are known."""
         self._twins: dict[RouteKey, int] = {}
         """How often IPv6 told of a route that is there already: its dump may show one of both."""
         self.unsure: set[int] = set()
@@ -300,6 +302,7 @@ class RouteTable:
 
     def _count(self, route: Route, step: int) -> None:
         """Keep the counts and the default routes that follow from a route's presence."""
+        self.size += step
         for hop in route.nexthops:
             _add(self._links, (route.family, hop.ifindex), step)
         if route.nexthop_id:

@@ -40,9 +40,15 @@ class RouteSync:
         self._earliest = 0.0
         self._doubts = 0
         """Dumps in a row that left something unsure: a storm must not become one of dumps."""
-        self._catching_up = ""
+        self.catching_up = ""
+        """Why everything is read again, "" where nobody has to hear of it."""
         self._twice = False
         """Another dump is wanted after this one."""
+
+    @property
+    def failures(self) -> int:
+        """How many dumps in a row ended in nothing."""
+        return self._backoff.failures
 
     def restart(self, now: float, reason: str = "") -> None:
         """
@@ -55,7 +61,7 @@ class RouteSync:
         self.number = 0
         self._backoff.end()
         self._wanted = BOTH
-        self._catching_up = reason
+        self.catching_up = reason
         self._twice = bool(reason)
         self.due = now
 
@@ -69,8 +75,8 @@ class RouteSync:
         """Take in that messages were lost: a dump under way may lack what they said."""
         self._void(now)
         reason = reason or "the receive buffer was full"
-        if self._catching_up != reason:
-            self._catching_up = reason
+        if self.catching_up != reason:
+            self.catching_up = reason
             text = f"Kernel messages were lost: {reason}; reading all routes again"
             actions.append(Note("warn", text, {}, Kind.MESSAGES_LOST))
 
@@ -102,7 +108,7 @@ class RouteSync:
         self._doubts = self._doubts + 1 if self._table.unsure else 0
         self._earliest = now + (now - self._began) * 2 ** min(self._doubts, 6)
         self.known = True
-        reason, self._catching_up = self._catching_up, ""
+        reason, self.catching_up = self.catching_up, ""
         self.want(BOTH if self._twice else frozenset(self._table.unsure), now)
         self._twice = False
         return reason

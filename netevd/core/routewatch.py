@@ -73,6 +73,16 @@ class RouteWatch:
         """When `begin` is wanted, in monotonic seconds; None for never."""
         return self._sync.due
 
+    @property
+    def catching_up(self) -> str:
+        """Why all routes are read again, "" where nobody has to hear of it."""
+        return self._sync.catching_up
+
+    @property
+    def failures(self) -> int:
+        """How many dumps in a row ended in nothing."""
+        return self._sync.failures
+
     def begin(self, now: Now) -> RequestRoutes:
         """Return the request for the dump that is due."""
         return self._sync.begin(now.monotonic)

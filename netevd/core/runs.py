@@ -384,6 +384,20 @@ class Runs:
             if active.press(now, actions):
                 self._touched[number] = None
 
+    # --- what is asked -------------------------------------------------------------------------
+
+    def count_open(self) -> int:
+        """Return how many runs have not ended."""
+        return len(self._open)
+
+    def count_full_lanes(self) -> int:
+        """Return how many lanes take no more runs."""
+        return self._lanes.count_full()
+
+    def get_active(self) -> tuple[Active, ...]:
+        """Return every run that was handed to its runner and has not ended."""
+        return tuple(self._active.values())
+
     # --- what is remembered --------------------------------------------------------------------
 
     def take_memory(self) -> RunMemory | None:

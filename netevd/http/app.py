@@ -1,60 +1,73 @@
-"""Paths and answers."""
+"""Answers: each method of `Api` that an endpoint names, and the streams, which are served beside Quart."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import Final, Protocol
+from itertools import islice
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs
 
 import msgspec
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
-from netevd.http.parameters import read_choice, read_number, refuse_unknown
-from netevd.http.problem import Problem
-from netevd.http.stream import Stream
+from netevd.http import accept
+from netevd.http.broadcast import Broadcast
+from netevd.http.endpoints import CHOICE, ENDPOINTS, JSON, SSE, Endpoint
+from netevd.http.live import serve_live
+from netevd.http.pace import STEP, gather, write_list
+from netevd.http.parameters import Given, read_choice
+from netevd.http.problem import Problem, send_problem
+from netevd.http.stream import Reader, Receive, Send, serve_events
 from netevd.model.event import Event
-from netevd.model.shape import Json
+from netevd.model.objects import RunObject
+from netevd.model.route import Route
+from netevd.model.shape import printable
 from netevd.model.show import shape_described_event
-from netevd.report.view import Choice, View
+from netevd.report.choice import Choice
+from netevd.report.health import Vitals, judge, show_readiness
+from netevd.report.journal import Entry
+from netevd.report.past import Past
+from netevd.report.view import View
 
 LIMIT: Final = 100
-"""Events in an answer when nobody says how many."""
+"""Events or runs in an answer when nobody says how many."""
 
 BODY_LIMIT: Final = 64 * 1024
 """Octets of a request's body."""
+
+WHO: Final = "netevd.who"
+"""Key of the ASGI scope under which whoever accepts connections says who the client is, as the audit
+log shall have it: `uid 1000`, `token ops`."""
+
+EVENTS: Final = next(each for each in ENDPOINTS if each.streams)
+LIVE: Final = Endpoint("GET", "/api/v1/live", "live", "The stream by WebSocket.", None, CHOICE)
 
 
 class Steering(Protocol):
     """What clients may have done."""
 
     async def reload(self, by: str) -> list[str] | None:
-        """Have the configuration read again; return its problems, None where it is in force."""
+        """
+        Have the configuration read again; return its problems, None where it is in force.
+
+        No problem at all: another reload was under way. by: who has asked, for the audit log.
+        """
 
     @property
     def reloading(self) -> bool:
         """Whether that is under way."""
 
     def resume(self, path: str, by: str) -> bool:
-        """Let a paused script run again; tell whether it was paused."""
+        """Let a paused script run again; tell whether it was paused. by: who has asked."""
 
+    async def examine(self) -> Vitals:
+        """Find out how the daemon is; helper and runners are asked."""
 
-def _answer(content: Json, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(msgspec.json.encode(content), status.value, content_type="application/json")
-
-
-WHO: Final = "netevd.who"
-"""Key of the ASGI scope under which whoever accepts connections says who the client is, as the audit
-log shall have it: `uid 1000`, `token ops`."""
-
-
-def _find_asker() -> str:
-    return str(request.scope.get(WHO, "a client that may use the socket"))
-
-
-def _count_up(name: str, found: list[Json]) -> Json:
-    return {name: found, "count": len(found)}
+    def note_fault(self, text: str) -> None:
+        """Log that an answer could not be made, by a mistake of ours."""
 
 
 class Api:
@@ -62,169 +75,322 @@ class Api:
 
     def __init__(self, view: View, steering: Steering) -> None:
         self._view = view
+        self._past: Past = view.past
         self._steering = steering
-        self._streams: set[Stream] = set()
-        self.app = QuartTrio("netevd", static_folder=None, template_folder=None)
-        self.app.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
-        self.app.errorhandler(Problem)(_answer_problem)
-        self.app.errorhandler(HTTPException)(_answer_http_exception)
-        routes: tuple[tuple[str, str, Callable[..., Awaitable[Response]]], ...] = (
-            ("GET", "/api/v1/status", self._get_status),
-            ("GET", "/api/v1/interfaces", self._get_interfaces),
-            ("GET", "/api/v1/interfaces/<name>", self._get_interface),
-            ("GET", "/api/v1/routes", self._get_routes),
-            ("GET", "/api/v1/events", self._get_events),
-            ("GET", "/api/v1/explain", self._explain),
-            ("GET", "/api/v1/runs", self._get_runs),
-            ("GET", "/api/v1/runs/<number>", self._get_run),
-            ("GET", "/api/v1/audit", self._get_audit),
-            ("POST", "/api/v1/hooks/resume", self._resume),
-            ("POST", "/api/v1/reload", self._reload),
-        )
-        for method, path, answer in routes:
-            self.app.add_url_rule(path, f"{method} {path}", answer, methods=[method])
+        self._broadcast = Broadcast(view)
+        self._quart = QuartTrio("netevd", static_folder=None, template_folder=None)
+        self._quart.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
+        self._quart.errorhandler(Problem)(_answer_problem)
+        self._quart.errorhandler(HTTPException)(_answer_http_exception)
+        self._quart.errorhandler(Exception)(self._answer_fault)
+        for endpoint in ENDPOINTS:
+            answer = self._wrap(endpoint, getattr(self, f"_{endpoint.name}"))
+            self._quart.add_url_rule(
+                endpoint.path, endpoint.name, answer, methods=[endpoint.method]
+            )
 
-        self.kept: dict[str, Callable[[], Json]] = {
-            "/api/v1/interfaces": lambda: _count_up("interfaces", view.get_interfaces()),
-            "/api/v1/routes": lambda: _count_up("routes", view.get_routes()),
+        self.kept: dict[str, Callable[[], object]] = {
+            "/api/v1/interfaces": self._show_interfaces,
+            "/api/v1/routes": self._show_routes,
         }
-        """Answers without parameters that change only with what happens, by path."""
+        """Answers without parameters that change only with what happens, by path; None where one is
+        so long that it had better be made while it is sent."""
 
     def end_streams(self) -> None:
         """Let every stream come to its end."""
-        for stream in list(self._streams):
-            stream.end()
+        self._broadcast.close()
 
-    # --- now ------------------------------------------------------------------------------------
+    @property
+    def readers(self) -> int:
+        """How many clients hear the stream."""
+        return self._broadcast.readers
 
-    async def _get_status(self) -> Response:
-        refuse_unknown(request.args)
+    async def app(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Serve one request, or one WebSocket. Source: ASGI 3.0."""
+        kind = scope["type"]
+        try:
+            if kind == "websocket":
+                await self._serve_websocket(scope, receive, send)
+                return
+            if kind == "http" and scope["path"] == EVENTS.path and _wants_stream(scope):
+                given = Given(EVENTS, _read_query(scope))
+                reader = self._make_reader(given, _read_header(scope, b"last-event-id"))
+                await serve_events(reader, receive, send, head=scope["method"] == "HEAD")
+                return
+        except Problem as problem:
+            await send_problem(scope, send, problem)
+            return
+        await self._quart(scope, receive, send)  # type: ignore[arg-type]
+
+    async def _serve_websocket(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["path"] != LIVE.path:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no WebSocket {scope['path'][:200]!r}")
+        given = Given(LIVE, _read_query(scope))
+        await serve_live(
+            self._make_reader(given, _read_header(scope, b"last-event-id")), receive, send
+        )
+
+    def _make_reader(self, given: Given, last_event_id: str) -> Reader:
+        since = last_event_id or given.get("since")
+        choice = read_choice(since, given.get_all("type"), given.get_all("interface"))
+        return Reader(self._broadcast, self._past, choice)
+
+    def _wrap(
+        self, endpoint: Endpoint, answer: Callable[[Given], Awaitable[Response]]
+    ) -> Callable[..., Awaitable[Response]]:
+        """Return what Quart calls: with parameters that are checked, if JSON is acceptable."""
+
+        async def call(**path: str) -> Response:
+            if accept.choose(request.headers.get("Accept", ""), (JSON,)) is None:
+                detail = f"there is {JSON} here" + (f" and {SSE}" if endpoint.streams else "")
+                raise Problem(HTTPStatus.NOT_ACCEPTABLE, detail)
+            query = {name: request.args.getlist(name) for name in request.args}
+            return await answer(Given(endpoint, query | {k: [v] for k, v in path.items()}))
+
+        return call
+
+    def _show_interfaces(self) -> object:
+        if self._view.count_interfaces() >= STEP:
+            return None
+        found = list(self._view.iterate_interfaces())
+        return {"interfaces": found, "count": len(found)}
+
+    def _show_routes(self) -> object:
+        if self._view.count_routes() >= STEP:
+            return None
+        found = [self._view.shape_route(each) for each in self._view.get_routes()]
+        return {"routes": found, "count": len(found), "total": len(found)}
+
+    # --- now --------------------------------------------------------------------------------------
+
+    async def _get_status(self, _: Given) -> Response:
         return _answer(self._view.get_status())
 
-    async def _get_interfaces(self) -> Response:
-        refuse_unknown(request.args, "state", "kind")
-        found = self._view.get_interfaces()
-        for key, value in request.args.items():
-            found = [each for each in found if isinstance(each, dict) and each[key] == value]
-        return _answer(_count_up("interfaces", found))
+    async def _get_interfaces(self, given: Given) -> Response:
+        found = (
+            each
+            for each in self._view.iterate_interfaces()
+            if given.get("state", each["state"]) == each["state"]
+            and (not given.has("kind") or given.get("kind") == (each["kind"] or ""))
+        )
+        return _answer_list("interfaces", found)
 
-    async def _get_interface(self, name: str) -> Response:
-        refuse_unknown(request.args)
-        for each in self._view.get_interfaces():
-            if isinstance(each, dict) and each["name"] == name:
-                return _answer(each)
-        raise Problem(HTTPStatus.NOT_FOUND, f"there is no interface {name!r}")
+    async def _get_interface(self, given: Given) -> Response:
+        name = given.get("name")
+        found = self._view.find_interface(name)
+        if found is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"there is no interface {printable(name)!r}")
+        return _answer(found)
 
-    async def _get_routes(self) -> Response:
-        refuse_unknown(request.args)
-        found = self._view.get_routes()
-        return _answer(_count_up("routes", found))
+    async def _get_routes(self, given: Given) -> Response:
+        table, family, index = given.get_table(), given.get("family"), None
+        found: list[Route] = self._view.get_routes()
+        if given.has("interface"):
+            index = self._view.find_index(given.get("interface"))
+            found = [r for r in found if any(hop.ifindex == index for hop in r.nexthops)]
+        if table is not None:
+            found = [each for each in found if each.table == table]
+        if family:
+            found = [each for each in found if f"ipv{each.family}" == family]
+        begin = given.get_number("offset", 0)
+        kept = found[begin : begin + given.get_number("limit", len(found))]
+        return _answer_list("routes", map(self._view.shape_route, kept), len(found))
+
+    async def _get_rules(self, given: Given) -> Response:
+        table, family, name = given.get_table(), given.get("family"), given.get("interface")
+        found = [
+            each
+            for each in map(self._view.shape_rule, self._view.get_rules())
+            if (table is None or each["table"] == table)
+            and family in {"", each["family"]}
+            and (not name or name in {each["input_interface"], each["output_interface"]})
+        ]
+        return _answer_list("rules", found)
+
+    async def _get_hooks(self, given: Given) -> Response:
+        found = self._view.get_hooks()
+        event = given.get("event")
+        return _answer_list("hooks", [each for each in found if event in {"", each["event"]}])
+
+    async def _get_config(self, _: Given) -> Response:
+        body, tag = self._view.get_configuration()
+        response = Response(body, content_type=JSON)
+        response.headers["ETag"] = tag
+        if tag in request.headers.get("If-None-Match", ""):
+            response = Response(b"", HTTPStatus.NOT_MODIFIED.value, headers={"ETag": tag})
+        return response
 
     # --- before -----------------------------------------------------------------------------------
 
-    def _read_choice(self) -> Choice:
-        since = request.headers.get("Last-Event-ID") or request.args.get("since", "")
-        return read_choice(since, request.args.getlist("type"), request.args.getlist("interface"))
+    async def _get_events(self, given: Given) -> Response:
+        since = request.headers.get("Last-Event-ID") or given.get("since")
+        choice = read_choice(since, given.get_all("type"), given.get_all("interface"))
+        limit = given.get_number("limit", LIMIT)
+        last = self._view.get_last()
+        if since:
+            found, more = await gather(self._past.scan_events(choice), limit)
+        else:
+            found, more = await gather(self._past.scan_events_back(choice), limit)
+            found.reverse()
+        events = [shape_described_event(each) for each in found]
+        first = self._past.find_first()
+        return _answer(
+            {"events": events, "count": len(events), "more": more, "first": first, "last": last}
+        )
 
-    async def _get_events(self) -> Response:
-        refuse_unknown(request.args, "since", "type", "interface", "limit")
-        choice = self._read_choice()
-        limit = request.args.get("limit")
-        accept = request.headers.get("Accept", "*/*")
-        if "text/event-stream" in accept or ("json" not in accept and limit is None):
-            return self._stream(choice)
-        found = self._view.find_events(choice)
-        count = LIMIT if limit is None else read_number("limit", limit)
-        first = self._view.find_first()
-        kept: list[Json] = [
-            shape_described_event(each) for each in found[max(0, len(found) - count) :]
-        ]
-        last = self._view.find_last()
-        return _answer({"events": kept, "count": len(kept), "first": first, "last": last})
+    async def _explain(self, given: Given) -> Response:
+        event = await self._find_event(given)
+        about: list[Entry]
+        about, _ = await gather(self._past.scan_about(event.sequence), 100_000)
+        return _answer(self._past.explain(event, about))
 
-    def _stream(self, choice: Choice) -> Response:
-        stream = Stream(self._view, choice, history=bool(choice.since or choice.since_ns))
-        self._streams.add(stream)
-
-        async def read() -> object:
-            try:
-                async for message in stream.read():
-                    yield message
-            finally:
-                self._streams.discard(stream)
-
-        response = Response(read(), content_type="text/event-stream")  # type: ignore[arg-type]
-        response.headers["Cache-Control"] = "no-store"
-        response.timeout = None
-        return response
-
-    async def _explain(self) -> Response:
-        refuse_unknown(request.args, "sequence", "interface", "event")
-        return _answer(self._view.explain(self._find_event()))
-
-    def _find_event(self) -> Event:
-        if sequence := request.args.get("sequence"):
-            number = read_number("sequence", sequence)
-            for event in self._view.find_events(Choice(since=number - 1)):
-                if event.sequence == number:
-                    return event
-            first = self._view.find_first()
+    async def _find_event(self, given: Given) -> Event:
+        if given.has("sequence"):
+            number = given.get_number("sequence", 0)
+            found, _ = await gather(self._past.scan_events(Choice(since=max(0, number - 1))), 1)
+            if found and found[0].sequence == number:
+                return found[0]
+            first = self._past.find_first()
             detail = f"there is no event {number} in the journal; its oldest one is {first}"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
-        wanted = [request.args.get(name, "") for name in ("event", "interface")]
-        if not all(wanted):
+        event, interface = given.get("event"), given.get("interface")
+        if not (event and interface):
             detail = "expected sequence, or interface and event"
             raise Problem(HTTPStatus.BAD_REQUEST, detail)
-        found = self._view.find_events(read_choice("", wanted[:1], wanted[1:]))
+        choice = read_choice("", [event], [interface])
+        found, _ = await gather(self._past.scan_events_back(choice), 1)
         if not found:
-            detail = f"there is no event {wanted[0]} of {wanted[1]} in the journal"
+            detail = (
+                f"there is no event {printable(event)} of {printable(interface)} in the journal"
+            )
             raise Problem(HTTPStatus.NOT_FOUND, detail)
-        return found[-1]
+        return found[0]
 
-    async def _get_runs(self) -> Response:
-        refuse_unknown(request.args, "sequence", "limit")
-        sequence = read_number("sequence", request.args.get("sequence", "0"))
-        limit = read_number("limit", request.args.get("limit", str(LIMIT)))
-        found: list[Json] = list(self._view.find_runs(sequence))
+    async def _get_runs(self, given: Given) -> Response:
+        sequence = given.get_number("sequence", 0)
+        choice = Choice(interfaces=given.get_all("interface"))
+        result = given.get("result")
+
+        def wants(run: RunObject) -> bool:
+            return result in {"", run["result"]} and choice.names("", run["interface"] or "")
+
+        past = self._past.scan_runs_back(sequence=sequence)
+        wanted = (each if each is not None and wants(each) else None for each in past)
+        limit = given.get_number("limit", LIMIT)
+        ended, more = await gather(wanted, limit)
+        found = ended[::-1] + [
+            each for each in self._past.find_open_runs(sequence=sequence) if wants(each)
+        ]
         kept = found[max(0, len(found) - limit) :]
-        return _answer({"runs": kept, "count": len(kept)})
+        more = more or len(kept) < len(found)
+        return _answer({"runs": kept, "count": len(kept), "more": more})
 
-    async def _get_run(self, number: str) -> Response:
-        refuse_unknown(request.args)
-        found: list[Json] = list(self._view.find_runs(run=read_number("run", number)))
-        if not found:
+    async def _get_run(self, given: Given) -> Response:
+        number = given.get_number("number", 0)
+        ended, _ = await gather(self._past.scan_runs_back(run=number), 10_000)
+        found = ended[::-1] + list(self._past.find_open_runs(run=number))
+        if not found or not number:
             raise Problem(HTTPStatus.NOT_FOUND, f"there is no run {number} in the journal")
-        return _answer({"runs": found, "count": len(found)})
+        return _answer({"runs": found, "count": len(found), "more": False})
 
-    async def _get_audit(self) -> Response:
+    async def _get_audit(self, given: Given) -> Response:
         """Tell records to those who may read the file: over TCP nobody is known to be one of them."""
-        refuse_unknown(request.args, "limit")
         if request.scope["client"] is not None:
             detail = "the audit log is told over the unix socket only"
             raise Problem(HTTPStatus.FORBIDDEN, detail)
-        limit = read_number("limit", request.args.get("limit", str(LIMIT)))
-        found = self._view.find_noted()
-        kept = found[max(0, len(found) - limit) :]
-        return _answer({"records": kept, "count": len(kept)})
+        limit = given.get_number("limit", LIMIT)
+        found, more = await gather(self._past.scan_noted_back(), limit)
+        found.reverse()
+        return _answer({"records": found, "count": len(found), "more": more})
 
     # --- done -------------------------------------------------------------------------------------
 
-    async def _resume(self) -> Response:
-        refuse_unknown(request.args, "path")
-        path = request.args.get("path", "")
+    async def _resume(self, given: Given) -> Response:
+        path = given.get("path")
         if not self._steering.resume(path, _find_asker()):
-            raise Problem(HTTPStatus.NOT_FOUND, f"no paused script has the path {path!r}")
-        return _answer({"path": path, "paused": False})
+            raise Problem(
+                HTTPStatus.NOT_FOUND, f"no paused script has the path {printable(path)!r}"
+            )
+        return _answer({"path": printable(path), "paused": False})
 
-    async def _reload(self) -> Response:
-        refuse_unknown(request.args)
+    async def _reload(self, _: Given) -> Response:
+        busy = Problem(HTTPStatus.CONFLICT, "a reload is under way; try again when it is over")
         if self._steering.reloading:
-            raise Problem(HTTPStatus.CONFLICT, "a reload is under way; try again when it is over")
+            raise busy
         problems = await self._steering.reload(_find_asker())
-        if problems is not None:
-            detail = "the configuration was not put in force; what was there goes on"
-            raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)
-        return _answer({"outcome": "in force"})
+        if problems is None:
+            generation = self._view.get_status()["generation"] + 1
+            return _answer({"outcome": "in force", "generation": generation})
+        if not problems:
+            raise busy
+        detail = "the configuration was not put in force; what was there goes on"
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)
+
+    # --- health -----------------------------------------------------------------------------------
+
+    async def _get_health(self, _: Given) -> Response:
+        health = judge(self._view, await self._steering.examine())
+        failed = health["status"] == "unhealthy"
+        return _answer(health, HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK)
+
+    async def _get_alive(self, _: Given) -> Response:
+        return _answer({"status": "alive"})
+
+    async def _get_ready(self, _: Given) -> Response:
+        ready = show_readiness(await self._steering.examine())
+        failed = ready["status"] != "ready"
+        return _answer(ready, HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK)
+
+    # --- faults -----------------------------------------------------------------------------------
+
+    async def _answer_fault(self, error: Exception) -> Response:
+        self._steering.note_fault(f"{request.method} {request.path[:200]!r} failed: {error!r}")
+        detail = "this is a mistake in netevd; its log says more"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).answer()
+
+
+def _find_asker() -> str:
+    return str(request.scope.get(WHO, "a client that may use the socket"))
+
+
+def _wants_stream(scope: Any) -> bool:
+    """Tell whether a request for events is one for the stream."""
+    if scope["method"] not in {"GET", "HEAD"}:
+        return False
+    header = _read_header(scope, b"accept")
+    named = [each for each in (SSE, JSON) if accept.names(header, each)]
+    if named:
+        return accept.choose(header, tuple(named)) == SSE
+    if accept.choose(header, (SSE,)) is None:
+        return False
+    return "limit" not in _read_query(scope)
+
+
+def _read_header(scope: Any, name: bytes) -> str:
+    values = [value for key, value in scope["headers"] if key.lower() == name]
+    return b",".join(values).decode("latin-1")
+
+
+def _read_query(scope: Any) -> dict[str, list[str]]:
+    text = scope["query_string"].decode("ascii", "replace")
+    return parse_qs(text, keep_blank_values=True, max_num_fields=100)
+
+
+def _answer(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(msgspec.json.encode(content), status.value, content_type=JSON)
+
+
+def _answer_list(name: str, found: Iterable[object], total: int | None = None) -> Response:
+    """Return an answer with a list: a long one is made while it is sent."""
+    rest: Iterator[object] = iter(found)
+    first = list(islice(rest, STEP))
+    if len(first) < STEP:
+        more = {} if total is None else {"total": total}
+        return _answer({name: first, "count": len(first), **more})
+    body = write_list(name, first, rest, total)
+    response = Response(body, content_type=JSON)
+    response.timeout = None
+    return response
 
 
 async def _answer_problem(problem: Problem) -> Response:
@@ -233,4 +399,8 @@ async def _answer_problem(problem: Problem) -> Response:
 
 async def _answer_http_exception(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or 500)
-    return Problem(status, error.description or status.phrase).answer()
+    answer = Problem(status, error.description or status.phrase).answer()
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            answer.headers[name] = value
+    return answer

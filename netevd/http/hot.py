@@ -34,8 +34,8 @@ class Page(Protocol):
     def find_version(self) -> object:
         """Return what is different once the body may be."""
 
-    def make(self, content_type: str) -> bytes:
-        """Return the body of now."""
+    def make(self, content_type: str) -> bytes | None:
+        """Return the body of now; None: somebody else has to answer."""
 
 
 @frozen(slots=True)
@@ -72,6 +72,9 @@ class Hot:
         headers = _read_headers(scope["headers"])
         content_type = page.choose(headers.get(b"accept", b"*/*").decode("latin-1"))
         kept = self._find(scope["path"], page, content_type)
+        if kept is None:
+            await self._app(scope, receive, send)
+            return
         body, tag, more = kept.body, kept.tag, kept.headers
         if len(body) >= _LEAST and _takes_gzip(headers.get(b"accept-encoding", b"")):
             body, tag = _pack(kept), kept.tag[:-1] + b'-gzip"'
@@ -83,12 +86,14 @@ class Hot:
         sent = b"" if scope["method"] == "HEAD" else body
         await _send(send, 200, [*more, (b"etag", tag), length], sent)
 
-    def _find(self, path: str, page: Page, content_type: str) -> _Kept:
+    def _find(self, path: str, page: Page, content_type: str) -> _Kept | None:
         version = page.find_version()
         kept = self._kept.get((path, content_type))
         if kept is not None and kept.version == version:
             return kept
         body = page.make(content_type)
+        if body is None:
+            return None
         if kept is None or kept.body != body:
             headers = [
                 (b"content-type", content_type.encode()),

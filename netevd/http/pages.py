@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from netevd.http.hot import Page
-from netevd.model.shape import Json
 from netevd.report.gauges import Gauges
 from netevd.report.metrics import Metrics
 from netevd.report.view import View
@@ -58,8 +57,8 @@ class JsonPage:
 
     alone = False
 
-    def __init__(self, metrics: Metrics, show: Callable[[], Json]) -> None:
-        """show: makes what the API itself would answer."""
+    def __init__(self, metrics: Metrics, show: Callable[[], object]) -> None:
+        """show: makes what the API itself would answer, or None."""
         self._metrics = metrics
         self._show = show
 
@@ -72,13 +71,14 @@ class JsonPage:
         """Return what is different once something has happened."""
         return self._metrics.version
 
-    def make(self, content_type: str) -> bytes:
-        """Return the answer of now."""
+    def make(self, content_type: str) -> bytes | None:
+        """Return the answer of now, None where it is too long to be made at once."""
         del content_type
-        return msgspec.json.encode(self._show())
+        shown = self._show()
+        return None if shown is None else msgspec.json.encode(shown)
 
 
-def make_pages(view: View, api: Mapping[str, Callable[[], Json]]) -> dict[str, Page]:
+def make_pages(view: View, api: Mapping[str, Callable[[], object]]) -> dict[str, Page]:
     """Return what `hot` answers, by path. api: what the API answers there without parameters."""
     pages: dict[str, Page] = {path: JsonPage(view.metrics, show) for path, show in api.items()}
     if view.metrics.settings.enabled:

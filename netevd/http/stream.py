@@ -1,105 +1,141 @@
 """
-The live stream: server-sent events that begin where the client has stopped and end with the worker.
+What one client of the stream hears: events from where it has stopped, then what happens, then the end.
 
-A client that reads too slowly is cut, and comes again with Last-Event-ID; nothing is kept for it.
+Server-sent events are made here; `live` sends the same over a WebSocket.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final, Self, TypeAlias
 
-import msgspec
 import trio
 
+from netevd.http.broadcast import BATCH, Broadcast, Message, tell_event, tell_gap
+from netevd.http.pace import STEP
 from netevd.model.event import Event
-from netevd.model.shape import Json
-from netevd.model.show import shape_decision, shape_described_event, shape_outcome
-from netevd.report.journal import Entry, EventEntry, OutcomeEntry, RunEntry
-from netevd.report.view import Choice, View
+from netevd.report.choice import Choice
+from netevd.report.past import Past
 
-BACKLOG: Final = 4096
-"""Messages that may wait for a client before it is cut."""
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
 
-HEARTBEAT_S: Final = 15.0
-"""A comment is sent after this long without a message, so that both sides notice a dead peer."""
+RETRY_MS: Final = 2000
+"""What a browser waits before it comes again."""
+
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
 
 
-def _format(kind: str, content: dict[str, Json], number: int = 0) -> bytes:
-    head = f"id: {number}\n" if number else ""
-    return f"{head}event: {kind}\ndata: ".encode() + msgspec.json.encode(content) + b"\n\n"
+class TooSlow(Exception):
+    """A reader is too far behind: it is cut, and comes again."""
 
 
-class Stream:
-    """What one client hears."""
+class Reader:
+    """The place of one client in what is told; listens while it is entered."""
 
-    def __init__(self, view: View, choice: Choice, *, history: bool) -> None:
-        """history: begin with what the journal has of the choice, not with what happens now."""
-        self._view = view
-        self._choice = choice
-        self._history = history
-        self._send, self._receive = trio.open_memory_channel[Entry](BACKLOG)
-        self._last = 0
+    def __init__(self, broadcast: Broadcast, past: Past, choice: Choice) -> None:
+        self._broadcast = broadcast
+        self._past = past
+        self.choice = choice
+        """May be replaced while it is read."""
+        self._last = choice.since
+        self._place = 0
+        self._scanning = bool(choice.since or choice.since_ns)
+        """Whether it still has to be told what is in the journal."""
+        self._scan: Iterator[Event | None] | None = None
 
-    def hear(self, entry: Entry) -> None:
-        """Take a new entry of the journal."""
-        try:
-            self._send.send_nowait(entry)
-        except trio.WouldBlock:
-            self.end()
-        except trio.BrokenResourceError:
-            return
+    def __enter__(self) -> Self:
+        self._place = self._broadcast.join()
+        return self
 
-    def end(self) -> None:
-        """Let the client read what waits, and then end of stream."""
-        self._view.listeners.discard(self.hear)
-        self._send.close()
+    def __exit__(self, *_: object) -> None:
+        self._broadcast.leave()
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield messages until the worker or the client ends."""
-        self._view.listeners.add(self.hear)
-        try:
-            yield b": netevd\n\n"
-            if self._history:
-                for message in self._tell_history():
-                    yield message
-            while True:
-                try:
-                    with trio.move_on_after(HEARTBEAT_S) as waited:
-                        entry = await self._receive.receive()
-                except trio.EndOfChannel:
-                    return
-                if waited.cancelled_caught:
-                    yield b": still there\n\n"
-                    continue
-                told = self._tell(entry)
-                if told is not None:
-                    yield told
-        finally:
-            self._view.listeners.discard(self.hear)
+    async def next(self) -> list[Message] | None:
+        """
+        Return messages, [] after a long time without any, None when there will be no more.
 
-    def _tell_history(self) -> list[bytes]:
-        first = self._view.find_first()
-        told = []
-        if self._choice.since and self._choice.since + 1 < first:
-            gap: dict[str, Json] = {"from": self._choice.since + 1, "to": first - 1}
-            told.append(_format("gap", gap))
-        for event in self._view.find_events(self._choice):
-            told.append(self._tell_event(event))
-        return told
-
-    def _tell(self, entry: Entry) -> bytes | None:
-        if isinstance(entry, EventEntry):
-            event = entry.event
-            if event.sequence <= self._last or not self._choice.takes(event):
+        Raises: TooSlow.
+        """
+        while self._scanning:
+            found = await self._read_past()
+            if found:
+                return found
+        while True:
+            taken = self._broadcast.take(self._place)
+            if taken is None:
+                raise TooSlow
+            if taken:
+                self._place += len(taken)
+                wanted = [each for each in taken if self._wants(each)]
+                if wanted:
+                    return wanted
+            elif self._broadcast.closed:
                 return None
-            return self._tell_event(event)
-        if isinstance(entry, OutcomeEntry):
-            return _format("verdict", shape_decision(entry.outcome))
-        if isinstance(entry, RunEntry) and self._choice.takes_run(entry.outcome):
-            return _format("run", shape_outcome(entry.outcome))
-        return None  # who may follow events need not hear who asked for what, nor of webhooks
+            elif not await self._broadcast.wait(self._place):
+                return []
 
-    def _tell_event(self, event: Event) -> bytes:
-        self._last = event.sequence
-        return _format("event", shape_described_event(event), event.sequence)
+    def _wants(self, message: Message) -> bool:
+        return not 0 < message.number <= self._last and message.fits(self.choice)
+
+    async def _read_past(self) -> list[Message]:
+        """Return some of what the journal has; at its end go on with what happens."""
+        if self._scan is None:
+            gap = self._begin_scan()
+            if gap:
+                return gap
+        assert self._scan is not None
+        found: list[Message] = []
+        for looked, event in enumerate(self._scan, 1):
+            if event is not None:
+                self._last = event.sequence
+                found.append(tell_event(event))
+            if len(found) == BATCH or looked == STEP:
+                await trio.lowlevel.checkpoint()
+                return found
+        self._scan = None
+        self._scanning = self._broadcast.take(self._place) is None
+        return found
+
+    def _begin_scan(self) -> list[Message]:
+        """Look into the journal from where the client is; return the message of a gap, if any."""
+        self._place = self._broadcast.end
+        choice, first = self.choice, self._past.find_first()
+        since = max(choice.since, self._last)
+        self._scan = self._past.scan_events(
+            Choice(choice.types, choice.interfaces, since, choice.since_ns)
+        )
+        return [tell_gap(since + 1, first - 1)] if 0 < since < first - 1 else []
+
+
+async def serve_events(reader: Reader, receive: Receive, send: Send, *, head: bool) -> None:
+    """Send server-sent events until client or worker end. head: nothing but the headers."""
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    if head:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return
+    with reader:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch, receive, nursery.cancel_scope)
+            await _send_part(send, b"retry: %d\n: netevd\n\n" % RETRY_MS)
+            with suppress(TooSlow):
+                while (batch := await reader.next()) is not None:
+                    body = b"".join([each.sse for each in batch]) or b": still there\n\n"
+                    await _send_part(send, body)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            nursery.cancel_scope.cancel()
+
+
+async def _send_part(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _watch(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()

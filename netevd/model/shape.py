@@ -1,5 +1,5 @@
 """
-Links and events as plain dictionaries: the one schema that API, log, stream and scripts share.
+Links, routes, rules and events as plain dictionaries, whose types are model.objects.
 
 Only what JSON knows comes out, and only text that can be encoded: bytes of a name that are not
 UTF-8 are escaped, and the object says so. What is absent is null or an empty list, never missing.
@@ -11,20 +11,33 @@ import re
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from netevd.model.address import IFA_F_DADFAILED, RT_SCOPE_HOST, RT_SCOPE_LINK, Address
 from netevd.model.event import Event
 from netevd.model.link import OPERSTATES, Link
+from netevd.model.objects import (
+    AddressObject,
+    EventObject,
+    Family,
+    InterfaceObject,
+    NexthopObject,
+    RouteObject,
+    RuleObject,
+    StatisticsObject,
+)
 from netevd.model.route import (
     ANYWHERE,
+    PROTOCOL_OURS,
     TABLE_MAIN,
+    Nexthop,
     Route,
     show_metric,
     show_protocol,
     show_route_type,
     show_table,
 )
+from netevd.model.rule import RULE_ACTIONS, Rule
 from netevd.model.snapshot import Snapshot
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
@@ -38,6 +51,8 @@ _FLAG_WORDS: Final = (
 
 _SCOPE_WORDS: Final = {0: "global", 200: "site", RT_SCOPE_LINK: "link", RT_SCOPE_HOST: "host"}
 """Source: ip-address(8)."""
+
+_FAMILIES: Final[dict[int, Family]] = {4: "ipv4", 6: "ipv6"}
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -67,12 +82,14 @@ def _show_day(day: int) -> str:
     return (_EPOCH + timedelta(days=day)).isoformat()
 
 
-def show_flags(flags: int) -> list[Json]:
+def show_flags(flags: int) -> list[str]:
     """Return the words of IFF_* bits as ip-link(8) writes them."""
     return [word for bit, word in enumerate(_FLAG_WORDS) if flags & 1 << bit]
 
 
-def show_address_state(address: Address) -> str:
+def show_address_state(
+    address: Address,
+) -> Literal["duplicate", "tentative", "deprecated", "usable"]:
     """Return the one word that says most about an address's use."""
     if address.flags & IFA_F_DADFAILED:
         return "duplicate"
@@ -81,37 +98,91 @@ def show_address_state(address: Address) -> str:
     return "deprecated" if address.deprecated else "usable"
 
 
-def shape_address(address: Address) -> dict[str, Json]:
+def shape_address(address: Address) -> AddressObject:
     """Return the object of an address."""
     return {
         "ip": address.ip,
         "prefix": address.prefix,
-        "family": f"ipv{address.family}",
-        "scope": _SCOPE_WORDS.get(address.scope, str(address.scope)),
+        "family": _FAMILIES[address.family],
+        "scope": _show_scope(address.scope),
         "state": show_address_state(address),
         "peer": address.peer or None,
     }
 
 
-def shape_route(route: Route) -> dict[str, Json]:
-    """Return the object of a route."""
+def _name_nothing(_: int) -> str | None:
+    return None
+
+
+def shape_route(route: Route, names: Callable[[int], str | None] = _name_nothing) -> RouteObject:
+    """Return the object of a route. names: name of an ifindex, None where it is not known."""
     return {
         "destination": route.destination,
-        "family": f"ipv{route.family}",
+        "family": _FAMILIES[route.family],
         "table": route.table,
         "metric": route.priority,
         "type": show_route_type(route.type),
         "protocol": show_protocol(route.protocol),
-        "scope": _SCOPE_WORDS.get(route.scope, str(route.scope)),
-        "nexthops": [
-            {"index": hop.ifindex or None, "gateway": hop.gateway or None, "weight": hop.weight}
-            for hop in route.nexthops
-        ],
+        "scope": _show_scope(route.scope),
+        "nexthops": [_shape_nexthop(hop, names) for hop in route.nexthops],
         "preferred_source": route.preferred_source or None,
         "source": route.source or None,
         "nexthop_id": route.nexthop_id or None,
         "metrics": {show_metric(number): value for number, value in route.metrics},
+        "owned": route.protocol == PROTOCOL_OURS,
     }
+
+
+def _shape_nexthop(hop: Nexthop, names: Callable[[int], str | None]) -> NexthopObject:
+    return {
+        "index": hop.ifindex or None,
+        "interface": names(hop.ifindex) if hop.ifindex else None,
+        "gateway": hop.gateway or None,
+        "weight": hop.weight,
+    }
+
+
+def shape_rule(rule: Rule) -> RuleObject:
+    """Return the object of a rule."""
+    action = rule.action
+    marked = bool(rule.mark or rule.mask)
+    return {
+        "family": _FAMILIES[rule.family],
+        "priority": rule.priority,
+        "action": RULE_ACTIONS[action] if action < len(RULE_ACTIONS) else str(action),
+        "table": rule.table or None,
+        "source": rule.source or None,
+        "destination": rule.destination or None,
+        "invert": rule.invert,
+        "input_interface": printable(rule.iifname) or None,
+        "output_interface": printable(rule.oifname) or None,
+        "mark": rule.mark if marked else None,
+        "mask": rule.mask if marked else None,
+        "tos": rule.tos or None,
+        "goto": rule.goto or None,
+        "uids": _list(rule.uids),
+        "ip_protocol": rule.ip_protocol or None,
+        "source_ports": _list(rule.source_ports),
+        "destination_ports": _list(rule.destination_ports),
+        "suppress_prefix_length": _drop_minus_one(rule.suppress_prefix_length),
+        "suppress_group": _drop_minus_one(rule.suppress_group),
+        "tunnel_id": rule.tunnel_id or None,
+        "l3mdev": rule.l3mdev,
+        "protocol": show_protocol(rule.protocol),
+        "owned": rule.protocol == PROTOCOL_OURS,
+    }
+
+
+def _list(numbers: tuple[int, int] | None) -> list[int] | None:
+    return None if numbers is None else list(numbers)
+
+
+def _drop_minus_one(number: int) -> int | None:
+    return None if number < 0 else number
+
+
+def _show_scope(scope: int) -> str:
+    return _SCOPE_WORDS.get(scope, str(scope))
 
 
 def describe_route(route: Route, names: Callable[[int], str] = str) -> str:
@@ -136,15 +207,28 @@ def describe_route(route: Route, names: Callable[[int], str] = str) -> str:
     return " ".join(words)
 
 
-def _shape_statistics(link: Link) -> Json:
+def _shape_statistics(link: Link) -> StatisticsObject | None:
     counters = link.statistics
-    return None if counters is None else dict(counters._asdict())
+    if counters is None:
+        return None
+    return {
+        "rx_packets": counters.rx_packets,
+        "tx_packets": counters.tx_packets,
+        "rx_bytes": counters.rx_bytes,
+        "tx_bytes": counters.tx_bytes,
+        "rx_errors": counters.rx_errors,
+        "tx_errors": counters.tx_errors,
+        "rx_dropped": counters.rx_dropped,
+        "tx_dropped": counters.tx_dropped,
+        "multicast": counters.multicast,
+        "collisions": counters.collisions,
+    }
 
 
-def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
+def shape_interface(snapshot: Snapshot) -> InterfaceObject:
     """Return the object of a link with its addresses."""
     link = snapshot.link
-    shape: dict[str, Json] = {
+    shape: InterfaceObject = {
         "name": printable(link.name),
         "index": link.ifindex,
         "state": snapshot.state,
@@ -166,7 +250,7 @@ def shape_interface(snapshot: Snapshot) -> dict[str, Json]:
     return shape
 
 
-def shape_event(event: Event) -> dict[str, Json]:
+def shape_event(event: Event) -> EventObject:
     """Return the object of an event, without the link's snapshots."""
     after = event.after
     return {
@@ -179,12 +263,21 @@ def shape_event(event: Event) -> dict[str, Json]:
         "initial": event.initial,
         "state": None if after is None else after.state,
         "previous_state": None if event.before is None else event.before.state,
-        "family": f"ipv{event.family}" if event.family else None,
+        "family": _FAMILIES.get(event.family),
         "address": None if event.address is None else shape_address(event.address),
-        "route": None if event.route is None else shape_route(event.route),
+        "route": None if event.route is None else _shape_event_route(event.route, after),
         "change": None if event.route is None else "del" if event.gone else "new",
         "coalesced": event.coalesced or None,
     }
+
+
+def _shape_event_route(route: Route, after: Snapshot | None) -> RouteObject:
+    """Return a route's object with the name of the one link that its event knows."""
+
+    def name(ifindex: int) -> str | None:
+        return printable(after.link.name) if after and after.link.ifindex == ifindex else None
+
+    return shape_route(route, name)
 
 
 def _show_operstate(link: Link) -> str:

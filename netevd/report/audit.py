@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from netevd.model.shape import Json, show_time
+from netevd.model.answers import AuditRecordObject
+from netevd.model.shape import show_time
 from privsep.protocol import Audit, Audited, Message, escape
 
 BURST: Final = 20.0
@@ -63,7 +64,7 @@ class AuditNotes:
         self._lost = 0
 
 
-def shape_audited(noted: Audited) -> dict[str, Json]:
+def shape_audited(noted: Audited) -> AuditRecordObject:
     """Return a record as the file has it."""
     record = noted.record
     return {

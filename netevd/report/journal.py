@@ -6,6 +6,7 @@ A worker that follows another one gets it whole, see worker.recovery.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final, TypeAlias
@@ -79,8 +80,26 @@ class DeliveryEntry(msgspec.Struct, frozen=True, array_like=True, tag=7):
     outcome: DeliveryOutcome
 
 
+class ReloadEntry(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """A configuration was put in force, or was refused."""
+
+    time_ns: int
+    """Wall clock, nanoseconds since 1970."""
+    generation: int
+    """Of what is in force since."""
+    problems: tuple[str, ...] = ()
+    """Why it was refused; none: it was not."""
+
+
 Entry: TypeAlias = (
-    EventEntry | RunEntry | OutcomeEntry | AuditEntry | LossEntry | RereadEntry | DeliveryEntry
+    EventEntry
+    | RunEntry
+    | OutcomeEntry
+    | AuditEntry
+    | LossEntry
+    | RereadEntry
+    | DeliveryEntry
+    | ReloadEntry
 )
 
 PACKING: Final = Packing[Entry](Entry)
@@ -111,8 +130,38 @@ class Journal:
         return list(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        for packed in list(self._entries):
-            try:
-                yield PACKING.unpack(packed)
-            except Unreadable:
-                continue  # of another version of netevd
+        return self.scan()
+
+    def scan(self, after: int = 0) -> Iterator[Entry]:
+        """
+        Yield entries as they are now, the oldest first.
+
+        after: begin with the first event of a higher sequence number; 0: with the first entry. Each is
+        unpacked when its turn comes, and the search looks at a few only.
+        """
+        entries = list(self._entries)
+        begin = 0
+        if after:
+            places = range(len(entries))
+            begin = bisect_left(places, True, key=lambda at: _is_after(entries, at, after))
+        return _unpack(entries[begin:])
+
+    def scan_back(self) -> Iterator[Entry]:
+        """Yield entries as they are now, the latest first."""
+        return _unpack(reversed(list(self._entries)))
+
+
+def _unpack(entries: Iterable[bytes]) -> Iterator[Entry]:
+    for packed in entries:
+        try:
+            yield PACKING.unpack(packed)
+        except Unreadable:
+            continue  # of another version of netevd
+
+
+def _is_after(entries: list[bytes], at: int, sequence: int) -> bool:
+    """Tell whether the next event, from a place on, has a higher sequence number."""
+    for entry in _unpack(entries[place] for place in range(at, len(entries))):
+        if isinstance(entry, EventEntry):
+            return entry.event.sequence > sequence
+    return True

@@ -1,290 +1,227 @@
 """
-What others may know of the daemon: a read-only facade, asked by the API.
+What others may know of the daemon as it is: a read-only facade, asked by the API.
 
-Everything is shaped when it is asked for; nothing here is ever waited for.
+Everything is shaped when it is asked for; nothing here is ever waited for. What has happened is `past`'s.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
+from typing import Literal
 
-from attrs import frozen
-
+from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.actions import Outcome
+from netevd.model.answers import HookObject, ReloadObject, StatusObject
 from netevd.model.event import Event
-from netevd.model.history import RunOutcome
-from netevd.model.shape import Json, printable, shape_interface, shape_route, show_time
-from netevd.model.show import (
-    shape_decision,
-    shape_delivery,
-    shape_described_event,
-    shape_open_delivery,
-    shape_open_run,
-    shape_outcome,
-    shape_verdict,
-)
-from netevd.model.verdict import EXECUTE, Verdict
+from netevd.model.objects import DetailedInterfaceObject, RouteObject, RuleObject
+from netevd.model.route import PROTOCOL_OURS, Route
+from netevd.model.rule import Rule
+from netevd.model.shape import printable, shape_interface, shape_route, shape_rule, show_time
+from netevd.model.show import shape_described_event
+from netevd.model.snapshot import Snapshot
 from netevd.report.about import About
-from netevd.report.audit import shape_audited
+from netevd.report.configured import show_configuration
+from netevd.report.drivers import find_driver
 from netevd.report.gauges import Gauges
-from netevd.report.journal import (
-    AuditEntry,
-    DeliveryEntry,
-    Entry,
-    EventEntry,
-    Journal,
-    LossEntry,
-    OutcomeEntry,
-    RereadEntry,
-    RunEntry,
-)
+from netevd.report.journal import Entry, EventEntry, Journal, ReloadEntry
 from netevd.report.metrics import Metrics
-
-
-@frozen(slots=True)
-class Choice:
-    """Which events somebody wants to hear of."""
-
-    types: tuple[str, ...] = ()
-    """Globs of event types; none: all."""
-    interfaces: tuple[str, ...] = ()
-    """Globs of names; none: all, those of the host included."""
-    since: int = 0
-    """Only those with a higher sequence number."""
-    since_ns: int = 0
-    """Only those from this wall-clock time on, nanoseconds since 1970."""
-
-    def takes(self, event: Event) -> bool:
-        """Tell whether an event is among them."""
-        if event.sequence <= self.since or event.time_ns < self.since_ns:
-            return False
-        return self._names(event.type.value, event.name)
-
-    def takes_run(self, outcome: RunOutcome) -> bool:
-        """Tell whether a run is one of such an event, whenever that was."""
-        return self._names(outcome.event, outcome.interface)
-
-    def _names(self, event: str, interface: str) -> bool:
-        if self.types and not any(fnmatchcase(event, each) for each in self.types):
-            return False
-        name = printable(interface)
-        return not self.interfaces or any(fnmatchcase(name, each) for each in self.interfaces)
+from netevd.report.past import Past
+from netevd.report.tally import Tally
 
 
 class View:
     """Answers questions about one worker's engine and journal."""
 
     def __init__(
-        self, engine: Engine, journal: Journal, about: About, metrics: Metrics, gauges: Gauges
+        self,
+        engine: Engine,
+        journal: Journal,
+        about: About,
+        metrics: Metrics,
+        gauges: Gauges,
+        *,
+        tally: Tally,
+        configuration: Configuration,
     ) -> None:
-        self._engine = engine
+        """tally: what is counted over all workers. configuration: the one in force."""
+        self._configuration = configuration
+        self._shown: tuple[bytes, str] | None = None
+        """The configuration as it is shown, once somebody has asked for it."""
         self.metrics = metrics
         """What is counted; its version grows whenever any answer may change."""
         self.gauges = gauges
-        self._journal = journal
+        self._engine = engine
+        self._insight = engine.insight
         self._about = about
+        self._tally = tally
+        self.past = Past(journal, engine)
+        """What has happened."""
+        self._last = self.past.find_last_event()
         self.listeners: set[Callable[[Entry], None]] = set()
         """Called with each new entry of the journal."""
         self.audit_trouble = ""
         """Why the audit log can't be written, "" if it can or is not wanted."""
+        self.phase = ""
+        """reloading or stopping, "" for neither."""
 
     def tell(self, entries: list[Entry]) -> None:
         """Tell everybody who listens of new entries of the journal."""
         for entry in entries:
+            if isinstance(entry, EventEntry):
+                self._last = entry.event
             for listener in list(self.listeners):
                 listener(entry)
 
-    # --- now ------------------------------------------------------------------------------------
+    # --- the daemon -------------------------------------------------------------------------------
 
-    def get_status(self) -> dict[str, Json]:
-        """Return the daemon's state in one object."""
-        snapshots = self._engine.get_snapshots()
-        states: dict[str, int] = {}
-        for each in snapshots:
-            states[each.state] = states.get(each.state, 0) + 1
-        last = None
-        runs: dict[str, int] = {}
-        losses = 0
-        for entry in self._journal:
-            if isinstance(entry, EventEntry):
-                last = entry.event
-            elif isinstance(entry, LossEntry):
-                losses += 1
-            elif isinstance(entry, RunEntry) and entry.outcome.final:
-                runs[entry.outcome.result] = runs.get(entry.outcome.result, 0) + 1
-        open_runs = self._engine.get_open_runs()
-        return {
-            "state": "serving",
-            "version": self._about.version,
-            "mode": self._about.mode,
-            "generation": self._about.generation,
-            "loaded": show_time(self._about.loaded_ns),
-            "uptime_seconds": round(time.monotonic() - self._about.started, 3),
-            "interfaces": len(snapshots),
-            "interfaces_by_state": dict(sorted(states.items())),
-            "routes": sum(1 for _ in self._engine.get_routes()),
-            "rules": len(self._engine.get_rules()),
-            "sequence": self._engine.numbers.sequence - 1,
-            "last_event": None if last is None else shape_described_event(last),
-            "runs_by_result": dict(sorted(runs.items())),
-            "open_runs": len(open_runs),
-            "paused_scripts": list(self._engine.get_paused()),
-            "losses": losses,
-            "audit_trouble": self.audit_trouble or None,
-        }
-
-    def get_interfaces(self) -> list[Json]:
-        """Return every link that exists."""
-        return [shape_interface(each) for each in self._engine.get_snapshots()]
-
-    def get_routes(self) -> list[Json]:
-        """Return every route that is known."""
-        return [shape_route(each) for each in self._engine.get_routes()]
-
-    # --- before -----------------------------------------------------------------------------------
-
-    def find_events(self, choice: Choice) -> list[Event]:
-        """Return the events that the journal still has, oldest first."""
-        found = (each.event for each in self._journal if isinstance(each, EventEntry))
-        return [event for event in found if choice.takes(event)]
-
-    def find_first(self) -> int:
-        """Return the sequence number of the oldest event of the journal, or the next one."""
-        for each in self._journal:
-            if isinstance(each, EventEntry):
-                return each.event.sequence
-        return self._engine.numbers.sequence
-
-    def find_last(self) -> int:
+    def get_last(self) -> int:
         """Return the sequence number of the last event."""
         return self._engine.numbers.sequence - 1
 
-    def find_runs(self, sequence: int = 0, run: int = 0) -> Iterator[dict[str, Json]]:
-        """Yield runs, those that have ended first; of one event or one number, if given."""
-        for each in self._journal:
-            if isinstance(each, RunEntry) and (
-                (sequence in {0, each.outcome.sequence}) and run in {0, each.outcome.run}
-            ):
-                yield shape_outcome(each.outcome)
-        events = self._engine.get_open_events()
-        for open_run in self._engine.get_open_runs():
-            if sequence in {0, open_run.sequence} and run in {0, open_run.number}:
-                event = events[open_run.sequence]
-                yield shape_open_run(open_run, event.type.value, event.name)
+    def get_last_event(self) -> Event | None:
+        """Return the last event that is known, None for none."""
+        return self._last
 
-    def find_noted(self) -> list[Json]:
-        """Return the records of the audit log that the journal still has, oldest first."""
-        return [shape_audited(each.noted) for each in self._journal if isinstance(each, AuditEntry)]
+    def get_uptime(self) -> float:
+        """Return for how many seconds the daemon has been there, over all reloads."""
+        return round(time.monotonic() - self._about.started, 3)
 
-    def find_deliveries(self, sequence: int) -> Iterator[dict[str, Json]]:
-        """Yield what became of an event's deliveries to webhooks, those that have ended first."""
-        for each in self._journal:
-            if isinstance(each, DeliveryEntry) and each.outcome.sequence == sequence:
-                yield shape_delivery(each.outcome)
-        for delivery in self._engine.get_open_deliveries():
-            if delivery.sequence == sequence:
-                yield shape_open_delivery(delivery)
+    def count_owned_rules(self) -> int:
+        """Return how many rules netevd itself has made."""
+        return sum(each.protocol == PROTOCOL_OURS for each in self._engine.get_rules())
 
-    def explain(self, event: Event) -> dict[str, Json]:
-        """Return what became of an event, and why."""
-        verdict = None
-        decisions = []
-        for entry in self._journal:
-            if isinstance(entry, EventEntry) and entry.event.sequence == event.sequence:
-                verdict = entry.verdict
-            elif isinstance(entry, OutcomeEntry) and event.sequence in entry.outcome.sequences:
-                decisions.append(entry.outcome)
-        into = next((each.into for each in decisions if each.into), event.sequence)
-        runs = list(self.find_runs(into))
-        deliveries = list(self.find_deliveries(into))
+    def count_routes(self) -> int:
+        """Return how many routes are known."""
+        return self._insight.count_routes()
+
+    def count_interfaces(self) -> int:
+        """Return how many links there are."""
+        return self._insight.count_links()
+
+    def get_status(self) -> StatusObject:
+        """Return the daemon's state in one object."""
+        tally, last = self._tally, self._last
+        states = self._insight.count_states()
         return {
-            "event": shape_described_event(event),
-            "verdict": shape_verdict(verdict),
-            "decisions": [shape_decision(each) for each in decisions],
-            "runs": list[Json](runs),
-            "deliveries": list[Json](deliveries),
-            "explanation": [
-                *self._tell(event, verdict, decisions, runs),
-                *map(_describe_delivery, deliveries),
-            ],
+            "state": self._find_state(),
+            "version": self._about.version,
+            "mode": "observe" if self._about.mode == "observe" else "privileged",
+            "generation": self._about.generation,
+            "loaded": show_time(tally.loaded_ns or self._about.loaded_ns),
+            "uptime_seconds": self.get_uptime(),
+            "backend": "kernel",
+            "interfaces": sum(states.values()),
+            "interfaces_by_state": dict(sorted(states.items())),
+            "routes": self._insight.count_routes(),
+            "rules": len(self._engine.get_rules()),
+            "routing_rules": self.count_owned_rules(),
+            "sequence": self.get_last(),
+            "events_processed": tally.events,
+            "scripts_executed": tally.executed,
+            "scripts_failed": tally.failed,
+            "runs_by_result": dict(sorted(tally.results.items())),
+            "open_runs": self._insight.count_open_runs(),
+            "paused_scripts": [printable(each) for each in self._engine.get_paused()],
+            "losses": tally.losses,
+            "audit_trouble": self.audit_trouble or None,
+            "last_event": None if last is None else shape_described_event(last),
+            "last_reload": self.get_last_reload(),
         }
 
-    def _tell(
-        self,
-        event: Event,
-        verdict: Verdict | None,
-        decisions: list[Outcome],
-        runs: list[dict[str, Json]],
-    ) -> Iterator[str]:
-        yield from self._tell_loss(event)
-        yield printable((verdict or EXECUTE).reason)
-        for decision in decisions:
-            yield f"{decision.result}: {decision.reason}"
-        waits = list(self._tell_waiting(event))
-        yield from waits
-        for run in runs:
-            yield _describe_run(run)
-        held = waits or any(each.result in {"unchanged", "suppressed"} for each in decisions[-1:])
-        if not runs and not held and (verdict or EXECUTE).action == "execute":
-            yield self._tell_absence(event, verdict or EXECUTE)
-        if (verdict or EXECUTE).action == "execute" and (verdict or EXECUTE).scripts is None:
-            for each in self._engine.get_skipped(event.type):
-                yield printable(f"{each.path} is not run: {each.reason}")
+    def get_configuration(self) -> tuple[bytes, str]:
+        """Return the configuration in force as JSON, and its ETag."""
+        if self._shown is None:
+            self._shown = show_configuration(
+                self._configuration,
+                self._about.generation,
+                show_time(self._tally.loaded_ns or self._about.loaded_ns),
+            )
+        return self._shown
 
-    def _tell_loss(self, event: Event) -> Iterator[str]:
-        """Yield that an event was found by reading all again after a loss, if it was."""
-        for each in self._journal:
-            if isinstance(each, RereadEntry) and 0 <= event.sequence - each.first < each.count:
-                what = (
-                    "it is what had changed by then, and what came and went before can't be known"
-                )
-                yield printable(f"{each.reason}: {what}")
+    def _find_state(self) -> Literal["starting", "serving", "reloading", "stopping"]:
+        if self.phase == "stopping":
+            return "stopping"
+        if not self._engine.started:
+            return "starting"
+        return "reloading" if self.phase == "reloading" else "serving"
 
-    def _tell_waiting(self, event: Event) -> Iterator[str]:
-        for _, window in self._engine.get_waiting().windows:
-            if event.sequence in window.sequences:
-                rest = max(0.0, window.due - time.monotonic())
-                count = len(window.sequences)
-                yield f"waits with {count - 1} others for the end of its window, in {rest:.1f} s"
+    def get_last_reload(self) -> ReloadObject | None:
+        """Return how the last reload ended, None where there was none."""
+        last: ReloadEntry | None = self._tally.reload
+        if last is None:
+            return None
+        return {
+            "time": show_time(last.time_ns),
+            "outcome": "refused" if last.problems else "in force",
+            "generation": last.generation,
+            "problems": [printable(each) for each in last.problems],
+        }
 
-    def _tell_absence(self, event: Event, verdict: Verdict) -> str:
-        if event.initial and not self._engine.runs_initial:
-            return "it told the state at start, for which no script runs (scripts.initial: false)"
-        if verdict.scripts is not None:
-            return "none of the scripts that the filter names was run"
-        hooks = self._engine.get_hooks(event.type)
-        directory = f"{event.type.value}.d"
-        if not hooks:
-            return f"no script: there is none in {directory} that may be run"
-        paths = ", ".join(printable(each.path) for each in hooks)
-        return f"no script was there when it happened; now {directory} has {paths}"
+    # --- what there is ----------------------------------------------------------------------------
 
+    def find_interface(self, name: str) -> DetailedInterfaceObject | None:
+        """Return the link of this name as it is shown, None for none."""
+        plain = self._insight.find_snapshot(name)
+        if plain is not None:
+            return self._shape_interface(plain)
+        if "\\" not in name:
+            return None
+        found = self._insight.iterate_snapshots()
+        escaped = (each for each in found if printable(each.link.name) == name)
+        return next((self._shape_interface(each) for each in escaped), None)
 
-def _describe_run(run: dict[str, Json]) -> str:
-    name, result = f"run {run['run']}: {run['script']}", run["result"]
-    if result is None:
-        return f"{name} has not ended: {run['stage']}"
-    attempt = f", attempt {run['attempt']}" if run["attempt"] != 1 or not run["final"] else ""
-    reason = f": {run['reason']}" if run["reason"] else ""
-    if result == "lost":
-        return f"{name} is lost{reason}"
-    if run["status"] is None:
-        return f"{name} did not run: {result}{reason}"
-    status = run["status"]
-    assert isinstance(status, int)
-    how = f"exit code {status}" if status >= 0 else f"signal {-status}"
-    return f"{name} {result} ({how}, {run['duration_seconds']} s{attempt}){reason}"
+    def iterate_interfaces(self) -> Iterator[DetailedInterfaceObject]:
+        """Yield every link that exists, each as it is when its turn comes."""
+        for each in self._insight.iterate_snapshots():
+            yield self._shape_interface(each)
 
+    def _shape_interface(self, snapshot: Snapshot) -> DetailedInterfaceObject:
+        link = snapshot.link
+        driver = None if link.kind else find_driver(link.name)
+        return {
+            **shape_interface(snapshot),
+            "watched": self._insight.watches(link.ifindex),
+            "dns": [],
+            "driver": driver,
+        }
 
-def _describe_delivery(delivery: dict[str, Json]) -> str:
-    name, result = f"webhook {delivery['webhook']}", delivery["result"]
-    attempt = f"attempt {delivery['attempt']}"
-    if result is None:
-        return f"{name}: {delivery['stage']}, {attempt}"
-    if result == "ok":
-        return f"{name} has taken it (status {delivery['status']}, {attempt})"
-    again = "" if delivery["final"] else "; it is tried again"
-    return f"{name}: {result}, {attempt}: {delivery['reason']}{again}"
+    def get_routes(self) -> list[Route]:
+        """Return every route that is known, by table."""
+        return self._insight.get_routes()
+
+    def find_index(self, name: str) -> int | None:
+        """Return the ifindex of a link, None where there is none of this name."""
+        found = self._insight.find_snapshot(name)
+        return None if found is None else found.link.ifindex
+
+    def shape_route(self, route: Route) -> RouteObject:
+        """Return the object of a route, with the names of its links."""
+        return shape_route(route, self._find_name)
+
+    def _find_name(self, ifindex: int) -> str | None:
+        name = self._insight.find_name(ifindex)
+        return None if name is None else printable(name)
+
+    def get_rules(self) -> list[Rule]:
+        """Return every rule of the routing policy, by family and priority."""
+        return self._engine.get_rules()
+
+    def shape_rule(self, rule: Rule) -> RuleObject:
+        """Return the object of a rule."""
+        return shape_rule(rule)
+
+    def get_hooks(self) -> list[HookObject]:
+        """Return every file of the script directories."""
+        paused = set(self._engine.get_paused())
+        return [
+            {
+                "event": each.event,
+                "name": printable(each.name),
+                "path": printable(each.path),
+                "runnable": each.runnable,
+                "reason": each.reason or None,
+                "paused": each.path in paused,
+            }
+            for each in self._insight.get_hooks()
+        ]

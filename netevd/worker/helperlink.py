@@ -14,6 +14,7 @@ from netevd.model.inputs import DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
 from netevd.report.metrics import Metrics
 from netevd.worker.ports import PeerGone, Port
+from netevd.worker.pulse import Question
 from privsep.protocol import (
     FEED,
     REPLY,
@@ -64,6 +65,8 @@ class HelperLink:
         self._finished = 0
         self._progress = trio.Condition()
         self._scope = trio.CancelScope()
+        self.pulse = Question(lambda: self.ping(1))
+        """Whether it answers."""
 
     def close(self) -> None:
         """Let go of this helper; `run` ends."""

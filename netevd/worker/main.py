@@ -42,11 +42,13 @@ from netevd.model.inputs import (
 from netevd.report.about import About
 from netevd.report.audit import AuditNotes
 from netevd.report.gauges import Gauges
-from netevd.report.journal import AuditEntry, Entry, Journal
+from netevd.report.health import Vitals
+from netevd.report.journal import AuditEntry, Entry, Journal, ReloadEntry
 from netevd.report.journal_entries import connect
 from netevd.report.metrics import Metrics
 from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
+from netevd.report.tally import Tally
 from netevd.report.view import View
 from netevd.worker.before import read_before
 from netevd.worker.courierlink import CourierLink
@@ -54,6 +56,7 @@ from netevd.worker.entries import list_entries
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
+from netevd.worker.pulse import find_silences
 from netevd.worker.recovery import Recovery, Remembered, find_place
 from netevd.worker.runnerlink import RunnerLink
 from netevd.worker.slate import Memory
@@ -78,6 +81,8 @@ from privsep.protocol import (
 )
 
 _PLACE: Final = find_place()
+_PROBLEMS: Final = 100
+"""Problems of a configuration that are remembered."""
 _JOURNAL: Final = connect()
 """Made at import, before the sandbox forbids it; the configuration tells later if it is used."""
 
@@ -186,13 +191,20 @@ class _Worker:
         self.note = AuditNotes(control.send)
         """What only the worker knows, for the audit log; for every part that has something to say."""
         gauges = Gauges(self._engine, self._metrics, about)
-        self._view = View(self._engine, self._journal, about, self._metrics, gauges)
+        self._view = View(
+            self._engine, self._journal, about, self._metrics, gauges,
+            tally=self._begin_tally(configure), configuration=self._configuration,
+        )  # fmt: skip
         if found is not None and found.sums:
             self._count_on(found)
         gauges.on_disk = self._recovery is not None and self._recovery.on_disk
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
         """Set once a reload that a client has asked for is over."""
+        self._examining = trio.Lock()
+        self._examined = Vitals(started=False)
+        self._examined_at = float("-inf")
+        """When that was, seconds of Trio's clock."""
         access = Access(self._configuration.api, self._configuration.api.tokens)
         self._server = Server(access, self._view, self, self._log)
         self._inputs: deque[Input] = deque()
@@ -247,11 +259,29 @@ class _Worker:
             except OSError as error:
                 taken = isinstance(error, BlockingIOError)
                 why = "another netevd has it" if taken else f"it can't be written: {error.strerror}"
+                recovery.fault = f"{state_directory}: {why}"
                 self._log.warning(
                     f"the state directory {state_directory} is not used, since {why}; each start of"
                     " this netevd is a first start (--state-dir names another one)"
                 )
         return recovery
+
+    def _begin_tally(self, configure: Configure) -> Tally:
+        """Go on counting where the last worker has ended, if it was one of this daemon."""
+        recovery = self._recovery
+        if recovery is None:
+            return Tally(configure.started)
+        if recovery.tally.started != configure.started:
+            recovery.tally = Tally(configure.started)
+        if recovery.tally.generation != configure.generation:
+            in_force = ReloadEntry(round(configure.loaded * 1e9), configure.generation)
+            recovery.write(self._engine, None, [in_force])
+        last = recovery.tally.reload
+        if not configure.reload_ok and (last is None or not last.problems):
+            text = "it was refused while no worker was there to hear why; the log says it"
+            refused = ReloadEntry(time.time_ns(), configure.generation, (text,))
+            recovery.write(self._engine, None, [refused])
+        return recovery.tally
 
     def _read_memory(self) -> Remembered | None:
         if self._recovery is None:
@@ -355,12 +385,50 @@ class _Worker:
             self._reloaded.set()
             self._reloaded = None
 
+    def _refuse(self, problems: list[str]) -> None:
+        """Take in that a reload has changed nothing, and why. No problem: another one is under way."""
+        if problems and self._recovery is not None:
+            generation = self._recovery.tally.generation
+            kept = tuple(each[:4096] for each in problems[:_PROBLEMS])
+            refused = ReloadEntry(time.time_ns(), generation, kept)
+            self._recovery.write(self._engine, None, [refused])
+        self._end_reload(problems)
+
     def resume(self, path: str, by: str) -> bool:
         """Let a paused script run again; tell whether it was paused. by: who has asked."""
         was_paused = path in self._engine.get_paused()
         self.note("resume", "accepted" if was_paused else "refused", by=by, detail=path)
         self.submit(ResumeHook(path))
         return was_paused
+
+    async def examine(self) -> Vitals:
+        """Find out how the daemon is; helper and runners are asked, at most once a second."""
+        async with self._examining:
+            if trio.current_time() - self._examined_at >= 1.0:
+                self._examined = await self._find_vitals()
+                self._examined_at = trio.current_time()
+            return self._examined
+
+    async def _find_vitals(self) -> Vitals:
+        silences = await find_silences(self._helper, self._runners, self._keys, self._nursery)
+        engine, recovery = self._engine, self._recovery
+        reload = None if recovery is None else recovery.tally.reload
+        return Vitals(
+            engine.started,
+            engine.catching_up,
+            silences,
+            len(self._keys),
+            engine.insight.find_full_lanes(),
+            tuple(engine.insight.find_stuck_runs()),
+            () if reload is None else reload.problems,
+            "" if recovery is None else recovery.fault,
+            recovery is not None and recovery.truncated,
+            self._view.audit_trouble,
+        )
+
+    def note_fault(self, text: str) -> None:
+        """Log that an answer could not be made, by a mistake of ours."""
+        self._log.error(text)
 
     def _set_alarm(self) -> None:
         deadline = self._engine.deadline()
@@ -418,17 +486,19 @@ class _Worker:
                 self._nursery.start_soon(self._answer_liveness, number)
             case Stop(kept=kept):
                 self._stopping = True
+                self._view.phase = "stopping"
                 kept = kept or (self._recovery is not None and self._recovery.on_disk)
                 self.submit(Stopping(kept))
             case HandOver():
                 self._handing_over = True
+                self._view.phase = "reloading"
                 self._end_reload(None)
                 self._server.close()
                 if self._helper is None:
                     self._nursery.start_soon(self._hand_over)
             case ReloadFailed(problems=problems):
                 self._metrics.note_reload_failed()
-                self._end_reload(problems)
+                self._refuse(problems)
             case Audited():
                 self._keep_noted(message)
             case AuditTrouble(reason=reason):

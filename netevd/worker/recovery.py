@@ -24,6 +24,7 @@ from netevd.model.route import Route
 from netevd.model.waiting import WaitingChanges
 from netevd.report.journal import PACKING, DeliveryEntry, Entry, EventEntry, Journal, RunEntry
 from netevd.report.packing import Packing, Unreadable
+from netevd.report.tally import Tally
 from netevd.worker.disk import CAPACITY, Disk, Reserved
 from netevd.worker.slate import Content, Memory
 
@@ -54,6 +55,7 @@ class _Snapshot(msgspec.Struct, array_like=True):
     journal: list[bytes]
     sums: bytes = b""
     """What metrics had counted, see `report.metrics`."""
+    tally: Tally = msgspec.field(default_factory=Tally)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -119,6 +121,10 @@ class Recovery:
         """Why what a worker before this one has left could not be read."""
         self.truncated = False
         """Whether all that is to be remembered did not fit, and routes or the journal were left out."""
+        self.tally = Tally()
+        """What is counted, from what was read on."""
+        self.fault = ""
+        """Why what is remembered does not outlive the daemon, "" where it does or nobody wants it to."""
         self.trouble = ""
         """Why the disk is not written any more, "" as long as it is, or when there is none."""
 
@@ -162,9 +168,10 @@ class Recovery:
                 records.append(_RECORD.unpack(body))
                 since += records[-1].entries
         self._journal.add(snapshot.journal)
+        self.tally = snapshot.tally
         for record in records:
             self._journal.add(record.entries)
-        state = fold(snapshot.state, (_to_record(each) for each in records))
+        state = fold(snapshot.state, (self._to_record(each) for each in records))
         in_order = content.records[-1:] == [_END]
         numbers, gap = state.numbers, 0
         if reserved is not None and not in_order and snapshot.place.boot != self._place.boot:
@@ -184,6 +191,21 @@ class Recovery:
             tuple(since),
         )  # fmt: skip
 
+    def _to_record(self, packed: _Record) -> Record:
+        events = []
+        for body in packed.entries:
+            try:
+                entry = PACKING.unpack(body)
+            except Unreadable:
+                continue
+            self.tally.count(entry)
+            if isinstance(entry, EventEntry):
+                events.append(entry.event)
+        return Record(
+            packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
+            packed.waiting, packed.deliveries,
+        )  # fmt: skip
+
     def begin_anew(self) -> None:
         """Let nothing go on from what was read."""
         self._memory.close()
@@ -195,6 +217,8 @@ class Recovery:
         if record is None and not entries:
             return
         packed = [PACKING.pack(each) for each in entries]
+        for entry in entries:
+            self.tally.count(entry)
         self._journal.add(packed)
         decided = record or Record(engine.numbers)
         body = _RECORD.pack(
@@ -226,7 +250,7 @@ class Recovery:
             self._keep_in(self._disk, CAPACITY, engine, body)
         except OSError as error:
             self._disk = None
-            self.trouble = f"{error.strerror or error}"
+            self.trouble = self.fault = f"{error.strerror or error}"
 
     def _keep_in(self, place: Memory | Disk, capacity: int, engine: Engine, body: bytes) -> None:
         if place.has_room(len(body)):
@@ -244,7 +268,12 @@ class Recovery:
         if state is None:
             return b""
         whole = _Snapshot(
-            self._place, state, self._routes, self._journal.get_packed(), self._sum_up()
+            self._place,
+            state,
+            self._routes,
+            self._journal.get_packed(),
+            self._sum_up(),
+            self.tally,
         )
         bare = msgspec.structs.replace(whole, journal=[])
         for snapshot in (
@@ -287,18 +316,3 @@ def _lose_deliveries(state: State) -> Iterator[bytes]:
             event.time_ns,
         )  # fmt: skip
         yield PACKING.pack(DeliveryEntry(outcome))
-
-
-def _to_record(packed: _Record) -> Record:
-    events = []
-    for body in packed.entries:
-        try:
-            entry = PACKING.unpack(body)
-        except Unreadable:
-            continue
-        if isinstance(entry, EventEntry):
-            events.append(entry.event)
-    return Record(
-        packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
-        packed.waiting, packed.deliveries,
-    )  # fmt: skip

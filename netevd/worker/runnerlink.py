@@ -19,6 +19,7 @@ from netevd.model.inputs import (
 )
 from netevd.worker.output import OutputReader
 from netevd.worker.ports import PeerGone, Port
+from netevd.worker.pulse import Question
 from privsep.protocol import (
     SCRIPTS_REPLY,
     Entries,
@@ -67,6 +68,10 @@ class RunnerLink:
         self._ended: list[Finished] = []
         """Ends of runs of an earlier worker, until it is known whose they are."""
         self._scope = trio.CancelScope()
+        self._listed = trio.Event()
+        """Set, and replaced, when it has listed its scripts, and when it is gone."""
+        self.pulse = Question(self._relist)
+        """Whether it answers: it is asked for its scripts, which changes nothing."""
 
     def send(self, message: Message) -> None:
         """Send a request, now or later."""
@@ -78,6 +83,11 @@ class RunnerLink:
         """Take in that a run of an earlier worker is this one's now."""
         self._inherited.discard(run)
         self._requested.add(run)
+
+    async def _relist(self) -> None:
+        listed = self._listed
+        self._port.send(Rescan())
+        await listed.wait()
 
     def close(self) -> None:
         """Let go of this runner; `run` ends."""
@@ -97,6 +107,7 @@ class RunnerLink:
         finally:
             self._port.close()
             self._output.close()
+            self._listed.set()
 
     async def _follow(self) -> None:
         while True:
@@ -140,6 +151,8 @@ class RunnerLink:
                     hooks = tuple(_to_hook(entry) for entry in self._entries)
                     self._entries = []
                     self._submit(HooksListed(hooks, self._number))
+                    self._listed.set()
+                    self._listed = trio.Event()
 
     def _may_tell(self, run: int) -> bool:
         return run in self._requested or run in self._inherited

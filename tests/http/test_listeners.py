@@ -100,7 +100,7 @@ def test_a_second_unix_socket(make_daemon: Callable[..., Daemon]) -> None:
         assert stat.S_IMODE(status.st_mode) == 0o660
         assert status.st_gid == os.stat(find_socket(daemon)).st_gid
     with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as client:
-        assert client.post("http://localhost/api/v1/hooks/resume").status_code == 404
+        assert client.post("http://localhost/api/v1/hooks/resume?path=/nothing").status_code == 404
     rewrite(daemon, "")
     reload(daemon, 2)
     with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as sock:

@@ -218,6 +218,12 @@ def test_a_timeout_is_term_then_kill(story: Playbook) -> None:
         warn: Script {NO_CARRIER} has not ended within 5 s after TERM and gets KILL
         """
     )
+    story >> 4.9 << NOTHING
+    (
+        story
+        >> 0.1
+        << f"error: Script {NO_CARRIER} has not ended within 5 s after KILL; what its link runs waits for it"
+    )
     story >> 3600 << NOTHING
     (
         story

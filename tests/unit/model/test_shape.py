@@ -59,13 +59,14 @@ def test_an_event_of_the_host() -> None:
         "protocol": "static",
         "scope": "link",
         "nexthops": [
-            {"index": 2, "gateway": "192.0.2.9", "weight": 1},
-            {"index": None, "gateway": None, "weight": 5},
+            {"index": 2, "interface": None, "gateway": "192.0.2.9", "weight": 1},
+            {"index": None, "interface": None, "gateway": None, "weight": 5},
         ],
         "preferred_source": "192.0.2.1",
         "source": None,
         "nexthop_id": None,
         "metrics": {"mtu": 1400, "99": 1},
+        "owned": False,
     }
 
 

@@ -1,0 +1,122 @@
+"""
+What others may ask of the engine's state beyond what it does: read only, and nothing is kept.
+
+Belongs here: questions of view and health. What they cost is said where it is more than a look-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from attrs import frozen
+
+from netevd.core.backoff import TOLD_AFTER
+from netevd.core.hooks import HookTable
+from netevd.core.observe import Observer
+from netevd.core.resync import Resync
+from netevd.core.routes import RouteTable
+from netevd.core.routewatch import RouteWatch
+from netevd.core.runs import Runs
+from netevd.model.inputs import Hook
+from netevd.model.link import IfIndex
+from netevd.model.route import Route
+from netevd.model.snapshot import Snapshot
+
+
+@frozen(slots=True)
+class StuckRun:
+    """A run that can't go on by itself, and its whole lane behind it."""
+
+    run: int
+    script: str
+    awaits: str
+    """What does not come: the runner's word, or its end."""
+
+
+class Insight:
+    """Looks at the parts of one engine."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        table: RouteTable,
+        routes: RouteWatch,
+        *,
+        resync: Resync,
+        hooks: HookTable,
+        runs: Runs,
+    ) -> None:
+        self._observer: Final = observer
+        self._table: Final = table
+        self._routes: Final = routes
+        self._resync: Final = resync
+        self._hooks: Final = hooks
+        self._runs: Final = runs
+
+    # --- links and routes ------------------------------------------------------------------------
+
+    def iterate_snapshots(self) -> Iterator[Snapshot]:
+        """Yield every link there is when its turn comes, in order of ifindex; made one by one."""
+        for ifindex in sorted(self._observer.get_ifindexes()):
+            found = self._observer.find_snapshot(ifindex)
+            if found is not None:
+                yield found
+
+    def find_snapshot(self, name: str) -> Snapshot | None:
+        """Return the link of this name, None for none."""
+        ifindex = self._observer.get_holder(name)
+        return None if ifindex is None else self._observer.find_snapshot(ifindex)
+
+    def find_name(self, ifindex: int) -> str | None:
+        """Return the name of a link, None where there is none."""
+        return self._observer.find_name(IfIndex(ifindex))
+
+    def watches(self, ifindex: IfIndex) -> bool:
+        """Tell whether users hear of a link."""
+        return self._observer.find_told(ifindex) is not None
+
+    def count_links(self) -> int:
+        """Return how many links there are."""
+        return len(self._observer.get_ifindexes())
+
+    def count_open_runs(self) -> int:
+        """Return how many runs have not ended."""
+        return self._runs.count_open()
+
+    def count_states(self) -> dict[str, int]:
+        """Return how many links are in each operational state; looks at every link."""
+        return self._observer.count_states()
+
+    def count_routes(self) -> int:
+        """Return how many routes are known."""
+        return self._table.size
+
+    def get_routes(self) -> list[Route]:
+        """Return every route as it is known now, by table; makes a list of all, and no more."""
+        return list(self._table)
+
+    def get_hooks(self) -> tuple[Hook, ...]:
+        """Return every file of the script directories, runnable or not, in running order."""
+        return self._hooks.get_all()
+
+    # --- troubles --------------------------------------------------------------------------------
+
+    def find_loss(self) -> str:
+        """Return why kernel messages are being made up for, "" when nothing is missing."""
+        failures = max(self._resync.backoff.failures, self._routes.failures)
+        if failures >= TOLD_AFTER:
+            return f"the kernel's links or routes could not be read {failures} times in a row"
+        return self._routes.catching_up
+
+    def find_full_lanes(self) -> int:
+        """Return how many lanes take no more runs."""
+        return self._runs.count_full_lanes()
+
+    def find_stuck_runs(self) -> list[StuckRun]:
+        """Return runs of which the runner says nothing more, although it should have."""
+        return [
+            StuckRun(each.run.number, each.hook.path, each.stage.value)
+            for each in self._runs.get_active()
+            if each.due is None
+        ]

@@ -1,0 +1,227 @@
+"""
+What the API answers, as types: the lists and the daemon's own state. See model.objects for their items.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from netevd.model.objects import (
+    DescribedEventObject,
+    DetailedInterfaceObject,
+    RouteObject,
+    RuleObject,
+    RunObject,
+)
+
+
+class InterfacesObject(TypedDict):
+    """Interfaces, in order of their index."""
+
+    interfaces: list[DetailedInterfaceObject]
+    count: int
+
+
+class RoutesObject(TypedDict):
+    """Routes, by table. While an answer of many parts is sent, it tells of one moment."""
+
+    routes: list[RouteObject]
+    count: int
+    total: int
+    """How many there are of this choice, without limit and offset."""
+
+
+class RulesObject(TypedDict):
+    """Rules of the routing policy, by family, in the order in which the kernel asks them."""
+
+    rules: list[RuleObject]
+    count: int
+
+
+class EventsObject(TypedDict):
+    """Events, the oldest first."""
+
+    events: list[DescribedEventObject]
+    count: int
+    more: bool
+    """Whether there are further ones of this choice: with `since` later ones, without it earlier ones."""
+    first: int
+    """Sequence number of the oldest event that is still known, of any kind."""
+    last: int
+    """Sequence number of the last event, of any kind: go on from here with `since`."""
+
+
+class RunsObject(TypedDict):
+    """Runs: those that have ended, then those that have not."""
+
+    runs: list[RunObject]
+    count: int
+    more: bool
+    """Whether there are earlier ones."""
+
+
+class AuditRecordObject(TypedDict):
+    """Something that was done or refused with privilege, or asked for by a client."""
+
+    time: str
+    source: str
+    """Role that has said so."""
+    what: str
+    by: str
+    """On whose behalf."""
+    outcome: str
+    detail: str
+    lost: int
+    """Notes before this one that were too many."""
+
+
+class AuditObject(TypedDict):
+    """Records of the audit log, the oldest first."""
+
+    records: list[AuditRecordObject]
+    count: int
+    more: bool
+    """Whether there are earlier ones."""
+
+
+class HookObject(TypedDict):
+    """One file of a script directory."""
+
+    event: str
+    """Event type whose directory holds it."""
+    name: str
+    path: str
+    runnable: bool
+    reason: str | None
+    """Why it is skipped."""
+    paused: bool
+    """Whether it has failed too often in a row (scripts.pause_after)."""
+
+
+class HooksObject(TypedDict):
+    """Files of the script directories, in the order in which scripts of an event run."""
+
+    hooks: list[HookObject]
+    count: int
+
+
+class ResumedObject(TypedDict):
+    """A script that was paused."""
+
+    path: str
+    paused: bool
+
+
+class ReloadObject(TypedDict):
+    """How a reload ended."""
+
+    time: str
+    outcome: Literal["in force", "refused"]
+    generation: int
+    """The configuration that is in force since: of a refused one, that of before."""
+    problems: list[str]
+    """`file:line:column: problem`, of a refused one."""
+
+
+class ReloadedObject(TypedDict):
+    """The configuration was read again and is in force."""
+
+    outcome: Literal["in force"]
+    generation: int
+
+
+class StatusObject(TypedDict):
+    """The daemon on one screen. Counts are those since the daemon was started, over all reloads."""
+
+    state: Literal["starting", "serving", "reloading", "stopping"]
+    """starting: the first dump is not known yet."""
+    version: str
+    mode: Literal["privileged", "observe"]
+    generation: int
+    """Counts the configurations that were in force, from 1."""
+    loaded: str
+    """When this one was put in force."""
+    uptime_seconds: float
+    backend: str
+    """Sources of knowledge, separated by commas."""
+    interfaces: int
+    interfaces_by_state: dict[str, int]
+    routes: int
+    rules: int
+    """Rules of the routing policy, whoever has made them."""
+    routing_rules: int
+    """Those that netevd has made."""
+    sequence: int
+    """Of the last event."""
+    events_processed: int
+    scripts_executed: int
+    """Attempts of runs that were started and have ended."""
+    scripts_failed: int
+    """Those of them that failed, were timed out or lost."""
+    runs_by_result: dict[str, int]
+    """Runs that have ended, retries not counted."""
+    open_runs: int
+    paused_scripts: list[str]
+    losses: int
+    """How often kernel messages were lost, or may have been; what had changed was told."""
+    audit_trouble: str | None
+    """Why the audit log can't be written."""
+    last_event: DescribedEventObject | None
+    last_reload: ReloadObject | None
+    """null: none since the daemon was started."""
+
+
+class CheckObject(TypedDict):
+    """One check of the daemon's health."""
+
+    status: Literal["pass", "warn", "fail"]
+    """warn: something is worse than it should be, and events are told all the same."""
+    detail: str
+    """What was found."""
+    advice: NotRequired[str]
+    """What to do, where it did not pass."""
+
+
+class HealthObject(TypedDict):
+    """The daemon's health: unhealthy when a check fails, degraded when one warns."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    uptime: float
+    """Seconds."""
+    interfaces: int
+    routing_rules: int
+    """Those that netevd has made."""
+    checks: dict[str, CheckObject]
+
+
+class AliveObject(TypedDict):
+    """The worker answers."""
+
+    status: Literal["alive"]
+
+
+class ReadyObject(TypedDict):
+    """Whether events are told."""
+
+    status: Literal["ready", "not ready"]
+    detail: str
+
+
+class ConfigurationObject(TypedDict):
+    """The configuration in force, with every default. Nothing secret is in it."""
+
+    generation: int
+    loaded: str
+    configuration: dict[str, object]
+
+
+class ProblemObject(TypedDict):
+    """Why a request was not answered. Source: RFC 9457."""
+
+    type: str
+    """Address of its description below the documentation."""
+    title: str
+    status: int
+    detail: str
+    problems: NotRequired[list[str]]
+    """Of a configuration: `file:line:column: problem`."""

@@ -1,0 +1,48 @@
+"""
+The configuration in force as it may be shown: every setting with its value, and no secret.
+
+Durations are seconds, sizes octets. What addresses of webhooks and the like hold behind the host may
+be a password by itself, so it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from netevd.config.schema import Configuration
+
+_ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/@\s]*@)?([^/?#\s]*)([/?#]\S*)?\Z")
+_SECRET: Final = re.compile(r"password|passphrase|secret|private_key\Z|preshared_key\Z|token\Z")
+"""Settings whose value is never shown, should one be added that is not the path of a file."""
+
+HIDDEN: Final = "..."
+
+
+def show_configuration(
+    configuration: Configuration, generation: int, loaded: str
+) -> tuple[bytes, str]:
+    """Return the answer of `/config`, and its ETag, which is that of the settings alone."""
+    shown = hide(msgspec.to_builtins(configuration))
+    settings = msgspec.json.encode(msgspec.to_builtins(configuration))
+    tag = f'"{blake2b(settings, digest_size=12).hexdigest()}"'
+    answer = {"generation": generation, "loaded": loaded, "configuration": shown}
+    return msgspec.json.encode(answer), tag
+
+
+def hide(value: object, name: str = "") -> object:
+    """Return a setting as it may be shown. name: its key."""
+    if isinstance(value, dict):
+        # an origin is where a filter stands in its file, and no setting
+        return {key: hide(each, key) for key, each in value.items() if key != "origin"}
+    if isinstance(value, list | tuple):
+        return [hide(each, name) for each in value]
+    if isinstance(value, str) and value:
+        if _SECRET.search(name):
+            return HIDDEN
+        if match := _ADDRESS.match(value):
+            return f"{match[1]}{match[2]}" + (f"/{HIDDEN}" if match[3] not in {None, "/"} else "")
+    return value
