@@ -104,13 +104,19 @@ def _find_api_conflicts(configuration: Configuration, places: Places) -> Iterato
             missing = "key_file" if tls.cert_file else "cert_file"
             text = f"{name}: TLS needs {missing} too"
             yield Problem(places["api", "tls", name], text)
-    reachable = [each for each in api.bind_address if not ip_address(each).is_loopback]
-    if api.enabled and reachable and not tls.cert_file and not api.allow_plain:
-        yield Problem(
-            places["api", "bind_address"],
-            f"bind_address: others reach {reachable[0]}, and could read tokens on their way; give api.tls"
-            " cert_file and key_file, or write allow_plain: true",
-        )
+    metrics = configuration.metrics
+    for section, addresses in (
+        ("api", api.bind_address if api.enabled else ()),
+        ("metrics", metrics.bind_address if metrics.enabled else ()),
+    ):
+        reachable = [each for each in addresses if not ip_address(each).is_loopback]
+        if reachable and not tls.cert_file and not api.allow_plain:
+            yield Problem(
+                places[section, "bind_address"],
+                f"bind_address: others reach {reachable[0]}, and could read tokens on their way; give"
+                " api.tls cert_file and key_file, or write api.allow_plain: true",
+            )
+    yield from _find_metrics_conflicts(configuration, places)
     names = [token.name for token in api.tokens]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -118,6 +124,22 @@ def _find_api_conflicts(configuration: Configuration, places: Places) -> Iterato
             yield Problem(
                 place, f"name: there are two tokens {name}; revoking one would not be clear"
             )
+
+
+def _find_metrics_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for a port that is taken already, and for an address of none."""
+    api, metrics = configuration.api, configuration.metrics
+    if metrics.port is None:
+        if metrics.bind_address:
+            place = places["metrics", "bind_address"]
+            yield Problem(place, "bind_address: nothing listens there without metrics.port")
+        return
+    shared = set(metrics.bind_address or api.bind_address) & set(api.bind_address)
+    if api.enabled and shared and metrics.port == api.port:
+        text = (
+            f"port: the API has {api.port}, and serves /metrics too; leave it out, or take another"
+        )
+        yield Problem(places["metrics", "port"], text)
 
 
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}

@@ -106,6 +106,10 @@ def _list_listeners(configuration: Configuration) -> list[Listener]:
     """Return where clients are to be served, beside the socket in the runtime directory."""
     api = configuration.api
     found = [Listener("api", each, api.port) for each in api.bind_address if api.enabled]
+    metrics = configuration.metrics
+    if metrics.enabled and metrics.port is not None:
+        places = metrics.bind_address or api.bind_address
+        found += [Listener("metrics", each, metrics.port) for each in places]
     if api.socket is not None:
         found.append(Listener("local", api.socket, 0))
     return found

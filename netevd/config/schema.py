@@ -337,6 +337,10 @@ class MetricsSettings:
 
     enabled: bool = True
     """Whether GET /metrics is answered."""
+    port: PortNumber | None = None
+    """TCP port that serves nothing but this and /health, beside that of the API."""
+    bind_address: Addresses = Addresses(())
+    """Where that port is; not given: at api.bind_address."""
     interfaces: Patterns = Patterns(("*",))
     """Interfaces with series of their own, as in network.links; all others are counted together as
     _other."""

@@ -1,8 +1,13 @@
-"""What is imported with the first client: protocol, gate and application, put together."""
+"""
+What is imported with the first client: protocol, gate and application, put together.
+
+Quart comes with the first request for something else than metrics: a daemon that Prometheus alone
+asks has no memory for it.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
@@ -10,14 +15,16 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from structlog.typing import FilteringBoundLogger
 
-from netevd.http.app import Api, Steering
 from netevd.http.auth import Access
 from netevd.http.connection import Connection, Hosting
 from netevd.http.gate import Gate
 from netevd.http.hot import Hot
-from netevd.http.pages import make_pages
+from netevd.http.pages import keep_answers, make_pages
 from netevd.http.peer import Peer
 from netevd.report.view import View
+
+if TYPE_CHECKING:
+    from netevd.http.app import Api, Steering
 
 WEBSOCKET_MESSAGE_LIMIT: Final = 64 * 1024
 """Octets of one message that a client sends."""
@@ -37,9 +44,11 @@ class Assembly:
         config.websocket_max_message_size = WEBSOCKET_MESSAGE_LIMIT
         config.websocket_ping_interval = PING_S
         self._context = WorkerContext(None)
-        self._api = Api(view, steering)
-        hot = Hot(self._api.app, make_pages(view, self._api.kept))
-        gate: Any = Gate(hot, access, log)
+        self._view = view
+        self._steering = steering
+        self._api: Api | None = None
+        self._rest: Hot | None = None
+        gate: Any = Gate(Hot(self._answer, make_pages(view)), access, log)
         self._wrapped = ASGIWrapper(gate)
 
     def connect(self, stream: Any, peer: Peer, closing: trio.Event) -> Connection:
@@ -54,7 +63,17 @@ class Assembly:
 
     def end_streams(self) -> None:
         """Let every answer that would not end by itself do so."""
-        self._api.end_streams()
+        if self._api is not None:
+            self._api.end_streams()
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """Have the API answer."""
+        if self._rest is None:
+            from netevd.http.app import Api  # noqa: PLC0415 - see above
+
+            self._api = Api(self._view, self._steering)
+            self._rest = Hot(self._api.app, keep_answers(self._view, self._api.kept))
+        await self._rest(scope, receive, send)
 
     async def end_connections(self) -> None:
         """Let every connection end with the answer that it waits for."""

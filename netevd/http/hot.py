@@ -10,10 +10,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-import msgspec
 from attrs import field, frozen
+
+from netevd.http.problem import describe
 
 _LEAST: Final = 1024
 """Octets from which on a body is compressed for a client that asks for it."""
@@ -28,8 +30,8 @@ class Page(Protocol):
     alone: bool
     """Whether nobody else answers at this path: then queries are ignored, other methods refused."""
 
-    def choose(self, accept: str) -> str:
-        """Return the content type for a client that accepts this."""
+    def choose(self, accept: str) -> str | None:
+        """Return the content type for a client that accepts this, None if somebody else refuses it."""
 
     def find_version(self) -> object:
         """Return what is different once the body may be."""
@@ -71,8 +73,8 @@ class Hot:
             return
         headers = _read_headers(scope["headers"])
         content_type = page.choose(headers.get(b"accept", b"*/*").decode("latin-1"))
-        kept = self._find(scope["path"], page, content_type)
-        if kept is None:
+        kept = content_type and self._find(scope["path"], page, content_type)
+        if not kept:
             await self._app(scope, receive, send)
             return
         body, tag, more = kept.body, kept.tag, kept.headers
@@ -143,13 +145,7 @@ def _pack(kept: _Kept) -> bytes:
 
 async def _refuse(scope: Any, send: Any) -> None:
     detail = f"{scope['path']} is read by GET or HEAD, got {scope['method']}"
-    problem = {
-        "type": "about:blank",
-        "title": "Method Not Allowed",
-        "status": 405,
-        "detail": detail,
-    }
-    body = msgspec.json.encode(problem)
+    body = describe(HTTPStatus.METHOD_NOT_ALLOWED, detail)
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"allow", b"GET, HEAD"),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from netevd.http.accept import choose
+from netevd.http.endpoints import JSON
 from netevd.http.hot import Page
 from netevd.report.gauges import Gauges
 from netevd.report.metrics import Metrics
@@ -62,10 +64,9 @@ class JsonPage:
         self._metrics = metrics
         self._show = show
 
-    def choose(self, accept: str) -> str:
-        """Return JSON, whatever a client says: there is nothing else."""
-        del accept
-        return "application/json"
+    def choose(self, accept: str) -> str | None:
+        """Return JSON for whoever takes it."""
+        return choose(accept, (JSON,))
 
     def find_version(self) -> object:
         """Return what is different once something has happened."""
@@ -78,9 +79,13 @@ class JsonPage:
         return None if shown is None else msgspec.json.encode(shown)
 
 
-def make_pages(view: View, api: Mapping[str, Callable[[], object]]) -> dict[str, Page]:
-    """Return what `hot` answers, by path. api: what the API answers there without parameters."""
-    pages: dict[str, Page] = {path: JsonPage(view.metrics, show) for path, show in api.items()}
-    if view.metrics.settings.enabled:
-        pages["/metrics"] = MetricsPage(view.metrics, view.gauges)
-    return pages
+def make_pages(view: View) -> dict[str, Page]:
+    """Return what is answered without the API, by path."""
+    if not view.metrics.settings.enabled:
+        return {}
+    return {"/metrics": MetricsPage(view.metrics, view.gauges)}
+
+
+def keep_answers(view: View, answers: Mapping[str, Callable[[], object]]) -> dict[str, Page]:
+    """Return pages of what the API answers without parameters, by path."""
+    return {path: JsonPage(view.metrics, show) for path, show in answers.items()}

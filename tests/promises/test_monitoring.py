@@ -100,6 +100,14 @@ def test_every_alert_is_tested() -> None:
     assert {case["alertname"] for case in cases if "exp_alerts" not in case} == alerts
 
 
+def test_every_alert_stands_on_the_page() -> None:
+    """docs/prometheus.md says when each fires, in the order of the file."""
+    text = (PACKAGING.parent / "docs/prometheus.md").read_text(encoding="utf-8")
+
+    named = re.findall(r"^\| (Netevd\w+) \|", text, re.MULTILINE)
+    assert named == [rule["alert"] for rule in list_rules("alerts.yaml")]
+
+
 @needs_promtool
 @pytest.mark.parametrize(
     "words",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -163,3 +165,14 @@ def test_other_methods_and_paths(hot: Hot) -> None:
 def test_the_format_is_what_the_client_names(accept: str, expected: str) -> None:
     """OpenMetrics for version 1, as Prometheus asks; text for all others, whatever they say."""
     assert MetricsPage.choose(MetricsPage.__new__(MetricsPage), accept) == expected
+
+
+def test_quart_is_for_who_asks_for_more_than_metrics() -> None:
+    """Protocol, gate and pages do not import it: it is a third of what a scraped daemon would have."""
+    program = "import sys, netevd.http.assembly; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert {"hypercorn", "netevd.http.pages"} <= set(done.stdout.split())
+    assert not {"quart", "werkzeug", "jinja2"} & set(done.stdout.split())
