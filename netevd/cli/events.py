@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from netevd.cli.client import ask, follow
+from netevd.cli.client import Parameters, ask, follow
 from netevd.cli.failure import Exit
 from netevd.cli.lines import EVENTS, make_event_row
 from netevd.cli.options import daemon_options
@@ -61,7 +61,7 @@ _WIDTHS: Final = {"TIME": 12, "SEQUENCE": 16, "INTERFACE": 15, "EVENT": 18, "WHA
     "--limit",
     type=click.IntRange(0, 100_000),
     metavar="N",
-    help="At most so many, the latest (default 100).",
+    help="At most so many: the latest, with --since the first (default 100).",
 )
 @table_options
 @format_options
@@ -80,25 +80,24 @@ def events(
 
     With --follow it goes on over reloads and restarts of the daemon, without gap or repeat.
     """
-    chosen = {"since": since, "type": types, "interface": interfaces}
-    answer = ask("events", {**chosen, "limit": 100_000 if following and since else limit})
-    found = answer["events"]
+    chosen: Parameters = {"since": since, "type": types, "interface": interfaces}
     if not following:
-        _print(answer)
+        _print(ask("events", {**chosen, "limit": limit}))
         return Exit.FINE
-    if not since and limit is None:
-        found = []  # only what happens from now on
+    if since and limit is not None:
+        raise click.UsageError("With --follow, --since and --limit exclude each other.")
     _write_head()
-    for event in found:
-        _write(event)
-    last = answer["last"]
-    for message in follow({**chosen, "since": str(last)}):
+    if not since:
+        answer = ask("events", {**chosen, "limit": limit or 0})
+        for event in answer["events"]:
+            _write(event)
+        since = str(answer["last"])
+    for message in follow({**chosen, "since": since}):
         if message.kind == "event":
             _write(message.content)
         elif message.kind == "gap":
-            say(
-                f"events {message.content['from']} to {message.content['to']} are not known any more"
-            )
+            first, last = message.content["from"], message.content["to"]
+            say(f"events {first} to {last} are not known any more")
     return Exit.FINE
 
 
@@ -110,6 +109,8 @@ def _print(answer: Mapping[str, Any]) -> None:
         print_table(EVENTS, [make_event_row(event, today) for event in answer["events"]])
     else:
         say("there are no such events")
+    if answer.get("more"):
+        say("there are more; --limit and --since choose others")
 
 
 def _write_head() -> None:

@@ -33,6 +33,11 @@ _COMMANDS: Final = (
     Lazy(
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
     ),
+    Lazy(
+        "diff",
+        "netevd.cli.diff:diff",
+        "Tell what a file would change in the configuration that is in force.",
+    ),
     Lazy("doctor", "netevd.cli.doctor:doctor", "Check this machine, and say what to do."),
     Lazy("events", "netevd.cli.events:events", "Show events, the oldest first."),
     Lazy(

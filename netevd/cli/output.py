@@ -114,7 +114,7 @@ def print_shape(shape: Shape, items: str | None = None) -> None:
             rows = [shape] if items is None else shape[items]
             text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
         case "yaml":
-            text = _format_yaml(shape)
+            text = format_yaml(shape)
         case _:
             text = json.dumps(shape, ensure_ascii=False, indent=2) + "\n"
     sys.stdout.flush()
@@ -122,7 +122,8 @@ def print_shape(shape: Shape, items: str | None = None) -> None:
     sys.stdout.flush()
 
 
-def _format_yaml(shape: Shape) -> str:
+def format_yaml(shape: Shape) -> str:
+    """Return an object as YAML."""
     from io import StringIO  # noqa: PLC0415 - only for this format
 
     from ruamel.yaml import YAML  # noqa: PLC0415 - only for this format

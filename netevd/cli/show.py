@@ -12,7 +12,14 @@ from netevd.cli import lines
 from netevd.cli.client import Refusal, ask, quoted
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.options import daemon_options, family_options, read_family
-from netevd.cli.output import colour_option, format_options, print_shape, read_format
+from netevd.cli.output import (
+    colour_option,
+    format_options,
+    format_yaml,
+    print_shape,
+    read_format,
+    say,
+)
 from netevd.cli.words import InterfaceName, RunNumber, TableName, advise
 from netevd.model.route import show_table
 from privsep.protocol import escape
@@ -135,6 +142,28 @@ def rules() -> int:
         click.echo(f"{family}:")
         for each in found:
             click.echo(f"  {escape(lines.show_rule(each))}")
+    return Exit.FINE
+
+
+@show.command()
+@format_options
+@colour_option
+@daemon_options
+def config() -> int:
+    """
+    Show the configuration that is in force, with every default, as a file that would give the same.
+
+    From which files it was made is said on standard error.
+    """
+    answer = ask("config")
+    if read_format() != "table":
+        print_shape(answer)
+        return Exit.FINE
+    from netevd.cli.settings import restore, write  # noqa: PLC0415 - the schema, only here
+
+    files = [answer["file"], *answer["included"]] if answer["file"] else []
+    say(f"made of {', '.join(files)}" if files else "no file: these are the defaults")
+    click.echo(format_yaml(write(restore(answer))), nl=False)
     return Exit.FINE
 
 
