@@ -148,8 +148,11 @@ class Supervisor:
         self._state = state
         self._dry_run = listeners is None
         self._log = Log()
-        owners, group = trusted_owners(observe=mode.observe), mode.worker.groups[0]
-        self._audit = AuditLog(self._log, owners, -1 if mode.observe else group, self._tell)
+        owners, group = (
+            trusted_owners(observe=mode.observe),
+            -1 if mode.observe else mode.worker.groups[0],
+        )
+        self._audit = AuditLog(self._log, owners, group, self._tell)
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
