@@ -33,8 +33,8 @@ def diff(*, file: str | None) -> int:
     diff(1). ${VARIABLES} are those of the caller.
     """
     answer = ask("config")
-    path = os.path.abspath(file or answer["file"] or DEFAULT_PATH)
-    loaded = load(path if file or answer["file"] else None, os.environ)
+    path = os.path.abspath(file or answer.get("file") or DEFAULT_PATH)
+    loaded = load(path if file or answer.get("file") else None, os.environ)
     if not isinstance(loaded, Loaded):
         raise show_problems([str(problem) for problem in loaded])
     changes = list(compare(restore(answer), loaded.configuration))

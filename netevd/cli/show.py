@@ -161,7 +161,7 @@ def config() -> int:
         return Exit.FINE
     from netevd.cli.settings import restore, write  # noqa: PLC0415 - the schema, only here
 
-    files = [answer["file"], *answer["included"]] if answer["file"] else []
+    files = [answer.get("file"), *answer.get("included", ())] if answer.get("file") else []
     say(f"made of {', '.join(files)}" if files else "no file: these are the defaults")
     click.echo(format_yaml(write(restore(answer))), nl=False)
     return Exit.FINE
