@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from privsep import protocol, rtnetlink
 from privsep.channel import Channel, Closed
 from privsep.policy import Denial, State, end_dump, judge
+from privsep.wireguard import Inquiry
 
 T = TypeVar("T")
 _TRUNCATED: Final = int(socket.MSG_TRUNC)
@@ -37,6 +38,7 @@ class Helper:
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
+        self._wireguard = Inquiry(self._send, self._want_wireguard)
         self._feed: socket.socket | None = None
         self._rpc: Channel[protocol.Request] | None = None
         self._outbox: deque[bytes] = deque()
@@ -61,6 +63,7 @@ class Helper:
                 self._state.dump,
                 self._ending,
                 self._stopping,
+                self._wireguard.get_descriptor(),
             )
             if wanted != state:  # most rounds are like the one before
                 state = wanted
@@ -101,6 +104,8 @@ class Helper:
         if not self._outbox and self._is_reading():
             self._forward_events(ready)
             self._forward_dump(ready)
+            if not self._outbox and self._wireguard.get_descriptor() in ready:
+                self._wireguard.receive()
 
     def _is_reading(self) -> bool:
         """
@@ -124,6 +129,8 @@ class Helper:
             wanted |= {sock.fileno(): select.POLLIN for sock in self._events.values()}
             if self._state.dump and self._ending is None:
                 wanted[self._requests.fileno()] = select.POLLIN
+            if (inquired := self._wireguard.get_descriptor()) is not None:
+                wanted[inquired] = select.POLLIN
         return wanted
 
     def _handle_lead(self) -> bool:
@@ -133,6 +140,10 @@ class Helper:
             return False
         if isinstance(message, protocol.End):
             self._stopping = True
+            return True
+        if isinstance(message, protocol.WireguardSocket):
+            given = socket.socket(fileno=descriptors[0]) if descriptors else None
+            self._guard(lambda code: self._wireguard.take(code, given), message.errno)
             return True
         if not isinstance(message, protocol.Peer) or len(descriptors) != 2:
             raise protocol.ProtocolViolation("peer without its two sockets")
@@ -148,6 +159,7 @@ class Helper:
             if end is not None:
                 end.close()
         self._feed = self._rpc = self._ending = None
+        self._wireguard.cancel()
         self._outbox.clear()
         self._state = State()
 
@@ -165,6 +177,11 @@ class Helper:
             asked = rtnetlink.encode_dump(request.kind, request.dump, request.table)
             self._requests.send(asked)
         self._reply(protocol.Done())
+        if isinstance(request, protocol.Wireguard):
+            self._wireguard.begin(request)
+
+    def _want_wireguard(self, name: str) -> None:
+        self._lead.send(protocol.WantWireguard(name))
 
     def _reply(self, reply: protocol.Done | protocol.Denied) -> None:
         assert self._rpc is not None

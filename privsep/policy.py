@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from privsep.protocol import VERSION, Hello, Ping, ProtocolViolation, Request
+from privsep.protocol import VERSION, Hello, Ping, ProtocolViolation, Request, Wireguard, is_ifname
 
 
 class State(NamedTuple):
@@ -21,6 +21,8 @@ class State(NamedTuple):
     """Number of the dump that is under way, 0 for none."""
     last_dump: int = 0
     """Highest number of a dump so far; numbers only grow."""
+    last_read: int = 0
+    """The same of readings of WireGuard devices."""
 
 
 class Grant(NamedTuple):
@@ -47,6 +49,12 @@ def judge(request: Request, state: State) -> Grant | Denial:
         raise ProtocolViolation("request before hello")
     if isinstance(request, Ping):
         return Grant(state)
+    if isinstance(request, Wireguard):
+        if request.read <= state.last_read or not is_ifname(request.name):
+            raise ProtocolViolation(
+                f"reading {request.read} after {state.last_read}, or of no name"
+            )
+        return Grant(state._replace(last_read=request.read))
     if request.dump <= state.last_dump:
         raise ProtocolViolation(f"dump {request.dump} after dump {state.last_dump}")
     if state.dump:

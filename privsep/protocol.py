@@ -90,7 +90,28 @@ class DumpFinished(Message, frozen=True, tag=4):
     """NLM_F_DUMP_INTR was set: the dump is not consistent and has to be repeated."""
 
 
-FeedMessage: TypeAlias = Datagrams | Overrun | DumpPart | DumpFinished
+class WireguardPart(Message, frozen=True, tag=5):
+    """
+    Part of what a WireGuard device says of itself, without what may be secret.
+
+    Of the kernel's devices netlink messages, of others whole lines `key=value`.
+    """
+
+    read: Id
+    data: bytes
+
+
+class WireguardEnd(Message, frozen=True, tag=6):
+    """All that the device says was sent, or could not be had."""
+
+    read: Id
+    errno: Small
+    """0, or an error number: of the kernel's, or of the connection."""
+
+
+FeedMessage: TypeAlias = (
+    Datagrams | Overrun | DumpPart | DumpFinished | WireguardPart | WireguardEnd
+)
 
 
 # --- rpc: worker <-> helper ------------------------------------------------------------------
@@ -117,7 +138,17 @@ class Ping(Message, frozen=True, tag=22):
     number: Id
 
 
-Request: TypeAlias = Hello | Dump | Ping
+class Wireguard(Message, frozen=True, tag=24):
+    """Ask one WireGuard device for itself and its peers; parts come on feed. Ends an earlier one."""
+
+    read: Id
+    ifindex: Small
+    name: Annotated[str, Meta(min_length=1, max_length=IFNAME_LIMIT)]
+    userspace: bool
+    """It is no device of the kernel's: somebody listens on a socket of this name."""
+
+
+Request: TypeAlias = Hello | Dump | Ping | Wireguard
 
 
 class Done(Message, frozen=True, tag=30):
@@ -298,8 +329,20 @@ class Drain(Message, frozen=True, tag=64):
     """Not needed any more; a runner ends once no run and no process of one is left."""
 
 
-Lead: TypeAlias = Peer | End | Drain
-LeadReply: TypeAlias = Ready | Violated | Audit
+class WireguardSocket(Message, frozen=True, tag=65):
+    """To the helper: carries the connection that it wanted, unless there is an error number."""
+
+    errno: Small
+
+
+class WantWireguard(Message, frozen=True, tag=66):
+    """The helper wants a connection to the WireGuard device of this name."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=IFNAME_LIMIT)]
+
+
+Lead: TypeAlias = Peer | End | Drain | WireguardSocket
+LeadReply: TypeAlias = Ready | Violated | Audit | WantWireguard
 
 
 # --- control: supervisor <-> worker ----------------------------------------------------------
@@ -489,6 +532,8 @@ class Launch(Message, frozen=True, tag=90):
     """Beside the socket in the runtime directory, which is always there."""
     posts: bool = False
     """Whether there is anything for a courier, whose targets are then in the second memory."""
+    wireguard: Annotated[list[Text], Meta(max_length=256)] = []
+    """Globs of WireGuard devices outside the kernel that may be asked, with ! in front that may not."""
 
 
 class Rejected(Message, frozen=True, tag=91):
@@ -548,6 +593,11 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
 _LABEL = re.compile(r"[a-z0-9]{1,64}\Z")
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
+_PEER_NAME = re.compile(r"[A-Za-z0-9%._-]{1,192}\Z")
+_ENDPOINT = re.compile(
+    r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\]):\d{1,5}\Z"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -589,6 +639,10 @@ def _is_addresses(value: str) -> bool:
     return value == "" or all(is_address(word) for word in value.split(" "))
 
 
+def _is_prefixes(value: str) -> bool:
+    return all(_is_prefix(word) for word in value.split(" "))
+
+
 def _is_json(value: str) -> bool:
     if not (value.startswith("{") and value.endswith("}")):
         return False
@@ -622,6 +676,32 @@ VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
     "NETEVD_TABLE": ("a number", _matches(_NUMBER)),
     "NETEVD_METRIC": ("a number", _matches(_NUMBER)),
     "NETEVD_PROTOCOL": ("a word", _matches(_LABEL)),
+    "NETEVD_WG_INTERFACE": ("an interface name", is_ifname),
+    "NETEVD_WG_IMPL": ("a word", _matches(_WORD)),
+    "NETEVD_WG_PUBLIC_KEY": ("a public key", _matches(_KEY)),
+    "NETEVD_WG_PEER": ("a public key", _matches(_KEY)),
+    "NETEVD_WG_PEER_NAME": ("a name", _matches(_PEER_NAME)),
+    "NETEVD_WG_PEER_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
+    "NETEVD_WG_PEER_PREV_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
+    "NETEVD_WG_PEER_ALLOWED_IPS": ("prefixes separated by blanks", _is_prefixes),
+    "NETEVD_WG_PEER_STATE": ("a word", _matches(_WORD)),
+    "NETEVD_WG_PEER_PREV_STATE": ("a word", _matches(_WORD)),
+    "NETEVD_WG_PEER_EXPECT": ("a word", _matches(_WORD)),
+    **dict.fromkeys(
+        (
+            f"NETEVD_WG_{word}"
+            for word in (
+                "LISTEN_PORT",
+                "FWMARK",
+                "PEERS_TOTAL",
+                "PEERS_CONNECTED",
+                "PEER_LAST_HANDSHAKE",
+                "PEER_RX_BYTES",
+                "PEER_TX_BYTES",
+            )
+        ),
+        ("a number", _matches(_NUMBER)),
+    ),
 }
 """Variables a worker may set, with the type each value must have. The runner adds PATH,
 NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""

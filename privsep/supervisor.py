@@ -7,6 +7,7 @@ scripts once both sides have theirs, and parses neither configuration nor kernel
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -29,6 +30,7 @@ from privsep.processes import read_children, read_descendants, send_signal
 from privsep.scripts import trusted_owners
 from privsep.spawn import Memory
 from privsep.store import Store
+from privsep.wireguard import connect_userspace
 
 EARLY: Final = 10.0
 """Seconds from start within which a death before `ready` counts as early."""
@@ -575,6 +577,8 @@ class Supervisor:
                 self._connect(role)
             case protocol.Violated(reason=reason) if not is_worker and self._now:
                 self._end_violator(self._now.worker, f"{reason} (told by {role.name})")
+            case protocol.WantWireguard(name=name) if role.name == "helper" and self._now:
+                _send_wireguard(role, name, self._now.launch.wireguard)
             case protocol.Prepared() if is_worker:
                 role.ready = True
                 self._advance()
@@ -674,6 +678,15 @@ class Supervisor:
         worker = self._get_worker()
         if not any(role.pid for role in self._roles() if role is not worker):
             worker.close()
+
+
+def _send_wireguard(helper: Role, name: str, patterns: list[str]) -> None:
+    """Connect the helper to a WireGuard device that is not the kernel's."""
+    try:
+        with connect_userspace(name, patterns) as connection:
+            helper.send(protocol.WireguardSocket(0), (connection.fileno(),))
+    except OSError as error:
+        helper.send(protocol.WireguardSocket(error.errno or errno.EIO))
 
 
 def _get_key(runner: Role) -> int:

@@ -21,6 +21,9 @@ ROUTES: Final = (
 )  # fmt: skip
 RULES: Final = ("FAMILY", "PRIORITY", "SELECTOR", "ACTION", "PROTOCOL", "OWNER")
 RUNS: Final = ("RUN", "INTERFACE", "EVENT", "SCRIPT", "RESULT", "DURATION")
+PEERS: Final = (
+    "INTERFACE", "PEER", "STATE", "HANDSHAKE", "ENDPOINT", "RECEIVED", "SENT", "ALLOWED IPS",
+)  # fmt: skip
 EVENTS: Final = ("TIME", "SEQUENCE", "INTERFACE", "EVENT", "WHAT")
 
 _OWN: Final = ("netevd", "bold")
@@ -43,6 +46,39 @@ def make_interface_row(interface: Object) -> Row:
         (interface["state"], style_state(interface["state"])),
         (" ".join(f"{each['ip']}/{each['prefix']}" for each in interface["addresses"]), ""),
     )
+
+
+def make_peer_row(peer: Object, now: datetime) -> Row:
+    """Return a row of PEERS. now: what ages are counted from."""
+    last = peer["latest_handshake"]
+    age = (
+        "never"
+        if last is None
+        else f"{show_duration((now - datetime.fromisoformat(last)).total_seconds())} ago"
+    )
+    return (
+        (peer["interface"], "bold"),
+        (peer["name"] or peer["public_key"], ""),
+        (peer["state"], _PEER_STYLES.get(peer["state"], "")),
+        (age, ""),
+        (peer["endpoint"] or "-", ""),
+        (show_octets(peer["rx_bytes"]), ""),
+        (show_octets(peer["tx_bytes"]), ""),
+        (" ".join(peer["allowed_ips"]) or "-", ""),
+    )
+
+
+def show_octets(count: int) -> str:
+    """Return a number of octets with a binary unit, as wg(8) does."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.2f} {unit}"
+        amount /= 1024
+    return f"{amount:.2f} TiB"
+
+
+_PEER_STYLES: Final = {"connected": "good", "disconnected": "bad", "idle": "doubtful"}
 
 
 def make_run_row(run: Object) -> Row:

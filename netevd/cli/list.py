@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -116,6 +118,19 @@ def rules() -> int:
 def runs(*, limit: int) -> int:
     """List runs of scripts: the latest that have ended, then those that have not."""
     return _print("runs", {"limit": limit}, lines.RUNS, lines.make_run_row, ("SCRIPT",))
+
+
+@list_.command()
+@click.option("--interface", type=InterfaceName(), metavar="NAME", help="Only those of this one.")
+@table_options
+@format_options
+@colour_option
+@daemon_options
+def peers(*, interface: str | None) -> int:
+    """List the peers of WireGuard devices, as they were read last."""
+    now = datetime.now(UTC)
+    make_row = partial(lines.make_peer_row, now=now)
+    return _print("peers", {"interface": interface}, lines.PEERS, make_row, ("ALLOWED IPS",))
 
 
 # --- hooks ---------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_damping_conflicts(configuration, places),
             *_find_api_conflicts(configuration, places),
             *(Problem(places[key], text) for key, text in find_faults(configuration)),
+            *_find_peer_conflicts(configuration, places),
         ]
     )
 
@@ -140,6 +141,19 @@ def _find_metrics_conflicts(configuration: Configuration, places: Places) -> Ite
             f"port: the API has {api.port}, and serves /metrics too; leave it out, or take another"
         )
         yield Problem(places["metrics", "port"], text)
+
+
+def _find_peer_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for a WireGuard peer that stands twice, and for a name that two have."""
+    firsts: dict[tuple[str, str], Place | None] = {}
+    for index, peer in enumerate(configuration.wireguard.peers):
+        for key, value in (("public_key", peer.public_key), ("name", peer.name)):
+            place = places.get(("wireguard", "peers", str(index), key))
+            if value is None or place is None:
+                continue
+            first = firsts.setdefault((key, value), place)
+            if first is not place:
+                yield Problem(place, f"{key}: {value} stands at {first} already")
 
 
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}

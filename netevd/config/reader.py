@@ -96,6 +96,9 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
             configuration.routes.default_routes,
             [read_protocol(word) for word in configuration.routes.protocols],
         ),
+        wireguard=list(configuration.wireguard.interfaces or ("*",))
+        if configuration.wireguard.enabled
+        else [],
         audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
         listeners=_list_listeners(configuration),
         posts=bool(list_webhooks(configuration)),

@@ -54,6 +54,10 @@ SeriesLimit = NewType("SeriesLimit", int)
 """A number from 100 to 10000."""
 Penalty = NewType("Penalty", int)
 """A number from 1 to 1000000; each event that runs scripts counts 1000."""
+PublicKey = NewType("PublicKey", str)
+"""32 octets as 44 characters of base64."""
+PeerName = NewType("PeerName", str)
+"""Letters, digits, blanks, dots, hyphens and underscores, at most 64."""
 
 Addresses = NewType("Addresses", tuple[str, ...])
 """IP addresses, at most 4. Written as a list or blank-separated."""
@@ -81,6 +85,7 @@ Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
 RoleName = Literal["read", "operate", "admin"]
 Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
+Expectation = Literal["always", "on-demand", "never"]
 Family = Literal["ipv4", "ipv6"]
 FilterAction = Literal["execute", "ignore", "log"]
 Capability = Literal[
@@ -409,6 +414,35 @@ class Webhooks:
 
 
 @frozen(slots=True)
+class WireguardPeer:
+    """What is known of one peer beforehand."""
+
+    public_key: PublicKey
+    """Its public key, 44 characters as `wg show` prints it."""
+    name: PeerName | None = None
+    """Name that events, lists and metrics have for it."""
+    expect: Expectation | None = None
+    """Whether it is to be connected. Not given: always, if keepalives are sent to it, else on-demand."""
+
+
+@frozen(slots=True)
+class Wireguard:
+    """Which WireGuard devices are read, and what their handshakes mean. Without a device nothing is."""
+
+    enabled: bool = True
+    interfaces: Patterns = Patterns(())
+    """Of the watched links those that are read. Empty: every one."""
+    poll_interval: Duration = Duration(5.0)
+    """How often a device is read, at most; one that nobody uses four times less often."""
+    handshake_timeout: Duration = Duration(180.0)
+    """Age of a handshake from which on its keys are refused. Source: REJECT_AFTER_TIME."""
+    grace: Duration = Duration(30.0)
+    """How much older it may get before the peer counts as idle or disconnected."""
+    peers: tuple[WireguardPeer, ...] = ()
+    """What is known of peers beforehand; one entry a peer."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -420,6 +454,7 @@ class Configuration:
     routes: Routes = field(factory=Routes)
     debounce: Debounce = field(factory=Debounce)
     metrics: MetricsSettings = field(factory=MetricsSettings)
+    wireguard: Wireguard = field(factory=Wireguard)
     filters: tuple[Filter, ...] = ()
     """Which events run scripts, and which; none: all do."""
     audit: AuditLog = field(factory=AuditLog)

@@ -29,6 +29,9 @@ _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 _URL_HOST = re.compile(r"[a-z0-9_.-]{1,253}\Z|[0-9a-f:.]+\Z")
 _URL_LIMIT: Final = 2048
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")
+"""32 octets leave the last character two bits that are 0. Source: RFC 4648 section 4."""
+_PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 _GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -342,6 +345,25 @@ def _read_user(value: object, _: object) -> str:
     return text
 
 
+def _read_public_key(value: object, _: object) -> str:
+    text = _read_text(value, "a public key").strip()
+    if not _PUBLIC_KEY.match(text):
+        raise ValueError(
+            f"expected a public key of 44 characters as `wg show` prints it, found {text[:80]!r}"
+        )
+    return text
+
+
+def _read_peer_name(value: object, _: object) -> str:
+    text = _read_text(value, "a name")
+    if not _PEER_NAME.match(text):
+        raise ValueError(
+            "expected a name of letters, digits, blanks, dots, hyphens and underscores, at most 64,"
+            f" found {text[:80]!r}"
+        )
+    return text
+
+
 def _read_choice(value: object, kind: Any) -> str:
     words = get_args(kind)
     text = _read_text(value, f"one of {', '.join(words)}")
@@ -403,6 +425,9 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.KindName: _read_kind,
     schema.EventTypes: _read_event_types,
     schema.Expression: _read_expression,
+    schema.PublicKey: _read_public_key,
+    schema.PeerName: _read_peer_name,
+    schema.Expectation: _read_choice,
     schema.Source: _read_choice,
     schema.Family: _read_choice,
     schema.FilterAction: _read_choice,

@@ -25,6 +25,7 @@ from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.wanted import make_filter
+from netevd.core.wireguardwatch import News, WireguardWatch
 from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
@@ -59,6 +60,7 @@ from netevd.model.inputs import (
     RunStarted,
     Stopping,
     Tick,
+    WireguardRead,
 )
 from netevd.model.link import IfIndex, Link
 from netevd.model.memory import Numbers, OpenDelivery, OpenRun, Record, State
@@ -102,6 +104,7 @@ class Engine:
             self._table, self._observer, wanted=bool(routes.tables or routes.default_routes)
         )
         self._rules = RuleTable()
+        self._wireguard = WireguardWatch(configuration.wireguard)
         self._resync = Resync()
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
@@ -129,7 +132,7 @@ class Engine:
         """Those that are to be remembered, see `take_record`."""
         self.insight: Final = Insight(
             self._observer, self._table, self._routes,
-            resync=self._resync, hooks=self._hooks, runs=self._runs,
+            resync=self._resync, hooks=self._hooks, runs=self._runs, wireguard=self._wireguard,
         )  # fmt: skip
         """What others may ask."""
         if state is not None:
@@ -139,6 +142,10 @@ class Engine:
         self._sequence, self._runs.number = state.numbers.sequence, state.numbers.run
         self._routes.restore(state.routes, wanted_before)
         self._observer.restore(state.links, state.numbers.lane)
+        self._wireguard.restore(state.wireguard, self._find_snapshot)
+        for each in self._observer.get_memory():
+            if each.told is not None:
+                self._wireguard.see(Change(each.lane, None, each.told, ()), Now(0.0, 0))
         self._observer.take_memory()
         self._runs.restore(state)
         self._deliveries.restore(state)
@@ -172,12 +179,15 @@ class Engine:
         runs = self._runs.take_memory()
         waiting = self._gate.take_changes()
         deliveries = self._deliveries.take_memory()
+        wireguard = self._wireguard.take_memory()
         events, self._events = tuple(self._events), []
-        changed = links or gone or routes or runs or events or waiting or deliveries
+        changed = links or gone or routes or runs or events or waiting or deliveries or wireguard
         if not (changed or not self._begun) or not self._started:
             return None
         self._begun = True
-        return Record(self.numbers, links, gone, routes, events, runs, waiting, deliveries)
+        return Record(
+            self.numbers, links, gone, routes, events, runs, waiting, deliveries, wireguard
+        )
 
     def get_state(self) -> State | None:
         """Return all that has to be remembered, None as long as nothing was announced."""
@@ -192,6 +202,7 @@ class Engine:
             self._runs.get_memory(),
             self._gate.state(),
             self._deliveries.get_memory(),
+            self._wireguard.get_memory(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -245,6 +256,7 @@ class Engine:
         times = (
             self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
             self._deliveries.deadline(),
+            self._wireguard.due,
         )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
@@ -281,6 +293,9 @@ class Engine:
                 self._announce(now, actions)
             case RuleSeen() | RuleGone():
                 self._rules.handle(given, self._resync.number)
+            case WireguardRead():
+                for told in self._wireguard.take(given, now, actions):
+                    self._publish_wireguard(told, now, actions)
             case LinkGone(ifindex=ifindex):
                 self._drop_link(ifindex, now, actions)
             case DumpEnded():
@@ -295,6 +310,7 @@ class Engine:
                 self._redump = bool(self._catching_up)  # the kernel may go on losing meanwhile
                 self._resync.restart(now.monotonic)
                 self._routes.restart(now, self._catching_up)
+                self._wireguard.restart(now)
             case RunStarted() | RunRefused() | RunFinished() | ResumeHook():
                 self._runs.handle(given, now, actions)
             case RunnerLost() | RunnerConnected() | HooksListed():
@@ -314,6 +330,8 @@ class Engine:
             actions.append(RequestDump(self._resync.begin()))
         if self._routes.due is not None and self._routes.due <= now.monotonic:
             actions.append(self._routes.begin(now))
+        if self._wireguard.due is not None and self._wireguard.due <= now.monotonic:
+            self._wireguard.tick(now, actions)
         self._runs.start(now, actions)
         self._deliveries.start(now, actions)
         return actions
@@ -441,6 +459,7 @@ class Engine:
     def _introduce(self, now: Now, actions: list[Action]) -> None:
         """Tell of each watched link that nobody was told of as it is."""
         for change in self._observer.introduce():
+            self._wireguard.see(change, now)
             for finding in introduce(change.after):
                 self._publish(finding, change, now, actions, initial=True)
         if not self._ready:
@@ -460,8 +479,15 @@ class Engine:
 
     def _tell(self, changes: list[Change], now: Now, actions: list[Action]) -> None:
         for change in changes:
+            tunnels = self._wireguard.see(change, now)
+            if change.gone:
+                for told in tunnels:
+                    self._publish_wireguard(told, now, actions, change)
             for finding in classify(change):
                 self._publish(finding, change, now, actions)
+            if not change.gone:
+                for told in tunnels:
+                    self._publish_wireguard(told, now, actions, change)
             if change.before is None:
                 for news in self._routes.introduce(change.after.link.ifindex):
                     self._publish_route(news, now, actions)
@@ -485,6 +511,21 @@ class Engine:
             family=route.family,
         )
         self._add(event, now, actions)
+
+    def _publish_wireguard(
+        self, news: News, now: Now, actions: list[Action], change: Change | None = None
+    ) -> None:
+        told = self._observer.find_told(news.ifindex) if change is None else None
+        lane, after = (change.lane, change.after) if change is not None else told or (0, None)
+        before = after if change is None else change.before
+        event = Event(
+            self._sequence, news.type, now.wall_ns, after, before, lane, wireguard=news.fact
+        )
+        self._add(event, now, actions)
+
+    def _find_snapshot(self, ifindex: IfIndex) -> Snapshot | None:
+        told = self._observer.find_told(ifindex)
+        return None if told is None else told[1]
 
     def _publish(
         self,

@@ -17,6 +17,7 @@ from netevd.model.objects import ScriptObject
 from netevd.model.route import Route, show_protocol
 from netevd.model.shape import printable, shape_event, shape_interface, show_time
 from netevd.model.snapshot import Snapshot
+from netevd.model.wireguard import WireguardFact
 
 LIMIT: Final = 96 * 1024 - 8 * 1024
 """
@@ -24,8 +25,11 @@ Bytes of all variables, names and separators included. A script gets 96 KiB at m
 runner's own variables may take two paths of PATH_MAX (4096).
 """
 
-_OTHERS: Final = 2048
+_OTHERS: Final = 6144
 """Bytes of all variables but ADDRESSES and JSON, names included, at most: they are short words."""
+
+_ALLOWED: Final = 4096
+"""Bytes of a WireGuard peer's prefixes; JSON has all of them."""
 
 _LINK_LOCAL6: Final = ("fe8", "fe9", "fea", "feb")
 """Beginnings of fe80::/10 in canonical text. Source: RFC 4291 section 2.5.6."""
@@ -80,6 +84,8 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
         values["NETEVD_FAMILY"] = f"ipv{event.family}"
     if event.route is not None:
         values |= _name_route(event.route)
+    if event.wireguard is not None and after is not None:
+        values |= _name_wireguard(event.wireguard, after.link.name)
     if emit_json:
         values["JSON"] = fit_json(event, LIMIT - _OTHERS - len(values["ADDRESSES"]))
     if len(values["ADDRESSES"]) + 4 * len(values.get("JSON", "")) < LIMIT - _OTHERS:
@@ -105,6 +111,45 @@ def _name_route(route: Route) -> dict[str, str]:
     }
     gateway = next((hop.gateway for hop in route.nexthops if hop.gateway), "")
     return values | {"NETEVD_GATEWAY": gateway} if gateway else values
+
+
+def _name_wireguard(fact: WireguardFact, interface: str) -> dict[str, str]:
+    values = {
+        "INTERFACE": interface,
+        "IMPL": fact.implementation,
+        "PUBLIC_KEY": fact.public_key,
+        "LISTEN_PORT": str(fact.listen_port),
+        "FWMARK": str(fact.fwmark),
+        "PEERS_TOTAL": str(fact.peers),
+        "PEERS_CONNECTED": str(fact.connected),
+    }
+    peer = fact.peer
+    if peer is not None:
+        values |= {
+            "PEER": peer.public_key,
+            "PEER_NAME": fact.name.replace(" ", "%20"),
+            "PEER_ENDPOINT": peer.endpoint,
+            "PEER_PREV_ENDPOINT": fact.previous_endpoint,
+            "PEER_ALLOWED_IPS": _fit_words(peer.allowed_ips, _ALLOWED),
+            "PEER_LAST_HANDSHAKE": str(peer.handshake_ns // 10**9) if peer.handshake_ns else "",
+            "PEER_RX_BYTES": str(peer.rx_bytes),
+            "PEER_TX_BYTES": str(peer.tx_bytes),
+            "PEER_STATE": fact.state or "",
+            "PEER_PREV_STATE": fact.previous_state or "",
+            "PEER_EXPECT": fact.expected,
+        }
+    return {f"NETEVD_WG_{name}": value for name, value in values.items() if value}
+
+
+def _fit_words(words: tuple[str, ...], limit: int) -> str:
+    """Return as many of these words as have room in this many characters."""
+    kept: list[str] = []
+    for word in words:
+        limit -= len(word) + 1
+        if limit < 0:
+            break
+        kept.append(word)
+    return " ".join(kept)
 
 
 def list_addresses(addresses: tuple[Address, ...]) -> list[str]:

@@ -30,6 +30,17 @@ _OF_ADDRESSES: Final = {
     EventType.ADDRESS_DEPRECATED: "usability",
 }
 
+_OF_TUNNELS: Final = {
+    EventType.WG_UP: "wireguard",
+    EventType.WG_DOWN: "wireguard",
+    EventType.WG_PEER_ADDED: "peer",
+    EventType.WG_PEER_REMOVED: "peer",
+    EventType.WG_PEER_CONNECTED: "connection",
+    EventType.WG_PEER_IDLE: "connection",
+    EventType.WG_PEER_DISCONNECTED: "connection",
+    EventType.WG_PEER_ENDPOINT_CHANGED: "endpoint",
+}
+
 _SCALE: Final = {state: rank for rank, state in enumerate(OperationalState)}
 """Ranks on networkctl(1)'s scale, lowest first."""
 
@@ -43,6 +54,9 @@ def find_fact(event: Event) -> tuple[str, str]:
     if event.route is not None:
         route = event.route
         return "route", f"{route.destination} table {route.table} metric {route.priority}"
+    if event.wireguard is not None:
+        subject = event.wireguard.peer
+        return _OF_TUNNELS[event.type], "" if subject is None else subject.public_key
     if event.type is EventType.GATEWAY_CHANGED:
         return "gateway", f"ipv{event.family}"
     return STATE_GROUPS.get(event.type, event.type.value), ""
@@ -71,8 +85,22 @@ def is_back(first: Event, last: Event) -> bool:
         case EventType.ROUTES:
             was = first.route if first.gone else None
             return was == (None if last.gone else last.route)
-        case EventType.LINK_ADDED | EventType.LINK_REMOVED:
+        case (
+            EventType.LINK_ADDED
+            | EventType.LINK_REMOVED
+            | EventType.WG_UP
+            | EventType.WG_DOWN
+            | EventType.WG_PEER_ADDED
+            | EventType.WG_PEER_REMOVED
+        ):
             return first.type is not last.type
+        case (
+            EventType.WG_PEER_CONNECTED
+            | EventType.WG_PEER_IDLE
+            | EventType.WG_PEER_DISCONNECTED
+            | EventType.WG_PEER_ENDPOINT_CHANGED
+        ):
+            return _is_peer_back(first, last)
     before, after = first.before, last.after
     if before is None or after is None:
         return False
@@ -99,6 +127,15 @@ def is_back(first: Event, last: Event) -> bool:
             assert_never(last.type)
 
 
+def _is_peer_back(first: Event, last: Event) -> bool:
+    """Tell whether a peer is in the state, or at the endpoint, that it was in before the first event."""
+    was, now = first.wireguard, last.wireguard
+    assert was is not None and now is not None and now.peer is not None
+    if last.type is EventType.WG_PEER_ENDPOINT_CHANGED:
+        return was.previous_endpoint == now.peer.endpoint
+    return was.previous_state is now.state
+
+
 def _get_usability(snapshot: Snapshot | None, event: Event) -> tuple[bool, bool] | None:
     """Return whether the event's address is usable and deprecated, None where it is not there."""
     assert event.address is not None
@@ -116,13 +153,16 @@ def _get_gateway(snapshot: Snapshot, family: int) -> str:
 def is_upward(event: Event) -> bool | None:
     """Tell whether something came or got better, or went or got worse; None where neither is so."""
     match event.type:
-        case EventType.LINK_RENAMED | EventType.LINK_CHANGED:
+        case EventType.LINK_RENAMED | EventType.LINK_CHANGED | EventType.WG_PEER_ENDPOINT_CHANGED:
             return None
         case (
             EventType.LINK_ADDED
             | EventType.CARRIER
             | EventType.ADDRESS_ADDED
             | EventType.ADDRESS_USABLE
+            | EventType.WG_UP
+            | EventType.WG_PEER_ADDED
+            | EventType.WG_PEER_CONNECTED
         ):
             return True
         case (
@@ -130,6 +170,10 @@ def is_upward(event: Event) -> bool | None:
             | EventType.NO_CARRIER
             | EventType.ADDRESS_REMOVED
             | EventType.ADDRESS_DEPRECATED
+            | EventType.WG_DOWN
+            | EventType.WG_PEER_REMOVED
+            | EventType.WG_PEER_IDLE
+            | EventType.WG_PEER_DISCONNECTED
         ):
             return False
         case EventType.ROUTES:

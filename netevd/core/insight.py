@@ -18,6 +18,7 @@ from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteWatch
 from netevd.core.runs import Runs
+from netevd.core.wireguardwatch import FoundPeer, WireguardWatch
 from netevd.model.inputs import Hook
 from netevd.model.link import IfIndex
 from netevd.model.route import Route
@@ -46,6 +47,7 @@ class Insight:
         resync: Resync,
         hooks: HookTable,
         runs: Runs,
+        wireguard: WireguardWatch,
     ) -> None:
         self._observer: Final = observer
         self._table: Final = table
@@ -53,6 +55,7 @@ class Insight:
         self._resync: Final = resync
         self._hooks: Final = hooks
         self._runs: Final = runs
+        self._wireguard: Final = wireguard
 
     # --- links and routes ------------------------------------------------------------------------
 
@@ -99,6 +102,10 @@ class Insight:
     def get_hooks(self) -> tuple[Hook, ...]:
         """Return every file of the script directories, runnable or not, in running order."""
         return self._hooks.get_all()
+
+    def get_peers(self) -> list[FoundPeer]:
+        """Return every WireGuard peer as it was read last, in order of interface."""
+        return self._wireguard.get_peers()
 
     # --- troubles --------------------------------------------------------------------------------
 

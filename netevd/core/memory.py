@@ -37,6 +37,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
     runs = _Runs(state.runs)
     deliveries = {(each.target, each.sequence): each for each in state.deliveries}
     windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
+    devices = {each.ifindex: each for each in state.wireguard}
     numbers = state.numbers
     for record in records:
         numbers = record.numbers
@@ -46,13 +47,14 @@ def fold(state: State, records: Iterable[Record]) -> State:
         if routes is not None:
             _fold_routes(routes, record)
         events.update((each.sequence, each) for each in record.events)
+        _fold_values(devices, record.wireguard)
         if record.runs is not None:
             runs.fold(record.runs)
         if record.deliveries is not None:
             _fold_deliveries(deliveries, record.deliveries)
         if record.waiting is not None:
-            _fold_waiting(windows, record.waiting.windows)
-            _fold_waiting(flaps, record.waiting.flaps)
+            _fold_values(windows, record.waiting.windows)
+            _fold_values(flaps, record.waiting.flaps)
     memory = runs.close()
     wanted = {run.sequence for run in memory.runs if run.event is None}
     wanted.update(each.sequence for each in memory.early if each.event is None)
@@ -65,10 +67,11 @@ def fold(state: State, records: Iterable[Record]) -> State:
         memory,
         Waiting(tuple(windows.items()), tuple(flaps.items())),
         tuple(deliveries.values()),
+        tuple(devices.values()),
     )
 
 
-def _fold_waiting(known: dict[_Key, _Value], changes: Iterable[tuple[_Key, _Value | None]]) -> None:
+def _fold_values(known: dict[_Key, _Value], changes: Iterable[tuple[_Key, _Value | None]]) -> None:
     for key, value in changes:
         if value is None:
             known.pop(key, None)

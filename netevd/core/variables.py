@@ -13,6 +13,7 @@ from typing import Final
 from netevd.core.environment import list_addresses
 from netevd.model.event import Event
 from netevd.model.shape import printable
+from netevd.model.wireguard import WireguardFact
 
 
 def make_variables(event: Event, names: Iterable[str]) -> dict[str, object]:
@@ -22,6 +23,20 @@ def make_variables(event: Event, names: Iterable[str]) -> dict[str, object]:
 
 def _tell_time(event: Event) -> datetime:
     return datetime.fromtimestamp(event.time_ns // 1000 / 1e6, UTC)
+
+
+def _tell_wireguard(fact: WireguardFact) -> dict[str, object]:
+    peer = fact.peer
+    return {
+        "implementation": fact.implementation,
+        "peers": fact.peers,
+        "connected": fact.connected,
+        "peer": "" if peer is None else peer.public_key,
+        "name": fact.name,
+        "endpoint": "" if peer is None else peer.endpoint,
+        "state": fact.state or "",
+        "expected": fact.expected,
+    }
 
 
 _VALUES: Final[dict[str, Callable[[Event], object]]] = {
@@ -47,8 +62,8 @@ _VALUES: Final[dict[str, Callable[[Event], object]]] = {
     "master": lambda event: printable(event.after.master_name) if event.after else "",
     "initial": lambda event: event.initial,
     "hostname": lambda _: "",
-    "wireguard": lambda _: {},
+    "wireguard": lambda event: _tell_wireguard(event.wireguard) if event.wireguard else {},
     "pod": lambda _: {},
     "now": _tell_time,
 }
-"""dns, domains, hostname, wireguard and pod are what no source tells yet."""
+"""dns, domains, hostname and pod are what no source tells yet."""

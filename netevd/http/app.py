@@ -207,6 +207,11 @@ class Api:
         ]
         return _answer_list("rules", found)
 
+    async def _get_peers(self, given: Given) -> Response:
+        name = given.get("interface")
+        found = [each for each in self._view.get_peers() if name in {"", each["interface"]}]
+        return _answer_list("peers", found)
+
     async def _get_hooks(self, given: Given) -> Response:
         found = self._view.get_hooks()
         event = given.get("event")

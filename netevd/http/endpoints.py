@@ -19,6 +19,7 @@ from netevd.model.answers import (
     HealthObject,
     HooksObject,
     InterfacesObject,
+    PeersObject,
     ReadyObject,
     ReloadedObject,
     ResumedObject,
@@ -137,6 +138,11 @@ ENDPOINTS: Final = (
                       " default.", example="main"),
             Parameter("family", "Only those of this family.", FamilyWord),
         ),
+    ),
+    Endpoint(
+        "GET", "/api/v1/peers", "get_peers", "Peers of WireGuard devices, as they were read last.",
+        PeersObject,
+        (Parameter("interface", "Only those of this interface.", example="wg0"),),
     ),
     Endpoint(
         "GET", "/api/v1/hooks", "get_hooks", "Files of the script directories, and whether they"

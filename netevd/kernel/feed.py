@@ -8,10 +8,12 @@ make one of the core. Receiving and requesting are the worker's.
 from __future__ import annotations
 
 import errno
+import os
 from typing import NamedTuple
 
 from netevd.kernel.attributes import DecodeError
 from netevd.kernel.decode import decode, decode_routes
+from netevd.kernel.wireguard import Malformed, decode_kernel, decode_userspace
 from netevd.model.inputs import (
     DumpEnded,
     Input,
@@ -19,6 +21,7 @@ from netevd.model.inputs import (
     RoutesDumped,
     RoutesDumpEnded,
     RoutesOverran,
+    WireguardRead,
 )
 from privsep import protocol
 
@@ -48,6 +51,8 @@ class FeedTranslator:
     """Turns feed messages of one helper into inputs; a new helper needs a new translator."""
 
     def __init__(self) -> None:
+        self._wireguard: tuple[int, bool, list[bytes]] | None = None
+        """The reading of a device under way: number, whether it is userspace's, what came of it."""
         self._jobs: dict[int, _Job] = {}
         """Helper's number of a dump to the core's dump it is a part of."""
         self._last = 0
@@ -64,6 +69,10 @@ class FeedTranslator:
         self._jobs |= dict.fromkeys((each for each, _ in numbered), job)
         return numbered
 
+    def expect_wireguard(self, number: int, *, userspace: bool) -> None:
+        """Take in that a device was asked; what still comes of an earlier reading is passed over."""
+        self._wireguard = (number, userspace, [])
+
     def translate(self, message: protocol.FeedMessage) -> list[Input]:
         """
         Return what a message means to the core, in order.
@@ -79,6 +88,26 @@ class FeedTranslator:
                 return self._translate_part(message)
             case protocol.DumpFinished():
                 return self._finish(message)
+            case protocol.WireguardPart(read=read, data=data):
+                if self._wireguard is not None and self._wireguard[0] == read:
+                    self._wireguard[2].append(data)
+                return []
+            case protocol.WireguardEnd():
+                return self._end_wireguard(message)
+
+    def _end_wireguard(self, message: protocol.WireguardEnd) -> list[Input]:
+        """Return a device once all of it has come."""
+        if self._wireguard is None or self._wireguard[0] != message.read:
+            return []
+        number, userspace, parts = self._wireguard
+        self._wireguard = None
+        if message.errno:
+            return [WireguardRead(number, None, os.strerror(message.errno))]
+        try:
+            device = decode_userspace(b"".join(parts)) if userspace else decode_kernel(parts)
+        except Malformed as error:
+            return [WireguardRead(number, None, str(error))]
+        return [WireguardRead(number, device)]
 
     def _translate_part(self, message: protocol.DumpPart) -> list[Input]:
         """Return one part of a dump; one that cannot be decoded spoils the dump."""

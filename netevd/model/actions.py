@@ -176,6 +176,17 @@ class RequestRoutes:
     """4, 6 or both."""
 
 
+@frozen(slots=True)
+class ReadWireguard:
+    """Ask the helper for what a WireGuard device says of itself and its peers."""
+
+    number: int
+    ifindex: int
+    name: str
+    userspace: bool
+    """It is no device of the kernel's."""
+
+
 class Kind(StrEnum):
     """What a log record is about, for those who look for one kind among all; see MESSAGE_ID."""
 
@@ -229,6 +240,7 @@ Action: TypeAlias = (
     | EndDelivery
     | RequestDump
     | RequestRoutes
+    | ReadWireguard
     | Note
     | Ready
 )

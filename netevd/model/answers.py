@@ -9,6 +9,7 @@ from typing import Literal, NotRequired, TypedDict
 from netevd.model.objects import (
     DescribedEventObject,
     DetailedInterfaceObject,
+    KnownPeerObject,
     RouteObject,
     RuleObject,
     RunObject,
@@ -35,6 +36,13 @@ class RulesObject(TypedDict):
     """Rules of the routing policy, by family, in the order in which the kernel asks them."""
 
     rules: list[RuleObject]
+    count: int
+
+
+class PeersObject(TypedDict):
+    """Peers of WireGuard devices, in order of interface."""
+
+    peers: list[KnownPeerObject]
     count: int
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from netevd.model.event import Event, EventType
 from netevd.model.shape import describe_route
 from netevd.model.snapshot import Snapshot
+from netevd.model.wireguard import WireguardFact
 
 
 def describe(event: Event) -> str:
@@ -13,6 +14,8 @@ def describe(event: Event) -> str:
     if event.route is not None:
         words = describe_route(event.route, lambda ifindex: _name(after, ifindex))
         return f"{'del' if event.gone else 'new'} {words}"
+    if event.wireguard is not None:
+        return _describe_wireguard(event.type, event.wireguard)
     if after is None:
         return event.type.value
     if event.address is not None:
@@ -38,6 +41,19 @@ def describe(event: Event) -> str:
             return _describe_link(before, after)
         case _:
             return f"{before.state.value} -> {after.state.value}"
+
+
+def _describe_wireguard(kind: EventType, fact: WireguardFact) -> str:
+    peer = fact.peer
+    if peer is None:
+        return f"{fact.implementation}, {fact.connected} of {fact.peers} peers connected"
+    words = f"peer {fact.name or peer.public_key}"
+    if kind is EventType.WG_PEER_ENDPOINT_CHANGED:
+        return f"{words} is at {peer.endpoint} (was at {fact.previous_endpoint or 'none'})"
+    if kind in {EventType.WG_PEER_ADDED, EventType.WG_PEER_REMOVED}:
+        return words
+    was = f" (was {fact.previous_state})" if fact.previous_state else ""
+    return f"{words} is {fact.state}{was}"
 
 
 def _describe_gateway(event: Event, before: Snapshot | None, after: Snapshot) -> str:

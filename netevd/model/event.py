@@ -10,6 +10,7 @@ from attrs import frozen
 from netevd.model.address import Address
 from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
+from netevd.model.wireguard import WireguardFact
 
 
 class EventType(StrEnum):
@@ -33,6 +34,14 @@ class EventType(StrEnum):
     ADDRESS_DEPRECATED = "address-deprecated"
     ROUTES = "routes"
     GATEWAY_CHANGED = "gateway-changed"
+    WG_UP = "wg-up"
+    WG_DOWN = "wg-down"
+    WG_PEER_ADDED = "wg-peer-added"
+    WG_PEER_REMOVED = "wg-peer-removed"
+    WG_PEER_CONNECTED = "wg-peer-connected"
+    WG_PEER_IDLE = "wg-peer-idle"
+    WG_PEER_DISCONNECTED = "wg-peer-disconnected"
+    WG_PEER_ENDPOINT_CHANGED = "wg-peer-endpoint-changed"
 
 
 HOST_LANE: Final = 0
@@ -66,6 +75,8 @@ class Event:
     """Whether that route is gone, not new."""
     family: int = 0
     """4 or 6 for events of an address, a route or a gateway, else 0."""
+    wireguard: WireguardFact | None = None
+    """Subject of an event of a WireGuard device or peer."""
     coalesced: int = 0
     """How many events of a fact it stands for, itself included; then `before` is that of the first.
     0 for an event as it was published."""

@@ -10,6 +10,7 @@ from netevd.model.address import Address
 from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
 from netevd.model.rule import Rule
+from netevd.model.wireguard import Device
 
 
 @frozen(slots=True)
@@ -114,6 +115,18 @@ class RuleGone:
     """The kernel said RTM_DELRULE."""
 
     rule: Rule
+
+
+@frozen(slots=True)
+class WireguardRead:
+    """What a WireGuard device has said."""
+
+    number: int
+    """Of the reading."""
+    device: Device | None
+    """None: it could not be read."""
+    reason: str = ""
+    """Why not, "" for a device that was."""
 
 
 @frozen(slots=True)
@@ -279,7 +292,7 @@ class Stopping:
 Input: TypeAlias = (
     LinkSeen | LinkGone | AddressSeen | AddressGone | RouteSeen | RouteGone | RuleSeen | RuleGone
     | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
-    | DumpEnded | Overran | HelperConnected
+    | DumpEnded | Overran | HelperConnected | WireguardRead
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
     | ResumeHook | ClearDamping | Tick | Stopping
     | CourierConnected | CourierLost | DeliveryAnswered

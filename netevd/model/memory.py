@@ -18,6 +18,7 @@ from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
 from netevd.model.waiting import Waiting, WaitingChanges
 from netevd.model.webhook import Target
+from netevd.model.wireguard import KnownDevice
 
 WAITING: Final = "waiting"
 RESTING: Final = "resting"
@@ -155,6 +156,7 @@ class State:
     runs: RunMemory = field(factory=RunMemory)
     waiting: Waiting = field(factory=Waiting)
     deliveries: tuple[OpenDelivery, ...] = ()
+    wireguard: tuple[KnownDevice, ...] = ()
 
 
 @frozen(slots=True)
@@ -171,3 +173,5 @@ class Record:
     runs: RunMemory | None = None
     waiting: WaitingChanges | None = None
     deliveries: DeliveryMemory | None = None
+    wireguard: tuple[tuple[IfIndex, KnownDevice | None], ...] = ()
+    """Devices that are known otherwise; None for one that is gone."""

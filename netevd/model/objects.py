@@ -11,6 +11,7 @@ from typing import Literal, NotRequired, TypedDict
 
 from netevd.model.event import EventType
 from netevd.model.snapshot import OperationalState
+from netevd.model.wireguard import Implementation, PeerState
 
 Family = Literal["ipv4", "ipv6"]
 
@@ -174,6 +175,52 @@ class DetailedInterfaceObject(InterfaceObject):
 # --- what has happened ---------------------------------------------------------------------------
 
 
+class PeerObject(TypedDict):
+    """A WireGuard peer as its device tells it."""
+
+    public_key: str
+    endpoint: str | None
+    """Address and port that it was heard from last, or that is configured."""
+    allowed_ips: list[str]
+    latest_handshake: str | None
+    """null: there was none."""
+    rx_bytes: int
+    tx_bytes: int
+    keepalive_seconds: int | None
+
+
+class KnownPeerObject(PeerObject):
+    """A WireGuard peer of one of the watched interfaces, and what is to be said of it."""
+
+    interface: str
+    implementation: Implementation
+    name: str | None
+    """As `wireguard.peers` of the configuration has it."""
+    state: PeerState
+    expected: Literal["always", "on-demand", "never"]
+
+
+class WireguardObject(TypedDict):
+    """What a WireGuard event is about: a device, and one of its peers if it is a peer's."""
+
+    implementation: Implementation
+    public_key: str | None
+    """The device's own, where it tells it."""
+    listen_port: int | None
+    fwmark: int | None
+    peers: int
+    connected: int
+    """How many of the peers are connected."""
+    peer: PeerObject | None
+    name: str | None
+    """Of the peer, as `wireguard.peers` of the configuration has it."""
+    state: PeerState | None
+    previous_state: PeerState | None
+    previous_endpoint: str | None
+    expected: str | None
+    """always, on-demand or never."""
+
+
 class EventObject(TypedDict):
     """An event."""
 
@@ -199,6 +246,8 @@ class EventObject(TypedDict):
     """Subject of a route event."""
     change: Literal["new", "del"] | None
     """What became of that route."""
+    wireguard: WireguardObject | None
+    """Subject of an event of a WireGuard device or peer."""
     coalesced: int | None
     """How many events it stands for, itself included; null for an event as it was published."""
 

@@ -22,9 +22,11 @@ from netevd.model.objects import (
     Family,
     InterfaceObject,
     NexthopObject,
+    PeerObject,
     RouteObject,
     RuleObject,
     StatisticsObject,
+    WireguardObject,
 )
 from netevd.model.route import (
     ANYWHERE,
@@ -39,6 +41,7 @@ from netevd.model.route import (
 )
 from netevd.model.rule import RULE_ACTIONS, Rule
 from netevd.model.snapshot import Snapshot
+from netevd.model.wireguard import Peer, WireguardFact
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -267,6 +270,7 @@ def shape_event(event: Event) -> EventObject:
         "address": None if event.address is None else shape_address(event.address),
         "route": None if event.route is None else _shape_event_route(event.route, after),
         "change": None if event.route is None else "del" if event.gone else "new",
+        "wireguard": None if event.wireguard is None else shape_wireguard(event.wireguard),
         "coalesced": event.coalesced or None,
     }
 
@@ -278,6 +282,37 @@ def _shape_event_route(route: Route, after: Snapshot | None) -> RouteObject:
         return printable(after.link.name) if after and after.link.ifindex == ifindex else None
 
     return shape_route(route, name)
+
+
+def shape_wireguard(fact: WireguardFact) -> WireguardObject:
+    """Return the object of what a WireGuard event is about."""
+    return {
+        "implementation": fact.implementation,
+        "public_key": fact.public_key or None,
+        "listen_port": fact.listen_port or None,
+        "fwmark": fact.fwmark or None,
+        "peers": fact.peers,
+        "connected": fact.connected,
+        "peer": None if fact.peer is None else shape_peer(fact.peer),
+        "name": fact.name or None,
+        "state": fact.state,
+        "previous_state": fact.previous_state,
+        "previous_endpoint": fact.previous_endpoint or None,
+        "expected": fact.expected or None,
+    }
+
+
+def shape_peer(peer: Peer) -> PeerObject:
+    """Return the object of a WireGuard peer as its device tells it."""
+    return {
+        "public_key": peer.public_key,
+        "endpoint": peer.endpoint or None,
+        "allowed_ips": list(peer.allowed_ips),
+        "latest_handshake": show_time(peer.handshake_ns) if peer.handshake_ns else None,
+        "rx_bytes": peer.rx_bytes,
+        "tx_bytes": peer.tx_bytes,
+        "keepalive_seconds": peer.keepalive_s or None,
+    }
 
 
 def _show_operstate(link: Link) -> str:

@@ -14,10 +14,17 @@ from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.model.answers import HookObject, ReloadObject, StatusObject
 from netevd.model.event import Event
-from netevd.model.objects import DetailedInterfaceObject, RouteObject, RuleObject
+from netevd.model.objects import DetailedInterfaceObject, KnownPeerObject, RouteObject, RuleObject
 from netevd.model.route import PROTOCOL_OURS, Route
 from netevd.model.rule import Rule
-from netevd.model.shape import printable, shape_interface, shape_route, shape_rule, show_time
+from netevd.model.shape import (
+    printable,
+    shape_interface,
+    shape_peer,
+    shape_route,
+    shape_rule,
+    show_time,
+)
 from netevd.model.show import shape_described_event
 from netevd.model.snapshot import Snapshot
 from netevd.report.about import About
@@ -210,6 +217,20 @@ class View:
     def shape_rule(self, rule: Rule) -> RuleObject:
         """Return the object of a rule."""
         return shape_rule(rule)
+
+    def get_peers(self) -> list[KnownPeerObject]:
+        """Return every peer of WireGuard devices, as it was read last."""
+        return [
+            {
+                **shape_peer(found.known.peer),
+                "interface": printable(found.interface),
+                "implementation": found.implementation,
+                "name": found.name or None,
+                "state": found.known.state,
+                "expected": found.expected,
+            }
+            for found in self._insight.get_peers()
+        ]
 
     def get_hooks(self) -> list[HookObject]:
         """Return every file of the script directories."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import trio
 
 from netevd.config.schema import Routes
 from netevd.kernel.feed import FeedTranslator, Part
+from netevd.model.actions import ReadWireguard
 from netevd.model.inputs import DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
 from netevd.report.metrics import Metrics
@@ -28,6 +30,7 @@ from privsep.protocol import (
     Ping,
     Reply,
     Request,
+    Wireguard,
 )
 
 _BATCH = 32
@@ -62,6 +65,10 @@ class HelperLink:
         self._wanted: dict[bool, tuple[int, tuple[Part, ...]]] = {}
         """What is to be dumped next, links (False) and routes (True)."""
         self._request = trio.Event()
+        self._wireguard: Wireguard | None = None
+        """The request that is to be sent next."""
+        self._inquired = trio.Event()
+        self._greeted = False
         self._finished = 0
         self._progress = trio.Condition()
         self._scope = trio.CancelScope()
@@ -78,6 +85,7 @@ class HelperLink:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._dump_on_request)
+                    nursery.start_soon(self._ask_wireguard)
                     await self._follow_feed()
                     nursery.cancel_scope.cancel()
         finally:
@@ -102,6 +110,24 @@ class HelperLink:
         parts = [Part(f"routes{family}", table) for family in families for table in sorted(tables)]
         self._wanted[True] = (dump, (Part("nothing"), *parts))
         self._request.set()
+
+    def read_wireguard(self, wanted: ReadWireguard) -> None:
+        """Ask a WireGuard device; a later request voids an earlier one."""
+        self._translator.expect_wireguard(wanted.number, userspace=wanted.userspace)
+        self._wireguard = Wireguard(
+            wanted.number, wanted.ifindex, wanted.name, userspace=wanted.userspace
+        )
+        self._inquired.set()
+
+    async def _ask_wireguard(self) -> None:
+        """Send what was asked for, one request at a time."""
+        with contextlib.suppress(PeerGone):
+            while True:
+                await self._inquired.wait()
+                self._inquired = trio.Event()
+                if self._wireguard is not None and self._greeted:
+                    request, self._wireguard = self._wireguard, None
+                    await self._ask(request)
 
     async def ping(self, number: int) -> bool:
         """Tell whether the helper answers; waits for as long as it takes."""
@@ -152,6 +178,8 @@ class HelperLink:
     async def _dump_on_request(self) -> None:
         try:
             await self._ask(Hello(VERSION))
+            self._greeted = True
+            self._inquired.set()
             while True:
                 await self._request.wait()
                 self._request = trio.Event()

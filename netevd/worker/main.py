@@ -25,7 +25,7 @@ from netevd.core.engine import Engine
 from netevd.http.auth import Access
 from netevd.http.peer import Kind as ListenerKind
 from netevd.http.server import Server
-from netevd.model.actions import Action, Kind, Note, Outcome, Publish
+from netevd.model.actions import Action, Kind, Note, Outcome, Publish, ReadWireguard
 from netevd.model.inputs import (
     CourierConnected,
     HelperConnected,
@@ -180,6 +180,7 @@ class _Worker:
             self._log,
             request_dump=self._request_dump,
             request_routes=self._request_routes,
+            read_wireguard=self._read_wireguard,
             report_ready=self._report_ready,
             note_request=self._metrics.note_request,
             deliver=self._courier.deliver,
@@ -585,6 +586,10 @@ class _Worker:
     def _request_routes(self, dump: int, families: tuple[int, ...]) -> None:
         if self._helper is not None:
             self._helper.request_routes(dump, families)
+
+    def _read_wireguard(self, wanted: ReadWireguard) -> None:
+        if self._helper is not None:
+            self._helper.read_wireguard(wanted)
 
     def _report_ready(self) -> None:
         watched = ", ".join(self._configuration.network.links) or "all links but lo"

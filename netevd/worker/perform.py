@@ -22,6 +22,7 @@ from netevd.model.actions import (
     Note,
     Outcome,
     Publish,
+    ReadWireguard,
     Ready,
     RequestDump,
     RequestHooks,
@@ -56,18 +57,20 @@ class Performer:
         *,
         request_dump: Callable[[int], None],
         request_routes: Callable[[int, tuple[int, ...]], None],
+        read_wireguard: Callable[[ReadWireguard], None],
         report_ready: Callable[[], None],
         note_request: Callable[[int, Event], None],
         deliver: Callable[[Deliver], None],
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
-        families. report_ready: tells the supervisor. note_request: hears of each run before it is asked for.
-        deliver: has the courier post an event.
+        families. read_wireguard: has a device read. report_ready: tells the supervisor. note_request: hears of
+        each run before it is asked for. deliver: has the courier post an event.
         """
         self._log = log
         self._request_dump = request_dump
         self._request_routes = request_routes
+        self._read_wireguard = read_wireguard
         self._report_ready = report_ready
         self._note_request = note_request
         self._deliver = deliver
@@ -113,6 +116,8 @@ class Performer:
                 self._request_dump(dump)
             case RequestRoutes(dump=dump, families=families):
                 self._request_routes(dump, families)
+            case ReadWireguard():
+                self._read_wireguard(action)
             case Note(level=level, message=message, fields=fields, kind=kind):
                 write(self._log, level, message, {**fields, "kind": kind})
             case Ready():

@@ -22,6 +22,7 @@ from netevd.model.link import IfIndex
 from netevd.model.memory import DeliveryMemory, KnownLink, Numbers, Record, RunMemory, State
 from netevd.model.route import Route
 from netevd.model.waiting import WaitingChanges
+from netevd.model.wireguard import KnownDevice
 from netevd.report.journal import PACKING, DeliveryEntry, Entry, EventEntry, Journal, RunEntry
 from netevd.report.packing import Packing, Unreadable
 from netevd.report.tally import Tally
@@ -67,6 +68,7 @@ class _Record(msgspec.Struct, array_like=True):
     routes: tuple[tuple[bool, Route], ...]
     runs: RunMemory | None
     waiting: WaitingChanges | None
+    wireguard: tuple[tuple[IfIndex, KnownDevice | None], ...]
     entries: list[bytes]
     deliveries: DeliveryMemory | None = None
 
@@ -229,6 +231,7 @@ class Recovery:
                 decided.routes,
                 decided.runs,
                 decided.waiting,
+                decided.wireguard,
                 packed,
                 decided.deliveries,
             )

@@ -17,7 +17,7 @@ from zlib import crc32
 
 from netevd.report.packing import Unreadable
 
-_NAME: Final = "netevd-1"
+_NAME: Final = "netevd-2"
 _MAGIC: Final = _NAME.encode()
 """Name and version of the format."""
 

@@ -108,7 +108,7 @@ def test_start_reload_stop(system: System) -> None:
     group = show(system, "ControlGroup")["ControlGroup"]
     system.run("systemctl", "stop", "netevd")
     assert show(system, "Result", "ActiveState") == {"Result": "success", "ActiveState": "inactive"}
-    assert not Path(f"/proc/{system.pid}/root/sys/fs/cgroup{group}/cgroup.procs").exists()
+    assert not Path(f"/proc/{system.pid}/root", f"sys/fs/cgroup{group}/cgroup.procs").exists()
 
 
 def test_scripts_run_within_the_unit(system: System) -> None:
@@ -128,7 +128,7 @@ def test_scripts_may_write_with_the_drop_in(system: System) -> None:
     write(system, path[1:], "#!/bin/sh\necho written > /etc/marker\n", mode=0o755)
     rule = f"scripts: {{rules: [{{path: {path}, user: root}}]}}\n"
     write(system, "etc/netevd/netevd.yaml", CONFIGURATION + rule)
-    marker = Path(f"/proc/{system.pid}/root/etc/marker")
+    marker = Path(f"/proc/{system.pid}/root", "etc/marker")
     add_link(system)
     system.run("systemctl", "start", "netevd")
     system.ip("link", "set", "peer0", "up")

@@ -23,6 +23,7 @@ from netevd.config.schema import (
     Times,
     Url,
     Webhook,
+    Wireguard,
 )
 
 NO_ROUTES = Routes(tables=Tables(()), default_routes=False)
@@ -43,6 +44,7 @@ def configure(
     filters: tuple[Filter, ...] = (),
     debounce: Debounce | None = None,
     damping: Damping | None = None,
+    wireguard: Wireguard | None = None,
 ) -> Configuration:
     """Return the default configuration with these values, and without routes unless asked for."""
     default = Configuration()
@@ -62,6 +64,7 @@ def configure(
         routes=routes,
         filters=filters,
         debounce=debounce or default.debounce,
+        wireguard=wireguard or default.wireguard,
     )
 
 

@@ -27,6 +27,7 @@ from netevd.model.actions import (
     Note,
     Outcome,
     Publish,
+    ReadWireguard,
     Ready,
     RequestDump,
     RequestHooks,
@@ -175,6 +176,9 @@ def _show(action: Action) -> str:
             return f"dump {dump}"
         case RequestRoutes(dump=dump, families=families):
             return f"dump {dump} of routes {' '.join(map(str, families))}"
+        case ReadWireguard():
+            where = "userspace" if action.userspace else "kernel"
+            return f"read {action.number}: {action.name} by {where}"
         case Note():
             return f"{action.level}: {action.message}"
         case Ready():
@@ -189,6 +193,8 @@ def _show_subject(event: Event) -> str:
         subject = f" {event.address.ip}"
     elif event.route is not None:
         subject = f" {'del' if event.gone else 'new'} {describe_route(event.route)}"
+    elif event.wireguard is not None and event.wireguard.peer is not None:
+        subject = f" {event.wireguard.name or event.wireguard.peer.public_key}"
     elif event.type is EventType.GATEWAY_CHANGED:
         assert event.after is not None
         gateway = event.after.gateway4 if event.family == 4 else event.after.gateway6

@@ -62,6 +62,7 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "address": None,
         "route": None,
         "change": None,
+        "wireguard": None,
         "coalesced": None,
     }
     assert shape["before"]["state"] == "routable"

@@ -27,6 +27,7 @@ from netevd.model.actions import (
     Note,
     Outcome,
     Publish,
+    ReadWireguard,
     Ready,
     RequestDump,
     RequestHooks,
@@ -198,8 +199,8 @@ class Playback:
                     self.entries.append(Said(self.at, action))
             case RequestDump() | RequestRoutes():
                 self._request(action)
-            case Ready() | RequestHooks() | AdoptRun():
-                pass
+            case Ready() | RequestHooks() | AdoptRun() | ReadWireguard():
+                pass  # of devices a recording has nothing
             case _:
                 assert_never(action)
 

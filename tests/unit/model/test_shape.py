@@ -143,6 +143,7 @@ def test_an_event() -> None:
         "address": shape_address(ADDRESS),
         "route": None,
         "change": None,
+        "wireguard": None,
         "coalesced": None,
     }
     bare = shape_event(Event(7, EventType.LINK_ADDED, 0, SNAPSHOT, None, 1))

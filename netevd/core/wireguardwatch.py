@@ -1,0 +1,325 @@
+"""
+WireGuard devices: which links are some, when each is read again, and what is different then.
+
+Composes core.wireguardpeers, which knows what peers mean. One device is read at a time. A link of
+the kernel's kind is a device; one of kind tun may be, which its keeper's socket tells: it is asked
+when the link appears and when it is set up, and left alone if nobody answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from attrs import evolve
+
+from netevd.config.links import watches
+from netevd.config.schema import Expectation, Wireguard
+from netevd.core.observe import Change
+from netevd.core.wireguardpeers import PeerChange, Reading, compare, find_wait
+from netevd.model.actions import Action, Note, ReadWireguard
+from netevd.model.event import EventType
+from netevd.model.inputs import Now, WireguardRead
+from netevd.model.link import IfIndex
+from netevd.model.snapshot import Snapshot
+from netevd.model.wireguard import (
+    Device,
+    Implementation,
+    KnownDevice,
+    KnownPeer,
+    Peer,
+    PeerState,
+    PublicKey,
+    WireguardFact,
+)
+
+ANSWER_S: Final = 5.0
+"""Seconds after which a device that has not answered is asked again later."""
+
+PROBES_S: Final = (0.0, 0.2, 1.0, 5.0)
+"""Seconds from the appearance of a tun link to each question whether it is a device."""
+
+CLOCK_S: Final = 5.0
+"""Seconds by which the wall clock may differ from the monotonic one between two readings; beyond
+that it was set, or the machine slept."""
+
+
+class News(NamedTuple):
+    """One event of a device."""
+
+    type: EventType
+    ifindex: IfIndex
+    fact: WireguardFact
+
+
+class FoundPeer(NamedTuple):
+    """A peer, for those who ask."""
+
+    interface: str
+    implementation: Implementation
+    known: KnownPeer
+    name: str
+    """As the configuration has it, "" for none."""
+    expected: Expectation
+
+
+class _Watched:
+    """One link that is a device, or may be one."""
+
+    def __init__(self, ifindex: IfIndex, lane: int, *, userspace: bool) -> None:
+        self.ifindex = ifindex
+        self.lane = lane
+        self.name = ""
+        self.userspace = userspace
+        self.device: Device | None = None
+        """None until it was read for the first time."""
+        self.peers: dict[PublicKey, KnownPeer] = {}
+        self.up = False
+        """As users know it."""
+        self.is_up = False
+        self.due: float | None = None
+        self.probes = 0
+        self.failures = 0
+        self.read: Now | None = None
+        """When it was read last."""
+        self.counted = -1
+        """Octets sent and received in all, then."""
+
+
+class WireguardWatch:
+    """Every device of the watched links."""
+
+    def __init__(self, settings: Wireguard) -> None:
+        self._settings = settings
+        self._watched: dict[IfIndex, _Watched] = {}
+        self._number = 0
+        self._reading: tuple[int, IfIndex, float] | None = None
+        """Number, link and last moment of the reading under way."""
+        self._changed: set[IfIndex] = set()
+        """Devices that are to be remembered otherwise, see `take_memory`."""
+        self._names: dict[str, str] = {
+            each.public_key: each.name for each in settings.peers if each.name
+        }
+        self._expected: dict[str, Expectation | None] = {
+            each.public_key: each.expect for each in settings.peers
+        }
+
+    # --- links -----------------------------------------------------------------------------------
+
+    def see(self, change: Change, now: Now) -> list[News]:
+        """Take in what users were told of a link; return what else there is to tell."""
+        link = change.after.link
+        watched = self._watched.get(link.ifindex)
+        if watched is not None and (change.gone or watched.lane != change.lane):
+            return self._drop(watched)
+        if change.gone or not self._may_be_device(change.after):
+            return []
+        if watched is None:
+            watched = _Watched(link.ifindex, change.lane, userspace=link.kind != "wireguard")
+            self._watched[link.ifindex] = watched
+            watched.due = now.monotonic
+        if watched.name != link.name or (link.up and change.before and not change.before.link.up):
+            watched.probes = 0
+            watched.due = now.monotonic
+        watched.name = link.name
+        watched.is_up = link.up and bool(change.after.addresses)
+        return self._tell_up(watched)
+
+    def _may_be_device(self, snapshot: Snapshot) -> bool:
+        link = snapshot.link
+        if not self._settings.enabled or link.kind not in {"wireguard", "tun"}:
+            return False
+        return watches(self._settings.interfaces, link.name, link.altnames, loopback=False)
+
+    def _tell_up(self, watched: _Watched) -> list[News]:
+        if watched.device is None or watched.up is watched.is_up:
+            return []
+        watched.up = watched.is_up
+        self._changed.add(watched.ifindex)
+        kind = EventType.WG_UP if watched.up else EventType.WG_DOWN
+        return [News(kind, watched.ifindex, self._describe(watched))]
+
+    def _drop(self, watched: _Watched) -> list[News]:
+        del self._watched[watched.ifindex]
+        if self._reading is not None and self._reading[1] == watched.ifindex:
+            self._reading = None
+        self._changed.add(watched.ifindex)
+        watched.is_up = False
+        return self._tell_up(watched)
+
+    # --- readings --------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float | None:
+        """When `tick` is wanted, in monotonic seconds; None for never."""
+        if self._reading is not None:
+            return self._reading[2]
+        times = (each.due for each in self._watched.values())
+        return min((each for each in times if each is not None), default=None)
+
+    def restart(self, now: Now) -> None:
+        """Ask again: a new helper knows nothing of what was asked of the last one."""
+        if self._reading is not None and self._reading[1] in self._watched:
+            self._watched[self._reading[1]].due = now.monotonic
+        self._reading = None
+
+    def tick(self, now: Now, actions: list[Action]) -> None:
+        """Have the next device read, if it is time and no other one is being read."""
+        if self._reading is not None:
+            if now.monotonic < self._reading[2]:
+                return
+            late = self._watched.get(self._reading[1])
+            self._reading = None
+            if late is not None:
+                self._fail(late, f"it did not answer within {ANSWER_S:.0f} s", now, actions)
+        ready = [
+            each for each in self._watched.values()
+            if each.due is not None and each.due <= now.monotonic
+        ]  # fmt: skip
+        if ready:
+            first = min(ready, key=lambda each: each.due or 0.0)
+            first.due = None
+            self._number += 1
+            self._reading = (self._number, first.ifindex, now.monotonic + ANSWER_S)
+            actions.append(
+                ReadWireguard(self._number, first.ifindex, first.name, userspace=first.userspace)
+            )
+
+    def take(self, given: WireguardRead, now: Now, actions: list[Action]) -> list[News]:
+        """Take in what a device says; return what is different."""
+        if self._reading is None or self._reading[0] != given.number:
+            return []
+        watched = self._watched.get(self._reading[1])
+        self._reading = None
+        if watched is None:
+            return []
+        if given.device is None:
+            self._fail(watched, given.reason, now, actions)
+            return []
+        watched.failures = 0
+        return self._compare(watched, given.device, now)
+
+    def _fail(self, watched: _Watched, reason: str, now: Now, actions: list[Action]) -> None:
+        """Ask again later; who never was a device is asked a few times and then left alone."""
+        if watched.device is None and watched.userspace:
+            watched.probes += 1
+            if watched.probes < len(PROBES_S):
+                watched.due = now.monotonic + PROBES_S[watched.probes]
+            return
+        watched.failures += 1
+        interval = self._settings.poll_interval
+        watched.due = now.monotonic + min(60.0, interval * 2 ** min(watched.failures, 6))
+        if watched.failures == 1:
+            text = f"The WireGuard device could not be read: {reason}; still trying"
+            actions.append(Note("warn", text, {"interface": watched.name}))
+
+    def _compare(self, watched: _Watched, device: Device, now: Now) -> list[News]:
+        first = watched.device is None
+        reading = self._make_reading(watched, device, now)
+        before = watched.peers
+        watched.peers, changes = compare(before, reading, self._expect)
+        counted = sum(each.rx_bytes + each.tx_bytes for each in device.peers)
+        still = counted == watched.counted
+        bare = evolve(device, peers=())
+        if changes or watched.device != bare:
+            self._changed.add(watched.ifindex)
+        watched.device, watched.read, watched.counted = bare, now, counted
+        interval = self._settings.poll_interval
+        watched.due = now.monotonic + find_wait(watched.peers, reading, interval, still=still)
+        if first:
+            watched.up = watched.is_up  # as it was found: nothing has happened
+            return []
+        return [self._make_news(watched, change) for change in changes] + self._tell_up(watched)
+
+    def _make_reading(self, watched: _Watched, device: Device, now: Now) -> Reading:
+        stale_s = self._settings.handshake_timeout + self._settings.grace
+        rebased = False
+        if watched.read is not None:
+            wall = (now.wall_ns - watched.read.wall_ns) / 1e9
+            rebased = abs(wall - (now.monotonic - watched.read.monotonic)) > CLOCK_S
+        return Reading(device, now.wall_ns, stale_s, rebased)
+
+    def _expect(self, peer: Peer) -> Expectation:
+        return self._expected.get(peer.public_key) or (
+            "always" if peer.keepalive_s else "on-demand"
+        )
+
+    def _make_news(self, watched: _Watched, change: PeerChange) -> News:
+        known = change.after or change.before
+        assert known is not None
+        before = change.before
+        fact = evolve(
+            self._describe(watched),
+            peer=known.peer,
+            name=self._names.get(known.peer.public_key, ""),
+            state=known.state,
+            previous_state=None if before is None else before.state,
+            previous_endpoint="" if before is None else before.peer.endpoint,
+            expected=self._expect(known.peer),
+        )
+        return News(change.type, watched.ifindex, fact)
+
+    def _describe(self, watched: _Watched) -> WireguardFact:
+        assert watched.device is not None
+        connected = sum(each.state is PeerState.CONNECTED for each in watched.peers.values())
+        device = watched.device
+        return WireguardFact(
+            device.implementation, device.public_key, device.listen_port, device.fwmark,
+            len(watched.peers), connected,
+        )  # fmt: skip
+
+    # --- what is remembered and shown --------------------------------------------------------------
+
+    def get_peers(self) -> list[FoundPeer]:
+        """Return every peer as it was read last, in order of interface."""
+        return [
+            FoundPeer(
+                each.name,
+                each.device.implementation,
+                known,
+                self._names.get(known.peer.public_key, ""),
+                self._expect(known.peer),
+            )
+            for each in sorted(self._watched.values(), key=lambda watched: watched.name)
+            if each.device is not None
+            for known in each.peers.values()
+        ]
+
+    def get_memory(self) -> tuple[KnownDevice, ...]:
+        """Return all that users know of devices."""
+        known = (_remember(each) for each in self._watched.values())
+        return tuple(each for each in known if each is not None)
+
+    def take_memory(self) -> tuple[tuple[IfIndex, KnownDevice | None], ...]:
+        """Return what is to be remembered otherwise since the last call, None for a device that is gone."""
+        if not self._changed:
+            return ()
+        changed, self._changed = self._changed, set()
+        return tuple(
+            (each, _remember(self._watched[each]) if each in self._watched else None)
+            for each in sorted(changed)
+        )
+
+    def restore(
+        self, devices: tuple[KnownDevice, ...], find: Callable[[IfIndex], Snapshot | None]
+    ) -> None:
+        """Take what was remembered; the next readings tell what is different. find: links as users know them."""
+        for each in devices:
+            snapshot = find(each.ifindex)
+            if snapshot is None or not self._may_be_device(snapshot):
+                continue
+            userspace = each.device.implementation == "userspace"
+            watched = _Watched(each.ifindex, each.lane, userspace=userspace)
+            watched.name = snapshot.link.name
+            watched.device, watched.up = each.device, each.up
+            watched.is_up = snapshot.link.up and bool(snapshot.addresses)
+            watched.peers = {known.peer.public_key: known for known in each.peers}
+            watched.due = 0.0
+            self._watched[each.ifindex] = watched
+
+
+def _remember(watched: _Watched) -> KnownDevice | None:
+    if watched.device is None:
+        return None
+    peers = tuple(watched.peers.values())
+    return KnownDevice(watched.ifindex, watched.lane, watched.device, peers, watched.up)
