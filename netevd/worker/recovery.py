@@ -205,7 +205,7 @@ class Recovery:
                 events.append(entry.event)
         return Record(
             packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
-            packed.waiting, packed.deliveries,
+            packed.waiting, packed.deliveries, packed.wireguard,
         )  # fmt: skip
 
     def begin_anew(self) -> None:

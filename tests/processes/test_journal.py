@@ -66,7 +66,7 @@ def test_events_and_runs_are_entries(
     event = wait_for(lambda: look(Kind.EVENT, "carrier"), "an event")
     assert (event["NETEVD_EVENT"], event["NETEVD_INTERFACE"]) == ("carrier", "eth0")
     output = wait_for(lambda: look(Kind.OUTPUT), "output")
-    assert (output["MESSAGE"], output["NETEVD_STREAM"]) == ("hello", "out")
+    assert (output["MESSAGE"], output["NETEVD_STREAM"]) == ("eth0: hello", "out")
     ended = wait_for(lambda: look(Kind.SCRIPT_ENDED), "the end")
     assert ended["NETEVD_SEQUENCE"] == event["NETEVD_SEQUENCE"] == output["NETEVD_SEQUENCE"]
     assert ended["NETEVD_SCRIPT"].endswith("/carrier.d/10-test")

@@ -13,7 +13,7 @@ import pytest
 from tests.boundary.rig import wait_for
 from tests.boundary.wireguard import Tunnel, find_secret
 from tests.processes.rig import Daemon, children, comm, ip
-from tests.processes.test_api import netevd
+from tests.processes.test_api import ask, netevd
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make tunnels")
 
@@ -60,6 +60,10 @@ def test_a_tunnel_from_handshake_to_death(
     assert known["NETEVD_WG_PEER"] == theirs.public
     assert known["NETEVD_WG_PEER_STATE"] == "connected"
     assert known["NETEVD_WG_PEER_ALLOWED_IPS"] == "10.9.0.2/32"
+    table = netevd(daemon, "list", "peers", "--interface", "nwg0").stdout
+    assert "nwg0" in table and "connected" in table and "10.9.0.2/32" in table
+    (listed,) = ask(daemon, "list", "peers")["peers"]
+    assert (listed["public_key"], listed["state"]) == (theirs.public, "connected")
     theirs.set("listen-port", "51899")
     daemon.wait_event("nwg0", "wg-peer-endpoint-changed", 2)  # from none to 51821, then to 51899
     wait_for(lambda: _read(daemon, "wg-peer-endpoint-changed").get("NETEVD_WG_PEER_ENDPOINT")
@@ -111,7 +115,7 @@ def test_no_key_leaves_the_helper(
     secrets = [*ours.secrets, ours.add_peer(theirs.public, "allowed-ips", "10.9.0.2/32")]
     daemon.wait_event("nwg0", "wg-peer-added")
     answers = [netevd(daemon, *words, "-j").stdout.encode() for words in (
-        ("events", "--limit", "100"), ("status",), ("list", "interfaces"))]  # fmt: skip
+        ("list", "peers"), ("events", "--limit", "100"), ("status",), ("list", "interfaces"))]  # fmt: skip
     assert theirs.public.encode() in answers[0]
 
     assert find_secret(secrets, b"".join(answers)) is None
