@@ -46,7 +46,8 @@ def test_change_during_the_helpers_death_is_told_once(daemon: Daemon) -> None:
     _pair("eth0", 101)
     _pair("eth1", 102)
     daemon.start()
-    wait_for(lambda: "carrier" in daemon.events("eth1") or None, "initial state")
+    for name in ("eth0", "peth0", "eth1", "peth1"):
+        daemon.wait_event(name, "carrier")
     before = len(daemon.announced())
     os.kill(daemon.role("helper"), signal.SIGSTOP)
     ip("link set peth0 down", "addr add 10.1.1.1/24 dev eth0")
@@ -66,7 +67,8 @@ def test_change_during_the_workers_death_is_told_once(daemon: Daemon) -> None:
     _pair("eth0", 101)
     _pair("eth1", 102)
     daemon.start()
-    wait_for(lambda: "carrier" in daemon.events("eth1") or None, "initial state")
+    for name in ("eth0", "peth0", "eth1", "peth1"):
+        daemon.wait_event(name, "carrier")
     last = daemon.announced()[-1]["sequence"]
     os.kill(daemon.role("worker"), signal.SIGSTOP)
     ip("link set peth0 down", "addr add 10.1.1.1/24 dev eth0")
