@@ -22,6 +22,7 @@ from typing import Final
 import table
 from bursts import flap, links, many_links
 from filters import filters
+from journal import journal
 from lab import ensure_users
 from latency import latency_sh, latency_static
 from plan import Plan
@@ -39,6 +40,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "many-links": many_links,
     "routes": routes,
     "filters": filters,
+    "journal": journal,
     "ready": ready,
     "rest": rest,
 }

@@ -7,6 +7,7 @@ so that none is used twice even if the last records were lost with the power.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import Final, NamedTuple
@@ -85,6 +86,17 @@ class Disk:
     def close(self) -> None:
         """Have the next thing that is kept be a snapshot."""
         self._slates[self._used].close()
+
+    def spoil(self) -> None:
+        """
+        Let nothing be read that is older than what was last announced.
+
+        What could not be written would be missing, and its numbers be used again.
+        """
+        self.close()
+        with contextlib.suppress(OSError):
+            for slate in self._slates:
+                os.ftruncate(slate.descriptor, 0)
 
     def append(self, body: bytes) -> None:
         """Append a record. Raises: OSError."""

@@ -347,9 +347,8 @@ class _Worker:
         if record is not None:
             self._view.gauges.note_record(record)
         recovery.write(self._engine, record, entries)
-        if recovery.trouble:
-            self._log.error(f"the journal can't be written to disk any more: {recovery.trouble}")
-            recovery.trouble = ""
+        while recovery.news:
+            self._log.error(recovery.news.pop(0))
             self._view.gauges.on_disk = False
         self._view.tell(entries)
 

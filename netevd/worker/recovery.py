@@ -8,6 +8,7 @@ and core.observe's, bytes and checksums are worker.slate's.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -81,6 +82,12 @@ _END: Final = b"\xc0"
 """A record that says: the worker has handled all that it was sent, and has ended in good order."""
 
 
+RETRY_S: Final = 10.0
+"""See `Recovery.retry_s`."""
+_SPARE: Final = 1 << 21
+"""Octets that a snapshot leaves for records."""
+
+
 @frozen(slots=True)
 class Remembered:
     """What the last worker left."""
@@ -127,8 +134,12 @@ class Recovery:
         """What is counted, from what was read on."""
         self.fault = ""
         """Why what is remembered does not outlive the daemon, "" where it does or nobody wants it to."""
-        self.trouble = ""
-        """Why the disk is not written any more, "" as long as it is, or when there is none."""
+        self.news: list[str] = []
+        """What has to be said of the disk; whoever says it takes it away."""
+        self.retry_s = RETRY_S
+        """Seconds until a disk that could not be written is tried again."""
+        self._disk_due = 0.0
+        """When to try the disk again, monotonic seconds."""
 
     def open_disk(self, directory: str) -> None:
         """Write to this state directory too. Raises: OSError."""
@@ -137,7 +148,7 @@ class Recovery:
     @property
     def on_disk(self) -> bool:
         """Whether what is remembered outlives the daemon."""
-        return self._disk is not None
+        return self._disk is not None and not self.fault
 
     def read(self) -> Remembered | None:
         """
@@ -244,26 +255,41 @@ class Recovery:
         self._keep(engine, _END)
 
     def _keep(self, engine: Engine, body: bytes) -> None:
-        self._keep_in(self._memory, self._memory.capacity, engine, body)
-        if self._disk is None:
+        """Append a record, or begin anew with a snapshot that has it; both places do that at once."""
+        snapshot = b""
+        if not self._memory.has_room(len(body)):
+            snapshot = self._pack(engine, self._memory.capacity)
+            _begin_with(self._memory, snapshot, body)
+        else:
+            self._memory.append(body)
+        if self._disk is None or time.monotonic() < self._disk_due:
             return
         try:
             numbers = engine.numbers
             self._disk.reserve(numbers.sequence, numbers.run)
-            self._keep_in(self._disk, CAPACITY, engine, body)
+            if not snapshot and self._disk.has_room(len(body)):
+                self._disk.append(body)
+                return
+            if not 0 < len(snapshot) <= CAPACITY - _SPARE:
+                snapshot = self._pack(engine, CAPACITY)
+            _begin_with(self._disk, snapshot, body)
         except OSError as error:
-            self._disk = None
-            self.trouble = self.fault = f"{error.strerror or error}"
+            self._disk.spoil()
+            self._disk_due = time.monotonic() + self.retry_s
+            self._note_disk(f"{error.strerror or error}")
+        else:
+            self._note_disk("")
 
-    def _keep_in(self, place: Memory | Disk, capacity: int, engine: Engine, body: bytes) -> None:
-        if place.has_room(len(body)):
-            place.append(body)
-            return
-        snapshot = self._pack(engine, capacity)
-        if snapshot:
-            place.replace(snapshot)
-            if body == _END:
-                place.append(body)
+    def _note_disk(self, trouble: str) -> None:
+        """Have it said once that the disk can't be written, and once that it can again."""
+        if trouble != self.fault:
+            self.fault = trouble
+            self.news.append(
+                f"the journal can't be written to disk: {trouble}; until it can, the next start of"
+                " netevd would be a first start"
+                if trouble
+                else "the journal is written to disk again"
+            )
 
     def _pack(self, engine: Engine, capacity: int) -> bytes:
         """Return all that is to be remembered, as far as it fits; nothing before it is announced."""
@@ -285,10 +311,18 @@ class Recovery:
             msgspec.structs.replace(bare, state=evolve(state, routes=None)),
         ):
             packed = _SNAPSHOT.pack(snapshot)
-            if len(packed) <= capacity - (1 << 21):
+            if len(packed) <= capacity - _SPARE:
                 return packed
             self.truncated = True
         return b""
+
+
+def _begin_with(place: Memory | Disk, snapshot: bytes, body: bytes) -> None:
+    """Replace what a place says, once there is anything to be remembered. Raises: OSError."""
+    if snapshot:
+        place.replace(snapshot)
+        if body == _END:
+            place.append(body)
 
 
 def _lose_runs(state: State) -> Iterator[bytes]:

@@ -127,6 +127,58 @@ def test_a_daemon_goes_on_from_its_disk(slates: tuple[int, int], tmp_path: Path)
     assert Life(slates, tmp_path).engine.get_state() == later.engine.get_state()
 
 
+def test_power_loss_leaves_whole_records(slates: tuple[int, int], tmp_path: Path) -> None:
+    """Wherever the file on disk ends, what is read is what was so after one of the records."""
+    life = Life(slates, tmp_path)
+    life.begin()
+    states = [life.engine.get_state()]
+    for mtu in range(1000, 1010):
+        life.handle(LinkSeen(link("eth0", 2, mtu=mtu)))
+        states.append(life.engine.get_state())
+    used = max(tmp_path.glob("journal.*"), key=lambda each: each.stat().st_size)
+    whole = used.read_bytes()
+    found = []
+    for end in range(len(whole), 0, -37):  # a record is longer
+        renew(slates)
+        used.write_bytes(whole[:end])
+        later = Life(slates, tmp_path).found
+        found.append(None if later is None else later.state)
+
+    assert found[0] == states[-1]
+    known = [each for each in found if each is not None]
+    places = [states.index(each) for each in known]
+    assert places == sorted(places, reverse=True)
+    assert set(places) == set(range(len(states)))
+    assert found[len(known) :] == [None] * (len(found) - len(known)), "a torn snapshot is none"
+
+
+def test_disk_is_tried_again(slates: tuple[int, int], tmp_path: Path) -> None:
+    """A full disk is said once and hurts nothing; once it can be written, it has all that memory has."""
+    life = Life(slates, tmp_path)
+    life.begin()
+    life.recovery.retry_s = 0.0
+    opened = {Path(each).resolve(): int(each.name) for each in Path("/proc/self/fd").iterdir()}
+    files = {number: path for path, number in opened.items() if path.parent == tmp_path}
+    full = os.open("/dev/full", os.O_RDWR)
+    for number in files:
+        os.dup2(full, number)
+    os.close(full)
+
+    life.handle(LinkSeen(link("eth0", 2, mtu=9000)))
+
+    (said,) = life.recovery.news
+    assert said.startswith("the journal can't be written to disk: No space left on device; until")
+    assert Life(slates).engine.get_state() == life.engine.get_state()
+    for number, path in files.items():
+        file = os.open(path, os.O_RDWR)
+        os.dup2(file, number)
+        os.close(file)
+    life.handle(LinkSeen(link("eth0", 2, mtu=9002)))
+    assert life.recovery.news == [said, "the journal is written to disk again"]
+    renew(slates)
+    assert Life(slates, tmp_path).engine.get_state() == life.engine.get_state()
+
+
 @pytest.mark.parametrize("place", [Place("another boot", 1), Place("boot", 2)])
 def test_elsewhere_only_numbers_and_journal_go_on(
     slates: tuple[int, int], tmp_path: Path, place: Place
