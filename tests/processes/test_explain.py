@@ -152,6 +152,7 @@ def test_it_was_refused_for_a_bad_mode(place: Place) -> None:
     """Neither a file that never may be run nor one that changed while it waited is passed over in silence."""
     script = place.daemon.script("no-carrier", RECORD)
     place.daemon.script("carrier", RECORD).chmod(0o777)
+    gated = place.daemon.script("address-added", GATED)
     start(place)
     ip("link set peth0 down")
     place.expect("eth0", "no-carrier", "ok (exit code 0")
@@ -161,7 +162,6 @@ def test_it_was_refused_for_a_bad_mode(place: Place) -> None:
     found = place.expect("eth0", "carrier", "is not run: it is writable by group and others")
     assert found["runs"] == []
 
-    gated = place.daemon.script("address-added", GATED)
     ip("addr add 10.1.1.1/24 dev eth0")
     place.wait_begun("eth0")
     ip("link set peth0 down")
