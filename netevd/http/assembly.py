@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from netevd.http.auth import Access
 from netevd.http.connection import Connection, Hosting
+from netevd.http.counting import Counting
 from netevd.http.gate import Gate
 from netevd.http.hot import Hot
 from netevd.http.pages import keep_answers, make_pages
@@ -48,8 +49,9 @@ class Assembly:
         self._steering = steering
         self._api: Api | None = None
         self._rest: Hot | None = None
-        gate: Any = Gate(Hot(self._answer, make_pages(view)), access, log)
-        self._wrapped = ASGIWrapper(gate)
+        gate = Gate(Hot(self._answer, make_pages(view, steering.examine)), access, log)
+        counting: Any = Counting(gate, view.metrics)
+        self._wrapped = ASGIWrapper(counting)
 
     def connect(self, stream: Any, peer: Peer, closing: trio.Event) -> Connection:
         """

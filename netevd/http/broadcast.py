@@ -23,6 +23,7 @@ from netevd.model.show import (
     shape_outcome,
 )
 from netevd.report.choice import Choice
+from netevd.report.families import STREAM_CLIENTS
 from netevd.report.journal import Entry, EventEntry, OutcomeEntry, RunEntry
 from netevd.report.view import View
 
@@ -106,6 +107,7 @@ class Broadcast:
     def join(self) -> int:
         """Begin to listen; return the place of the next message."""
         self._readers += 1
+        self._view.metrics.tell(STREAM_CLIENTS, {(): self._readers})
         if self._readers == 1:
             self._view.listeners.add(self._hear)
         return self.end
@@ -113,6 +115,7 @@ class Broadcast:
     def leave(self) -> None:
         """Listen no more."""
         self._readers -= 1
+        self._view.metrics.tell(STREAM_CLIENTS, {(): self._readers})
         if not self._readers:
             self._view.listeners.discard(self._hear)
             self._kept.clear()

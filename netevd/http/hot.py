@@ -33,6 +33,9 @@ class Page(Protocol):
     def choose(self, accept: str) -> str | None:
         """Return the content type for a client that accepts this, None if somebody else refuses it."""
 
+    async def prepare(self) -> None:
+        """Find out what can't be found out at once."""
+
     def find_version(self) -> object:
         """Return what is different once the body may be."""
 
@@ -72,6 +75,7 @@ class Hot:
             await _refuse(scope, send)
             return
         headers = _read_headers(scope["headers"])
+        await page.prepare()
         content_type = page.choose(headers.get(b"accept", b"*/*").decode("latin-1"))
         kept = content_type and self._find(scope["path"], page, content_type)
         if not kept:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import trio
 
 from netevd.http.accept import choose
 from netevd.http.endpoints import JSON
 from netevd.http.hot import Page
+from netevd.report import families
 from netevd.report.gauges import Gauges
+from netevd.report.health import Vitals, judge
 from netevd.report.metrics import Metrics
 from netevd.report.view import View
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+EXAMINED_S: Final = 1.0
+"""Helper and runners are asked how they are at most this often, in seconds."""
 _WANTED: Final = re.compile(r"application/openmetrics-text *(;[^,]*)?(,|\Z)", re.IGNORECASE)
 _REFUSED: Final = re.compile(r"; *q=0(\.0*)? *(;|\Z)|; *version=[^1]", re.IGNORECASE)
 
@@ -30,7 +35,12 @@ class MetricsPage:
 
     alone = True
 
-    def __init__(self, metrics: Metrics, gauges: Gauges) -> None:
+    def __init__(
+        self, metrics: Metrics, gauges: Gauges, examine: Callable[[], Awaitable[Mapping[str, str]]]
+    ) -> None:
+        """examine: finds out how the daemon is, by check."""
+        self._examine = examine
+        self._examined = -float("inf")
         self._metrics = metrics
         self._gauges = gauges
         self._exposition: Exposition | None = None
@@ -39,6 +49,14 @@ class MetricsPage:
         """Return OpenMetrics for whoever names version 1 of it, text for all others."""
         wanted = any(not _REFUSED.search(each[1] or "") for each in _WANTED.finditer(accept))
         return OPENMETRICS if wanted else TEXT
+
+    async def prepare(self) -> None:
+        """Find out how the daemon is, at most once a second."""
+        now = trio.current_time()
+        if now - self._examined >= EXAMINED_S:
+            self._examined = now
+            found = await self._examine()
+            self._metrics.tell(families.HEALTH, dict.fromkeys(found.items(), 1.0))
 
     def find_version(self) -> object:
         """Return what is different once a metric may be."""
@@ -59,6 +77,9 @@ class JsonPage:
 
     alone = False
 
+    async def prepare(self) -> None:
+        """Do nothing: what has happened is known."""
+
     def __init__(self, metrics: Metrics, show: Callable[[], object]) -> None:
         """show: makes what the API itself would answer, or None."""
         self._metrics = metrics
@@ -70,7 +91,7 @@ class JsonPage:
 
     def find_version(self) -> object:
         """Return what is different once something has happened."""
-        return self._metrics.version
+        return self._metrics.handled
 
     def make(self, content_type: str) -> bytes | None:
         """Return the answer of now, None where it is too long to be made at once."""
@@ -79,11 +100,17 @@ class JsonPage:
         return None if shown is None else msgspec.json.encode(shown)
 
 
-def make_pages(view: View) -> dict[str, Page]:
+def make_pages(view: View, examine: Callable[[], Awaitable[Vitals]]) -> dict[str, Page]:
     """Return what is answered without the API, by path."""
+
+    async def check() -> dict[str, str]:
+        return {
+            name: each["status"] for name, each in judge(view, await examine())["checks"].items()
+        }
+
     if not view.metrics.settings.enabled:
         return {}
-    return {"/metrics": MetricsPage(view.metrics, view.gauges)}
+    return {"/metrics": MetricsPage(view.metrics, view.gauges, check)}
 
 
 def keep_answers(view: View, answers: Mapping[str, Callable[[], object]]) -> dict[str, Page]:

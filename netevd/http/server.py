@@ -127,6 +127,7 @@ class Server:
 
     async def _serve(self, peer: Peer, sock: socket.socket, keys: tuple[str, ...]) -> None:
         """Serve one client to its end."""
+        self._view.metrics.note_connection(peer.kind, 1)
         try:
             stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
             connection = self._assemble().connect(stream, peer, self._closing)
@@ -138,6 +139,7 @@ class Server:
         except Exception as error:  # events matter more than who asks about them
             self._log.error(f"the connection of {peer} failed: {error!r}")
         finally:
+            self._view.metrics.note_connection(peer.kind, -1)
             sock.close()
             for key in keys:
                 self._counts[key] -= 1

@@ -187,17 +187,38 @@ SERIES_DROPPED: Final = Family(
     ("group",), starts=_each("links", "events", "scripts"),
 )  # fmt: skip
 
+HEALTH: Final = Family(
+    "netevd_health_check", "gauge", "1 for the status that a check of GET /health has.",
+    ("check", "status"),
+)  # fmt: skip
+
+# --- clients --------------------------------------------------------------------------------------
+
+HTTP_REQUESTS: Final = Family(
+    "netevd_http_requests_total", "counter",
+    "Requests that were answered, but for those of /metrics that were answered well.",
+    ("listener", "code"),
+)  # fmt: skip
+HTTP_CONNECTIONS: Final = Family(
+    "netevd_http_connections", "gauge", "Connections that are open.", ("listener",)
+)
+STREAM_CLIENTS: Final = Family(
+    "netevd_stream_clients", "gauge", "Clients that follow the live stream.", starts=((),)
+)
+
 COUNTED: Final = (
     EVENTS, EVENT_DURATION, VERDICTS, DEBOUNCED, SCRIPT_DURATION, SCRIPT_FAILURES, RUNS, RETRIES,
     LEFTOVERS, EVENT_TO_SCRIPT, OVERRUNS, RESYNCS, REQUESTS, RESTARTS, RELOADS, SERIES_DROPPED,
+    HTTP_REQUESTS,
 )  # fmt: skip
 """What is counted while it happens."""
 
 LOOKED_UP: Final = (
     SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, RULES,
-    ROUTES, BUILD, STARTED, GENERATION, RELOAD_OK, RELOAD_TIME, ON_DISK,
+    ROUTES, BUILD, STARTED, GENERATION, RELOAD_OK, RELOAD_TIME, ON_DISK, HEALTH, HTTP_CONNECTIONS,
+    STREAM_CLIENTS,
 )  # fmt: skip
-"""What is looked up when somebody asks."""
+"""What tells of now."""
 
 FAMILIES: Final = (*COUNTED, *LOOKED_UP)
 """All of them."""

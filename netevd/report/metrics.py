@@ -78,6 +78,8 @@ class Metrics:
         self.before = before
         self.version = 0
         """Grows with whatever may change a metric."""
+        self.handled = 0
+        """Grows with whatever may change what the engine knows."""
         self.start_time = before.start_time
         self.reload_ok = before.reload_ok
         self.series = {each.name: Series(each, self.find_room(each)) for each in FAMILIES}
@@ -125,6 +127,7 @@ class Metrics:
     def take(self, entries: list[Entry], received: float, decided: float) -> None:
         """Take entries of the journal; `fold` counts them. received, decided: monotonic seconds."""
         self.version += 1
+        self.handled += 1
         if not entries:
             return
         self._pending.append((entries, decided - received))
@@ -282,6 +285,22 @@ class Metrics:
         """Take in that a reload has put nothing in force."""
         self.reload_ok = False
         self._note(families.RELOADS, "failed")
+
+    def note_answered(self, listener: str, code: int) -> None:
+        """Take in that a client was answered."""
+        self._note(families.HTTP_REQUESTS, listener, str(code))
+
+    def note_connection(self, listener: str, change: int) -> None:
+        """Take in that a connection was opened (1), or closed (-1)."""
+        self._of(families.HTTP_CONNECTIONS).count(listener, amount=change)
+        self.version += 1
+
+    def tell(self, family: Family, values: dict[Labels, float]) -> None:
+        """Take in what is so now."""
+        series = self._of(family)
+        before = series.version
+        series.put(values)
+        self.version += series.version != before
 
     def _note(self, family: Family, *labels: str) -> None:
         self._of(family).count(*labels)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.boundary.rig import wait_for
-from tests.http.rig import add_pair, ask, connect
+from tests.http.rig import add_pair, ask, connect, stream
 from tests.processes.rig import Daemon, ip
 
 Samples = dict[str, float]
@@ -139,6 +139,37 @@ def test_cached_answers_are_never_old(served: Daemon, client: httpx.Client) -> N
     by_name = {each["name"]: each for each in fresh.json()["interfaces"]}
     assert by_name["eth0"]["mtu"] == 1400
     assert by_name["eth0"] == ask(client, "/api/v1/interfaces/eth0")
+
+
+def test_clients_and_health_are_told(served: Daemon, client: httpx.Client) -> None:
+    """Open connections, answers by status, readers of the stream; checks as GET /health has them."""
+    before = scrape(client)
+    assert before["netevd_stream_clients"] == 0
+    checks = client.get("/health").json()["checks"]
+    assert client.get("/nowhere").status_code == 404
+    with connect(served) as other, stream(other):
+        found = expect(client, "netevd_stream_clients", 1)
+        assert found['netevd_http_connections{listener="local"}'] == 2
+    answered = 'netevd_http_requests_total{code="%d",listener="local"}'
+    assert (found[answered % 404], found[answered % 200]) == (1, 2)
+    told = {name for name in found if name.startswith("netevd_health_check")}
+    assert told == {
+        f'netevd_health_check{{check="{name}",status="{check["status"]}"}}'
+        for name, check in checks.items()
+    }
+    expect(client, "netevd_stream_clients", 0)
+    expect(client, 'netevd_http_connections{listener="local"}', 1)
+
+
+def test_a_helper_that_hangs_is_told(served: Daemon, client: httpx.Client) -> None:
+    """Its check fails as long as it does not answer."""
+    helper = served.role("helper")
+    os.kill(helper, signal.SIGSTOP)
+    try:
+        expect(client, 'netevd_health_check{check="netlink",status="fail"}', 1)
+    finally:
+        os.kill(helper, signal.SIGCONT)
+    expect(client, 'netevd_health_check{check="netlink",status="pass"}', 1)
 
 
 def test_series_of_a_link_that_is_gone_end(served: Daemon, client: httpx.Client) -> None:

@@ -23,6 +23,9 @@ class Words:
         self.version = 0
         self.made = 0
 
+    async def prepare(self) -> None:
+        """Do nothing."""
+
     def choose(self, accept: str) -> str:
         """Return what was asked for."""
         return accept
