@@ -186,7 +186,7 @@ _WORKER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
 """No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl."""
 
 _COURIER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
-    write writev poll ppoll epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 socketpair connect
+    write writev poll ppoll epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 connect
     recvmsg sendmsg sendmmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername
     uname sysinfo getuid geteuid getgid getegid getresuid getresgid set_robust_list getrlimit
     sched_getaffinity
@@ -240,6 +240,9 @@ def _add_network(program: pyseccomp.SyscallFilter) -> None:
     """Allow sockets of IPv4 and IPv6, and threads, in which names are looked up; no process."""
     for family in (socket.AF_INET, socket.AF_INET6):
         program.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
+    # a pair of datagram sockets could be connected anew, to a service of this machine
+    stream = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xF, socket.SOCK_STREAM)
+    program.add_rule(pyseccomp.ALLOW, "socketpair", stream)
     thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
     program.add_rule(pyseccomp.ALLOW, "clone", thread)
     program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are out of sight

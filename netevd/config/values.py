@@ -28,6 +28,8 @@ _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?\Z", re.IGNORECASE)
 _MUTEX = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _KIND = re.compile(r"[A-Za-z0-9_-]{1,32}\Z")
 _URL_HOST = re.compile(r"[a-z0-9_.-]{1,253}\Z|[0-9a-f:.]+\Z")
+_NUMERIC = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?\Z")
+"""Ends of names that C libraries take for numbers. Source: WHATWG URL Standard, host parsing."""
 _URL_LIMIT: Final = 2048
 _PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")
 """32 octets leave the last character two bits that are 0. Source: RFC 4648 section 4."""
@@ -333,6 +335,12 @@ def _read_url(value: object, _: object) -> str:
         raise ValueError("user name and password don't belong here; use headers_file")
     if not host or port == 0 or not _URL_HOST.match(host):
         raise ValueError(f"expected {expected}, found no host, or one that can't be")
+    if ":" not in host and _NUMERIC.search(host):
+        try:
+            ip_address(host)
+        except ValueError:
+            text = "found a host that is neither a name nor an IP address"
+            raise ValueError(f"expected {expected}, {text}") from None
     if "#" in text:
         raise ValueError("a part behind # is never sent; take it out")
     return text

@@ -48,11 +48,31 @@ class _Answer:
     retry_after_s: float = 0.0
 
 
+_BUNDLES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, Fedora, openSUSE and Alpine keep the certificates of the system."""
+
+
+def _trust_system() -> ssl.SSLContext:
+    """Return what checks certificates by those of the system, also where OpenSSL's paths are not there."""
+    context = ssl.create_default_context()
+    known = ssl.get_default_verify_paths()
+    if not (os.path.exists(known.openssl_cafile) or os.path.exists(known.openssl_capath)):
+        bundle = next((each for each in _BUNDLES if os.path.exists(each)), None)
+        if bundle is not None:
+            context.load_verify_locations(bundle)
+    return context
+
+
 class Poster:
     """Makes attempts; holds what is dear to make, the certificates of the system."""
 
     def __init__(self) -> None:
-        self._certificates = ssl.create_default_context()
+        self._certificates = _trust_system()
 
     async def post(self, destination: Destination, wanted: Deliver) -> Delivered:
         """Make one attempt, within the destination's time. Cancellation cuts it off."""
@@ -66,7 +86,10 @@ class Poster:
         )  # fmt: skip
 
     async def _try(self, destination: Destination, wanted: Deliver) -> _Answer:
-        url = httpx.URL(destination.url)
+        try:
+            url = httpx.URL(destination.url)
+        except httpx.InvalidURL:
+            return _Answer("failed", 0, "its address is none")
         port = url.port or {"https": 443, "http": 80}[url.scheme]
         try:
             addresses = await resolve(url.host, port, allow_local=destination.allow_local)

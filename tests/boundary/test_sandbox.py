@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -62,7 +63,14 @@ def _try_inside(role: str, attempts: dict[str, Callable[[], object]]) -> dict[st
         sandbox.become(script_identity(), change_user=os.geteuid() == 0)
         sandbox.forbid_dumps()
         if role != "reader":
-            sandbox.restrict_files([] if role == "helper" else ["/etc"], [])
+            files = (
+                []
+                if role == "helper"
+                else ["/etc"]
+                if role == "worker"
+                else ["/etc", "/usr", "/lib"]
+            )
+            sandbox.restrict_files(files, [], connects=role == "courier")
         sandbox.allow_only(role)
         for name, attempt in attempts.items():
             try:
@@ -85,6 +93,60 @@ def test_confined_role_can_do_none_of_it(role: str) -> None:
     outcomes = _try_inside(role, ATTEMPTS)
 
     assert outcomes == dict.fromkeys(ATTEMPTS, "refused")
+
+
+SERVICE = f"/var/tmp/netevd-service-{os.getpid()}"
+
+
+@pytest.fixture
+def service() -> Iterator[None]:
+    """Have a service of this machine that listens at a unix socket open to everybody."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(SERVICE)
+        os.chmod(SERVICE, 0o666)
+        yield
+    os.unlink(SERVICE)
+
+
+def _connect_pair(kind: int) -> None:
+    """Connect to a service by a socket that was made without `socket`."""
+    near, _ = socket.socketpair(socket.AF_UNIX, kind)
+    near.connect(SERVICE)
+
+
+COURIER: dict[str, Callable[[], object]] = {
+    "vsock": lambda: socket.socket(40, socket.SOCK_STREAM),
+    "unix socket": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
+    "pair of datagrams": lambda: _connect_pair(socket.SOCK_DGRAM),
+    "pair of streams": lambda: _connect_pair(socket.SOCK_STREAM),
+    "pair of packets": lambda: _connect_pair(socket.SOCK_SEQPACKET),
+    "listen": lambda: socket.create_server(("127.0.0.1", 0)),
+    "bind": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).bind(("127.0.0.1", 0)),
+    "clone3": lambda: _syscall(435, None, 0),
+    "clone as fork": lambda: _syscall(56, 17, None, None, None, None),
+    "vfork": lambda: _syscall(58),
+    "prlimit of another": lambda: _syscall(302, os.getppid(), 7, None, None),
+    "proc": lambda: open("/proc/1/status").read(),
+    "delete": lambda: os.unlink("/tmp/netevd-is-not-there"),
+    "pidfd": lambda: _syscall(434, os.getppid(), 0),
+}
+
+
+def test_courier_can_connect_and_nothing_else(service: None) -> None:
+    """It has sockets of IPv4 and IPv6 and threads; no program, process, listener or other socket."""
+    attempts = {**ATTEMPTS, **COURIER}
+    del attempts["inet socket"]
+    wanted: dict[str, Callable[[], object]] = {
+        "inet socket": ATTEMPTS["inet socket"],
+        "inet6 socket": lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+        "thread": lambda: threading.Thread(target=int).start(),
+        "names": lambda: socket.getaddrinfo("localhost", 80),
+    }
+
+    assert _try_inside("courier", {**attempts, **wanted}) == {
+        **dict.fromkeys(attempts, "refused"),
+        **dict.fromkeys(wanted, "did it"),
+    }
 
 
 def test_helper_opens_no_file_at_all() -> None:
