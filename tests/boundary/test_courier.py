@@ -220,6 +220,7 @@ def endless(head: bytes, part: bytes) -> Answer:
     return answer
 
 
+METADATA, NOWHERE = "169.254.169.254", "there-is-no.invalid"
 OK = b"HTTP/1.1 200 OK\r\n"
 HOSTILE: dict[str, tuple[Answer, str]] = {
     "nothing": (raw(b""), "again"),
@@ -246,7 +247,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
     "strange wish": (status(429, "Retry-After: -5"), "again"),
     "huge wish": (status(429, "Retry-After: 99999999999999999999"), "again"),
     "wish that is no date": (status(503, "Retry-After: Mon, 99 Foo 99999 99:99:99 +9999"), "again"),
-    "redirect": (status(302, "Location: http://169.254.169.254/latest/meta-data"), "failed"),
+    "redirect": (status(302, f"Location: http://{METADATA}/latest/meta-data"), "failed"),
     "redirect of a post": (status(307, "Location: file:///etc/passwd"), "failed"),
     "cookie": (status(200, "Set-Cookie: a=b; Domain=.example"), "ok"),
 }  # fmt: skip
@@ -333,7 +334,7 @@ def test_a_local_address_is_refused_in_every_form(
 
 def test_a_name_without_address_is_tried_again(start: Start) -> None:
     """It may have one later: networks come and go, which is what events are about."""
-    courier = start(destination("http://there-is-no.invalid/", timeout_s=5.0))
+    courier = start(destination(f"http://{NOWHERE}/", timeout_s=5.0))
 
     told = courier.ask(order())
 
