@@ -115,7 +115,7 @@ def _doubt_filters(loaded: Loaded) -> Iterator[Problem]:
     """Yield a doubt for each filter that changes nothing, and each of its scripts that is not there."""
     filters = loaded.configuration.filters
     plain = [
-        (each.action, each.scripts, each.webhooks) == ("execute", None, ()) for each in filters
+        (each.action, each.scripts, each.webhooks) == ("execute", None, None) for each in filters
     ]
     for index, each in enumerate(filters):
         place = Place(

@@ -46,7 +46,7 @@ def read_all(
     found: dict[str, Headers] = {}
     problems: list[Problem] = []
     for index, each in enumerate(loaded.configuration.filters):
-        for number, webhook in enumerate(each.webhooks):
+        for number, webhook in enumerate(each.webhooks or ()):
             path = webhook.headers_file
             if path is None or path in found:
                 continue

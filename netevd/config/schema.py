@@ -284,7 +284,7 @@ class Filter:
     """What runs, in this order, instead of the scripts of the event's directory; empty: nothing, where
     there are webhooks."""
     origin: Origin = field(factory=Origin)
-    webhooks: tuple[Webhook, ...] = ()
+    webhooks: tuple[Webhook, ...] | None = None
     """Whom the event is posted to besides, when its scripts are queued."""
 
 

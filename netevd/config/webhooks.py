@@ -29,7 +29,7 @@ def list_webhooks(configuration: Configuration) -> tuple[Webhook, ...]:
     """Return the webhooks of all filters, each once, in the order in which they are first named."""
     found: dict[Target, Webhook] = {}
     for each in configuration.filters:
-        for webhook in each.webhooks:
+        for webhook in each.webhooks or ():
             found.setdefault(find_target(webhook), webhook)
     return tuple(found.values())
 
@@ -39,13 +39,14 @@ def find_faults(configuration: Configuration) -> Iterator[tuple[tuple[str, ...],
     firsts: dict[Target, Webhook] = {}
     for index, each in enumerate(configuration.filters):
         where = ("filters", str(index), "webhooks")
-        if each.webhooks and each.action != "execute":
+        webhooks = each.webhooks or ()
+        if each.webhooks is not None and each.action != "execute":
             text = f"nothing is posted with action {each.action}; take them out, or write execute"
             yield where, f"webhooks: {text}"
-        for number, webhook in enumerate(each.webhooks):
+        for number, webhook in enumerate(webhooks):
             place = (*where, str(number))
             target = find_target(webhook)
-            if target in map(find_target, each.webhooks[:number]):
+            if target in map(find_target, webhooks[:number]):
                 yield (*place, "url"), "url: this filter names it twice"
             first = firsts.setdefault(target, webhook)
             if first.retries != webhook.retries:

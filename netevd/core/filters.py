@@ -120,7 +120,7 @@ def _prepare(number: int, each: Filter) -> _Rule:
             origin.file,
             origin.line,
             each.scripts,
-            tuple(map(find_target, each.webhooks)),
+            tuple(map(find_target, each.webhooks or ())),
         ),
     )
 
