@@ -62,6 +62,11 @@ _COMMANDS: Final = (
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
     Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
+    Lazy(
+        "token",
+        "netevd.cli.token:token",
+        "Make, list and revoke the tokens by which clients may do something over TCP.",
+    ),
     Lazy("wait", "netevd.cli.wait:wait", "Wait until an interface has a state."),
     Lazy("validate", "netevd.cli.validate:validate", "Check a configuration file."),
 )

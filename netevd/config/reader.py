@@ -21,6 +21,8 @@ from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
 from netevd.config.schema import AuditLog, Capability, Configuration
 from netevd.config.targets import list_targets
+from netevd.config.sealed import Sealed
+from netevd.config.secrets import read_secrets
 from netevd.config.tree import Place, Problem
 from netevd.config.webhooks import list_webhooks
 from netevd.model.event import EventType
@@ -67,6 +69,11 @@ def main(arguments: list[str]) -> int:
             listed = list_targets(loaded.configuration, headers)
             if listed:
                 os.pwrite(targets, msgspec.msgpack.encode(listed), 0)
+        secrets = read_secrets(loaded, observe=mode == "observe", problems=problems)
+        if problems:
+            answer = _reject(problems)
+        else:
+            os.pwrite(memory, msgspec.msgpack.encode(Sealed(loaded.configuration, secrets)), 0)
             answer = _launch(loaded.configuration, runners)
     with socket.socket(fileno=reply) as sock:
         sock.send(pack(answer))

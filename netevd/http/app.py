@@ -19,6 +19,7 @@ from netevd.http.endpoints import CHOICE, ENDPOINTS, JSON, SSE, Endpoint
 from netevd.http.live import serve_live
 from netevd.http.pace import STEP, gather, write_list
 from netevd.http.parameters import Given, read_choice
+from netevd.http.peer import WHO
 from netevd.http.problem import Problem, send_problem
 from netevd.http.stream import Reader, Receive, Send, serve_events
 from netevd.model.event import Event
@@ -37,10 +38,6 @@ LIMIT: Final = 100
 
 BODY_LIMIT: Final = 64 * 1024
 """Octets of a request's body."""
-
-WHO: Final = "netevd.who"
-"""Key of the ASGI scope under which whoever accepts connections says who the client is, as the audit
-log shall have it: `uid 1000`, `token ops`."""
 
 EVENTS: Final = next(each for each in ENDPOINTS if each.streams)
 LIVE: Final = Endpoint("GET", "/api/v1/live", "live", "The stream by WebSocket.", None, CHOICE)

@@ -13,19 +13,17 @@ import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
-from structlog.typing import FilteringBoundLogger
 
-from netevd.http.auth import Access
 from netevd.http.connection import Connection, Hosting
 from netevd.http.counting import Counting
 from netevd.http.gate import Gate
 from netevd.http.hot import Hot
 from netevd.http.pages import keep_answers, make_pages
 from netevd.http.peer import Peer
-from netevd.report.view import View
+from netevd.http.server import Means
 
 if TYPE_CHECKING:
-    from netevd.http.app import Api, Steering
+    from netevd.http.app import Api
 
 WEBSOCKET_MESSAGE_LIMIT: Final = 64 * 1024
 """Octets of one message that a client sends."""
@@ -36,21 +34,19 @@ PING_S: Final = 20.0
 class Assembly:
     """Makes connections that share one application."""
 
-    def __init__(
-        self, access: Access, view: View, steering: Steering, log: FilteringBoundLogger
-    ) -> None:
+    def __init__(self, means: Means) -> None:
         self._config = config = Config()
         config.accesslog = config.errorlog = None
         config.include_server_header = False
         config.websocket_max_message_size = WEBSOCKET_MESSAGE_LIMIT
         config.websocket_ping_interval = PING_S
         self._context = WorkerContext(None)
-        self._view = view
-        self._steering = steering
+        self._means = means
         self._api: Api | None = None
         self._rest: Hot | None = None
-        gate = Gate(Hot(self._answer, make_pages(view, steering.examine)), access, log)
-        counting: Any = Counting(gate, view.metrics)
+        hot = Hot(self._answer, make_pages(means.view, means.steering.examine))
+        gate = Gate(hot, means.access, means.note, means.log)
+        counting: Any = Counting(gate, means.view.metrics)
         self._wrapped = ASGIWrapper(counting)
 
     def connect(self, stream: Any, peer: Peer, closing: trio.Event) -> Connection:
@@ -73,8 +69,9 @@ class Assembly:
         if self._rest is None:
             from netevd.http.app import Api  # noqa: PLC0415 - see above
 
-            self._api = Api(self._view, self._steering)
-            self._rest = Hot(self._api.app, keep_answers(self._view, self._api.kept))
+            view = self._means.view
+            self._api = Api(view, self._means.steering)
+            self._rest = Hot(self._api.app, keep_answers(view, self._api.kept))
         await self._rest(scope, receive, send)
 
     async def end_connections(self) -> None:

@@ -225,11 +225,9 @@ class Connection:
         self._phase = "end"
         self._scope.deadline = trio.current_time() + LINGER_S
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S):
-            try:
-                await self._stream.send_eof()
-            except (AttributeError, trio.BrokenResourceError, trio.ClosedResourceError):
-                self._scope.cancel()  # TLS knows no half-closed connection
-            except trio.BusyResourceError:
+            try:  # TLS knows no half-closed connection, what is below it does
+                await getattr(self._stream, "transport_stream", self._stream).send_eof()
+            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 self._scope.cancel()
         await self._protocol.handle(Closed())
 

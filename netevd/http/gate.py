@@ -13,8 +13,11 @@ from typing import Any, Final, TypeAlias
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from netevd.http.auth import BODY_LIMIT, Access, Caller, Refusal
+from netevd.http.auth import BODY_LIMIT, Access, Refusal
+from netevd.http.peer import WHO
 from netevd.http.problem import describe
+from netevd.report.audit import Note
+from privsep.protocol import escape
 
 Message: TypeAlias = dict[str, Any]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -23,6 +26,11 @@ App: TypeAlias = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 ANSWER_S: Final = 15.0
 """Seconds for one part of an answer; the connection cuts a client that does not read before that."""
+
+TELL_S: Final = 60.0
+"""Seconds between two lines of the log about refused requests."""
+CALLER: Final = "netevd.caller"
+"""Key of the ASGI scope under which the application finds the `auth.Caller`."""
 
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -37,10 +45,15 @@ _HEADERS: Final = (
 class Gate:
     """An ASGI application around another one."""
 
-    def __init__(self, app: App, access: Access, log: FilteringBoundLogger) -> None:
+    def __init__(self, app: App, access: Access, note: Note, log: FilteringBoundLogger) -> None:
+        """note: for the audit log."""
         self._app = app
         self._access = access
+        self._note = note
         self._log = log
+        self._refused = 0
+        """Requests that the log has not told of."""
+        self._told = float("-inf")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -50,9 +63,11 @@ class Gate:
         answer = _Answer(scope, send)
         judged = self._access.judge(scope, trio.current_time())
         if isinstance(judged, Refusal):
+            self._tell(scope, judged)
             await answer.refuse(judged)
             return
-        scope["state"]["caller"] = judged
+        scope[CALLER] = judged
+        scope[WHO] = judged.name
         body = _Body(receive)
         try:
             await self._app(scope, body.receive, answer.send)
@@ -65,12 +80,19 @@ class Gate:
             detail = f"a body has at most {BODY_LIMIT} octets"
             await answer.refuse(Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail))
 
-
-def get_caller(scope: dict[str, Any]) -> Caller:
-    """Return who has sent a request that the gate let pass."""
-    caller = scope["state"]["caller"]
-    assert isinstance(caller, Caller)
-    return caller
+    def _tell(self, scope: dict[str, Any], refusal: Refusal) -> None:
+        """Note a refusal, in the log once a minute at most."""
+        peer = str(scope["state"]["peer"])
+        what = f"{scope.get('method', 'WebSocket')[:20]} {scope['path'][:100]!r}: {refusal.detail}"
+        self._note("request", "refused", by=peer, detail=what)
+        self._refused += 1
+        now = trio.current_time()
+        if now - self._told >= TELL_S:
+            self._told = now
+            others = f" ({self._refused - 1} others since the last such line)"
+            text = f"refused a request of {peer}, {what}{others if self._refused > 1 else ''}"
+            self._log.warning(escape(text))
+            self._refused = 0
 
 
 class _Body:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import socket
 import struct
 from ipaddress import IPv6Address, ip_address
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
 Kind: TypeAlias = Literal["local", "api", "metrics"]
 """What a listener is for: unix socket, TCP, or measurements alone."""
+
+
+WHO: Final = "netevd.who"
+"""Key of the ASGI scope under which whoever accepts connections says who the client is, as the audit
+log shall have it: `uid 1000`, `token ops`."""
 
 
 @frozen(slots=True)

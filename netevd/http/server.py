@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 import socket
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from netevd.config.sealed import Secrets
 from netevd.http.auth import Access
 from netevd.http.peer import Kind, Peer, identify
 from netevd.http.problem import describe
+from netevd.report.audit import Note
 from netevd.report.view import View
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from netevd.http.app import Steering
     from netevd.http.assembly import Assembly
     from netevd.http.connection import Connection
@@ -39,16 +44,25 @@ PAUSE_S: Final = 0.5
 _SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class Means(NamedTuple):
+    """What serving takes."""
+
+    access: Access
+    secrets: Secrets
+    view: View
+    steering: Steering
+    note: Note
+    """For the audit log."""
+    log: FilteringBoundLogger
+
+
 class Server:
     """Serves every listener that it is given until it is told to end."""
 
-    def __init__(
-        self, access: Access, view: View, steering: Steering, log: FilteringBoundLogger
-    ) -> None:
-        self._access = access
-        self._view = view
-        self._steering = steering
-        self._log = log
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._log = means.log
+        self._context: SSLContext | None = None
         self._assembly: Assembly | None = None
         self._waiting: list[tuple[Kind, socket.socket]] = []
         """Listeners that were given before it runs."""
@@ -129,7 +143,12 @@ class Server:
         """Serve one client to its end."""
         self._view.metrics.note_connection(peer.kind, 1)
         try:
-            stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            stream: Any = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
+            if self._means.secrets.certificate and peer.uid is None:
+                secured = await self._secure(stream, peer)
+                if secured is None:
+                    return
+                stream, peer = secured
             connection = self._assemble().connect(stream, peer, self._closing)
             self._connections.add(connection)
             try:
@@ -150,14 +169,39 @@ class Server:
         if self._assembly is None:
             from netevd.http.assembly import Assembly  # noqa: PLC0415 - see above
 
-            self._assembly = Assembly(self._access, self._view, self._steering, self._log)
+            self._assembly = Assembly(self._means)
+            _raise_limit()
         return self._assembly
+
+    async def _secure(
+        self, stream: trio.SocketStream, peer: Peer
+    ) -> tuple[trio.SSLStream[trio.SocketStream], Peer] | None:
+        """Return stream and peer once TLS has come about, else None."""
+        from netevd.http import tls  # noqa: PLC0415 - see above
+
+        if self._context is None:
+            self._context = tls.make_context(self._means.secrets)
+        try:
+            return await tls.secure(stream, self._context, peer)
+        except tls.Refused as refused:
+            self._means.note("tls", "refused", by=str(peer), detail=str(refused))
+            return None
 
     def _tell_scarce(self, error: OSError) -> None:
         if not self._told_scarce:
             self._told_scarce = True
             text = f"clients have to wait: {error.strerror}; raise LimitNOFILE= of the unit"
             self._log.warning(text)
+
+
+def _raise_limit() -> None:
+    """Let this process have as many descriptors as it may: each connection takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * CONNECTIONS + 1024
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _turn_away(sock: socket.socket) -> None:

@@ -20,11 +20,11 @@ import msgspec
 import trio
 
 from netevd import __version__
-from netevd.config.schema import Configuration
+from netevd.config.sealed import Sealed
 from netevd.core.engine import Engine
 from netevd.http.auth import Access
 from netevd.http.peer import Kind as ListenerKind
-from netevd.http.server import Server
+from netevd.http.server import Means, Server
 from netevd.model.actions import Action, Kind, Note, Outcome, Publish, ReadWireguard
 from netevd.model.inputs import (
     CourierConnected,
@@ -129,7 +129,8 @@ class _Worker:
         state_directory: str,
     ) -> None:
         self._control = control
-        self._configuration = _read_configuration(descriptors[0])
+        sealed = _read_sealed(descriptors[0])
+        self._configuration = sealed.configuration
         system = self._configuration.system
         self._log = make_log(system.log_level, system.log_format, _JOURNAL)
         self._tracing = system.log_level == "trace"
@@ -206,8 +207,9 @@ class _Worker:
         self._examined = Vitals(started=False)
         self._examined_at = float("-inf")
         """When that was, seconds of Trio's clock."""
-        access = Access(self._configuration.api, self._configuration.api.tokens)
-        self._server = Server(access, self._view, self, self._log)
+        access = Access(self._configuration.api, sealed.secrets.tokens)
+        means = Means(access, sealed.secrets, self._view, self, self.note, self._log)
+        self._server = Server(means)
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
@@ -606,9 +608,9 @@ def _is_told(action: Action) -> bool:
     return isinstance(action, Publish | Outcome | Note)
 
 
-def _read_configuration(descriptor: int) -> Configuration:
-    """Return the configuration from the sealed memory that the reader wrote."""
+def _read_sealed(descriptor: int) -> Sealed:
+    """Return configuration and secrets from the sealed memory that the reader wrote."""
     size = os.fstat(descriptor).st_size
     content = os.pread(descriptor, size, 0)
     os.close(descriptor)
-    return msgspec.msgpack.decode(content, type=Configuration)
+    return msgspec.msgpack.decode(content, type=Sealed)
