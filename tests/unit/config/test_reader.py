@@ -12,6 +12,7 @@ import pytest
 
 from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
+from netevd.config.sealed import Sealed
 from netevd.model.event import EventType
 from privsep import spawn
 from privsep.channel import Channel
@@ -30,6 +31,10 @@ def directory() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)
+
+
+def _unseal(content: bytes) -> Configuration:
+    return msgspec.msgpack.decode(content, type=Sealed).configuration
 
 
 def _read(mode: Mode, path: Path) -> tuple[Verdict, bytes]:
@@ -55,7 +60,7 @@ def test_observe_mode_reads_as_the_caller(directory: Path) -> None:
     assert verdict.runners[0].uid == os.getuid()
     assert verdict.directories == ["/srv/hooks", "/usr/lib/netevd"]
     assert verdict.events == [kind.value for kind in EventType]
-    assert msgspec.msgpack.decode(content, type=Configuration).script_timeout == 3.0
+    assert _unseal(content).script_timeout == 3.0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to change users")
@@ -81,7 +86,7 @@ def test_variables_of_the_supervisor_are_there(
 
     _, content = _read(choose(force_observe=True), path)
 
-    assert msgspec.msgpack.decode(content, type=Configuration).network.links == ("wan", "lan")
+    assert _unseal(content).network.links == ("wan", "lan")
 
 
 def test_thousands_of_problems_fit_into_one_answer(directory: Path) -> None:
@@ -126,7 +131,7 @@ def test_each_identity_of_the_rules_is_resolved(directory: Path) -> None:
     assert limited == Identity(
         "nobody", common.uid, common.gid, common.groups, [], [("nofile", 64), ("nproc", 32)], ["/c"]
     )
-    identities = Identities(msgspec.msgpack.decode(content, type=Configuration), observe=False)
+    identities = Identities(_unseal(content), observe=False)
     assert [list(identities.list_paths(number)) for number in (1, 2, 3)] == [
         each.scripts for each in verdict.runners[1:]
     ], "the worker comes to the same numbers"
