@@ -20,9 +20,9 @@ from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
 from netevd.config.load import Loaded, load
 from netevd.config.schema import AuditLog, Capability, Configuration
-from netevd.config.targets import list_targets
 from netevd.config.sealed import Sealed
 from netevd.config.secrets import read_secrets
+from netevd.config.targets import list_targets
 from netevd.config.tree import Place, Problem
 from netevd.config.webhooks import list_webhooks
 from netevd.model.event import EventType
@@ -60,20 +60,16 @@ def main(arguments: list[str]) -> int:
         runners = _make_runners(loaded, problems, observe=mode == "observe")
         if mode != "observe":
             problems += _find_untrusted(loaded)
+        secrets = read_secrets(loaded, observe=mode == "observe", problems=problems)
         headers, faults = headersfiles.read_all(loaded, observe=mode == "observe")
         problems += faults
         if problems:
             answer = _reject(problems)
         else:
-            os.pwrite(memory, msgspec.msgpack.encode(loaded.configuration), 0)
+            os.pwrite(memory, msgspec.msgpack.encode(Sealed(loaded.configuration, secrets)), 0)
             listed = list_targets(loaded.configuration, headers)
             if listed:
                 os.pwrite(targets, msgspec.msgpack.encode(listed), 0)
-        secrets = read_secrets(loaded, observe=mode == "observe", problems=problems)
-        if problems:
-            answer = _reject(problems)
-        else:
-            os.pwrite(memory, msgspec.msgpack.encode(Sealed(loaded.configuration, secrets)), 0)
             answer = _launch(loaded.configuration, runners)
     with socket.socket(fileno=reply) as sock:
         sock.send(pack(answer))
