@@ -20,7 +20,7 @@ from tests.processes.rig import Daemon, children, ip
 from tests.processes.test_reload import reload
 
 PROGRAM = "import sys; from netevd.cli.main import main; sys.exit(main())"
-RESUME = "/api/v1/hooks/resume"
+RESUME = "/api/v1/hooks/resume?path=/no-such-script"
 OUTSIDE = "10.9.9.9"
 
 
