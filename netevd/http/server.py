@@ -141,7 +141,7 @@ class Server:
 
     async def _serve(self, peer: Peer, sock: socket.socket, keys: tuple[str, ...]) -> None:
         """Serve one client to its end."""
-        self._view.metrics.note_connection(peer.kind, 1)
+        self._means.view.metrics.note_connection(peer.kind, 1)
         try:
             stream: Any = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
             if self._means.secrets.certificate and peer.uid is None:
@@ -158,7 +158,7 @@ class Server:
         except Exception as error:  # events matter more than who asks about them
             self._log.error(f"the connection of {peer} failed: {error!r}")
         finally:
-            self._view.metrics.note_connection(peer.kind, -1)
+            self._means.view.metrics.note_connection(peer.kind, -1)
             sock.close()
             for key in keys:
                 self._counts[key] -= 1
