@@ -28,6 +28,7 @@ from latency import latency_sh, latency_static
 from plan import Plan
 from rest import ready, rest
 from routes import routes
+from serving import scrape, serving
 from subjects import Broken
 
 HERE: Final = Path(__file__).resolve().parent
@@ -43,12 +44,15 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "journal": journal,
     "ready": ready,
     "rest": rest,
+    "scrape": scrape,
+    "serving": serving,
 }
 NEEDED: Final = {
     "gcc": "gcc libc6-dev",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "mount": "mount",
+    "wrk": "wrk",
 }
 
 

@@ -23,12 +23,12 @@ class Row(NamedTuple):
     limit: float | None = None
     """The target of ARCHITECTURE.md section 7, None where it names none."""
     of: str = ""
-    """What the limit holds for: `ratio`, `value` (at most), or `exact`."""
+    """What the limit holds for: `ratio`, `value` (at most), `least` (the ratio, at least), `exact`."""
 
     @property
     def ratio(self) -> float | None:
-        """Value by floor, where both are milliseconds; of the rest it would say nothing."""
-        return self.value / self.floor if self.floor and self.unit == "ms" else None
+        """Value by floor, where both are milliseconds or rates; of the rest it would say nothing."""
+        return self.value / self.floor if self.floor and self.unit in {"ms", "/s"} else None
 
     @property
     def met(self) -> bool | None:
@@ -37,6 +37,9 @@ class Row(NamedTuple):
             return None
         if self.of == "exact":
             return self.value == self.limit
+        if self.of == "least":
+            subject = self.value if self.floor is None else self.ratio
+            return subject is not None and subject >= self.limit
         subject = self.ratio if self.of == "ratio" else self.value
         return subject is not None and subject <= self.limit
 
@@ -46,7 +49,9 @@ class Row(NamedTuple):
             return ""
         if self.of == "exact":
             return f"= {self.limit:g}"
-        return f"<= {self.limit:g} x" if self.of == "ratio" else f"<= {self.limit:g} {self.unit}"
+        sign = ">=" if self.of == "least" else "<="
+        is_ratio = self.of == "ratio" or (self.of == "least" and self.floor is not None)
+        return f"{sign} {self.limit:g} {'x' if is_ratio else self.unit}"
 
 
 def _number(value: float | None) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from enum import IntEnum
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
@@ -255,6 +256,7 @@ def _split_host(host: bytes) -> str | None:
     return name.removesuffix(".")
 
 
+@lru_cache(maxsize=64)
 def _is_address(name: str) -> bool:
     try:
         ip_address(name)

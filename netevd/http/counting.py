@@ -21,21 +21,17 @@ class Counting:
         """
         Serve one request.
 
-        Whoever reads metrics would find them changed by having read them: that is not counted, as long
-        as it goes well.
+        Whoever reads metrics would find them changed by having read them: that is not counted.
         """
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" or scope["path"] == "/metrics":
             await self._app(scope, receive, send)
             return
         listener = scope["state"]["peer"].kind
-        is_scrape = scope["path"] == "/metrics"
 
         async def note(message: Message) -> None:
             kind = message["type"]
             if kind in _BEGINS or kind == "websocket.accept":
-                code = message.get("status", 101)
-                if not is_scrape or code >= 400:
-                    self._metrics.note_answered(listener, code)
+                self._metrics.note_answered(listener, message.get("status", 101))
             await send(message)
 
         await self._app(scope, receive, note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, Literal, TypeAlias
 
@@ -42,13 +43,19 @@ class Peer:
     @property
     def is_loopback(self) -> bool:
         """Whether it is on this host."""
-        return self.uid is not None or ip_address(self.address).is_loopback
+        return self.uid is not None or _is_loopback(self.address)
 
     def __str__(self) -> str:
         """Return it in words for a log."""
         if self.uid is not None:
             return f"uid {self.uid} (pid {self.pid})"
         return f"{self.address}{f' ({self.certificate})' if self.certificate else ''}"
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
+    """Tell it of an IP address: asked for each request, and slow."""
+    return ip_address(address).is_loopback
 
 
 def identify(sock: socket.socket, address: object, kind: Kind) -> Peer:

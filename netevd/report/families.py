@@ -196,7 +196,7 @@ HEALTH: Final = Family(
 
 HTTP_REQUESTS: Final = Family(
     "netevd_http_requests_total", "counter",
-    "Requests that were answered, but for those of /metrics that were answered well.",
+    "Requests that were answered, but for those of /metrics.",
     ("listener", "code"),
 )  # fmt: skip
 HTTP_CONNECTIONS: Final = Family(
