@@ -70,17 +70,20 @@ def _read(path: str, place: Place, problems: list[Problem], *, observe: bool, le
         why = f"can't be read: {error.strerror}"
         problems.append(Problem(place, f"headers_file: {path} {why}; {_advise(path, observe)}"))
         return ""
-    with open(descriptor, "rb") as file:
+    try:
         fault = _find_fault(os.fstat(descriptor), observe=observe)
-        if fault:
-            advice = f"; {_advise(path, observe)}" if "mode" in fault else ""
-            problems.append(Problem(place, f"headers_file: {path} {fault}{advice}"))
-            return ""
-        try:
-            return file.read(SIZE_LIMIT + 1).decode("ascii")
-        except UnicodeDecodeError:
-            problems.append(Problem(Place(path), "headers: expected ASCII characters alone"))
-            return ""
+        content = b"" if fault else os.read(descriptor, SIZE_LIMIT)
+    finally:
+        os.close(descriptor)
+    if fault:
+        advice = f"; {_advise(path, observe)}" if "mode" in fault else ""
+        problems.append(Problem(place, f"headers_file: {path} {fault}{advice}"))
+        return ""
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        problems.append(Problem(Place(path), "headers: expected ASCII characters alone"))
+        return ""
 
 
 def _find_fault(status: os.stat_result, *, observe: bool) -> str:

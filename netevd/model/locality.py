@@ -94,4 +94,5 @@ def _find_embedded(address: Address) -> Iterator[IPv4Address]:
         # bits 64 to 71 are left out. Source: RFC 6052 section 2.2
         squeezed = number >> 64 << 56 | number & (1 << 56) - 1
         found = [IPv4Address(squeezed >> 88 - length & 0xFFFFFFFF) for length in (48, 56, 64)]
-        yield from (each for each in (*found, low) if each not in _NULL)
+        # of four readings one is meant, so what only the others make of it says nothing
+        yield from (each for each in (*found, low) if _judge4(each) in {"loopback", "link-local"})

@@ -332,6 +332,23 @@ def test_formats_say_the_same(file: Path, place: Place) -> None:
     assert whole["recording"]["commands"][0] == "ip -n switch link set port0 down"
 
 
+def test_replay_says_where_it_would_post(file: Path, place: Place) -> None:
+    """As a row, an entry and a number; nothing is looked up and nobody connected to."""
+    place.configure(
+        "filters: [{match: {event_type: no-carrier}, action: execute,"
+        ' webhooks: [{url: "https://hooks.example.com/secret"}]}]'
+    )
+
+    words, whole = replay(file, place), json.loads(replay(file, place, "-j").stdout)
+
+    (post,) = [each for each in whole["entries"] if each["kind"] == "post"]
+    assert (post["sequence"], post["interface"]) == (3, "eth0")
+    assert post["webhook"] == "https://hooks.example.com/..."
+    assert whole["summary"]["posts"] == 1
+    assert "to https://hooks.example.com/..." in words.stdout
+    assert "1 post to webhooks" in words.stderr
+
+
 def test_scripts_of_another_directory(file: Path, place: Place) -> None:
     """--scripts stands for scripts.directory; --script-duration moves what comes after."""
     place.configure("script_timeout: 10s")
@@ -450,6 +467,23 @@ def test_event_says_what_would_run(links: None, place: Place) -> None:
          f"it is not executable; mend it with: chmod +x {third}"],
     ]  # fmt: skip
     assert not told.exists()
+
+
+def test_event_says_where_it_would_be_posted(links: None, place: Place) -> None:
+    """With the time, debounce included; the address without what may be a secret."""
+    place.configure(
+        "filters: [{match: {event_type: routable}, action: execute,"
+        ' webhooks: [{url: "https://hooks.example.com/secret"}]}]\n'
+        "debounce: {enabled: true, window: 3s}"
+    )
+
+    words, told = foresee(place, "routable", "eth0"), foresee(place, "routable", "eth0", "-j")
+
+    assert "would post to https://hooks.example.com/..., after 3 s" in words.stderr
+    assert json.loads(told.stdout)["webhooks"] == [
+        {"webhook": "https://hooks.example.com/...", "after_seconds": 3.0}
+    ]
+    assert "would post" not in foresee(place, "carrier", "eth0").stderr
 
 
 def test_environment_is_what_the_script_would_get(links: None, place: Place) -> None:

@@ -39,6 +39,28 @@ def test_every_problem_has_a_line_with_its_place(place: Place) -> None:
     assert "write 30s for seconds" in lines[1]
 
 
+def test_headers_file_of_a_webhook_is_checked(place: Place) -> None:
+    """Its owner and mode are a problem of the setting, its lines have places of their own."""
+    headers = place.path / "hooks.headers"
+    hook = f'{{url: "https://a.example/", headers_file: {headers}}}'
+    config = place.configure(f"filters: [{{action: execute, webhooks: [{hook}]}}]", user=_me())
+
+    missing = netevd("validate", config)
+    headers.write_text("Authorization secret\n")
+    headers.chmod(0o644)
+    open_to_all = netevd("validate", config)
+    headers.chmod(0o600)
+    bad_line = netevd("validate", config)
+    headers.write_text("Authorization: secret\n")
+    fine = netevd("validate", config)
+
+    assert f"{config}:4:82: headers_file: {headers} is not there" in missing.stdout
+    assert "with mode 0644; mend it with: ch" in open_to_all.stdout
+    assert f"{headers}:1:1: headers: expected a line" in bad_line.stdout
+    assert [each.returncode for each in (missing, open_to_all, bad_line, fine)] == [1, 1, 1, 0]
+    assert "secret" not in missing.stdout + open_to_all.stdout + bad_line.stdout
+
+
 def test_fine_file_prints_no_data(place: Place) -> None:
     """A fine file says so on standard error and leaves standard output empty."""
     config = place.configure(user=_me())

@@ -49,6 +49,48 @@ def _read(mode: Mode, path: Path) -> tuple[Verdict, bytes]:
     return verdict, content
 
 
+def test_targets_are_for_the_courier_alone(directory: Path) -> None:
+    """Headers are in the second memory and in nothing that the worker gets; without webhooks it is empty."""
+    path, headers = directory / "netevd.yaml", directory / "headers"
+    headers.write_text("Authorization: secret\n")
+    headers.chmod(0o600)
+    path.write_text(
+        "filters: [{action: execute, webhooks:"
+        f' [{{url: "https://a.example/x", headers_file: {headers}}}]}}]\n'
+    )
+
+    pid, reply, memory = spawn.start_reader(choose(force_observe=True), str(path))
+    channel: Channel[Verdict] = Channel(reply, VERDICT)
+    verdict, _ = receive(channel)
+    channel.close()
+    os.waitpid(pid, 0)
+
+    assert isinstance(verdict, Launch)
+    assert verdict.posts
+    contents = [os.pread(each, 1 << 20, 0) for each in memory]
+    for each in memory:
+        os.close(each)
+    assert [b"secret" in each for each in contents] == [False, True]
+    assert b"https://a.example/x" in contents[0]
+
+
+def test_webhooks_come_from_a_file_of_root(directory: Path) -> None:
+    """Whoever else may write the configuration can't have netevd speak to the network."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to change users")
+    path = directory / "netevd.yaml"
+    path.write_text(
+        'scripts: {user: nobody}\nfilters: [{action: execute, webhooks: [{url: "https://a.example/"}]}]\n'
+    )
+    path.chmod(0o664)
+
+    verdict, _ = _read(choose(force_observe=False), path)
+
+    assert isinstance(verdict, Rejected)
+    problem = f"{path}:2:39: webhooks: only a file that belongs to root"
+    assert [each for each in verdict.problems if each.startswith(problem)]
+
+
 def test_observe_mode_reads_as_the_caller(directory: Path) -> None:
     """The answer has the caller's identity, the directories and every event type."""
     path = directory / "netevd.yaml"
