@@ -375,6 +375,8 @@ class Configure(Message, frozen=True, tag=70):
     """Whether the latest reload did."""
     loaded: Annotated[float, Meta(ge=0)] = 0.0
     """When this configuration was put in force, seconds since 1970."""
+    confirm_until: Annotated[float, Meta(ge=0)] = 0.0
+    """Until when the configuration has to be confirmed, monotonic seconds; 0 if it has not."""
 
 
 class HelperPeer(Message, frozen=True, tag=71):
@@ -425,9 +427,26 @@ class Listening(Message, frozen=True, tag=110):
 
 
 Told: TypeAlias = Audited | AuditTrouble
+
+
+class Settled(Message, frozen=True, tag=125):
+    """
+    What became of a candidate, or of the one that waited for `Decide`.
+
+    Carries, where a candidate is fine, the memory with what the reader has made of it.
+    """
+
+    outcome: Word
+    """
+    Of a candidate: fine, invalid, unwritable, changed (the file was, by hand) or busy; of the trial:
+    kept, rolled-back, changed, unwritable or nothing (there is none).
+    """
+    problems: list[str]
+
+
 Control: TypeAlias = (
     Configure | HelperPeer | RunnerPeer | CourierPeer | Liveness | Stop | HandOver | ReloadFailed
-    | Told | Listening
+    | Told | Listening | Settled
 )  # fmt: skip
 
 
@@ -452,7 +471,29 @@ class Reload(Message, frozen=True, tag=83):
     """Somebody wants the configuration to be read again."""
 
 
-ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Audit
+CANDIDATE_LIMIT: Final = 160 * 1024
+"""Bytes of a configuration that is sent over the API, so that it fits into one packet."""
+
+
+class Candidate(Message, frozen=True, tag=120):
+    """A configuration that somebody wants in place of the file: to be checked, then written."""
+
+    content: Annotated[bytes, Meta(max_length=CANDIDATE_LIMIT)]
+    patch: bool
+    """The content is a JSON merge patch of the file (RFC 7396), not what is to stand in it."""
+    dry_run: bool
+    """Only tell what is wrong with it."""
+    confirm: Annotated[int, Meta(ge=0, le=86400)]
+    """Seconds within which `Decide` has to come, or it is taken back; 0: none is needed."""
+
+
+class Decide(Message, frozen=True, tag=121):
+    """Whether the configuration that waits for it stays, or what was before it comes back."""
+
+    keep: bool
+
+
+ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Audit | Candidate | Decide
 Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 
@@ -534,6 +575,10 @@ class Launch(Message, frozen=True, tag=90):
     """Whether there is anything for a courier, whose targets are then in the second memory."""
     wireguard: Annotated[list[Text], Meta(max_length=256)] = []
     """Globs of WireGuard devices outside the kernel that may be asked, with ! in front that may not."""
+    digest: Annotated[str, Meta(max_length=64)] = ""
+    """SHA-256 of the main configuration file as hexadecimal digits, "" if no worker may write it."""
+    content: bytes = b""
+    """Of a candidate: what is to stand in the file."""
 
 
 class Rejected(Message, frozen=True, tag=91):

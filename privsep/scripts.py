@@ -52,9 +52,9 @@ def trusted_owners(*, observe: bool) -> frozenset[int]:
     return frozenset(owners)
 
 
-def find_fault(path: str, owners: frozenset[int]) -> str:
+def find_fault(path: str, owners: frozenset[int], *, script: bool = True) -> str:
     """
-    Return why this script must not be run, or "" when it may.
+    Return why this file must not be trusted, and a script not be run, or "" when it may.
 
     Follows symbolic links element by element, so that the directory of each link and each target
     is held to the same rule. Blocks on nothing: it opens no file.
@@ -88,7 +88,7 @@ def find_fault(path: str, owners: frozenset[int]) -> str:
             elif waiting or stat.S_ISDIR(status.st_mode):
                 seen = here
             else:
-                return _file_fault(here, status, owners)
+                return _file_fault(here, status, owners, script=script)
     except FileNotFoundError:
         return "it is not there" if not links else "it is a link to something that is not there"
     except OSError as error:
@@ -111,7 +111,7 @@ def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) 
     return ""
 
 
-def _file_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> str:
+def _file_fault(path: str, status: os.stat_result, owners: frozenset[int], *, script: bool) -> str:
     name = escape(path)
     if not stat.S_ISREG(status.st_mode):
         return f"it is {_kind(status.st_mode)}, not a regular file"
@@ -119,9 +119,9 @@ def _file_fault(path: str, status: os.stat_result, owners: frozenset[int]) -> st
         return f"it belongs to uid {status.st_uid}, expected {_say(owners)}"
     if status.st_mode & 0o022:
         return f"it is writable by {_writers(status.st_mode)}; mend it with: chmod go-w {name}"
-    if not status.st_mode & 0o111:
+    if script and not status.st_mode & 0o111:
         return f"it is not executable; mend it with: chmod +x {name}"
-    if not os.access(path, os.X_OK, effective_ids=True):
+    if script and not os.access(path, os.X_OK, effective_ids=True):
         return (
             f"the script user (uid {os.geteuid()}) may not execute it, or not enter its directory"
         )

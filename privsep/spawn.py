@@ -206,12 +206,19 @@ class Memory(NamedTuple):
         return mine == its
 
 
-def start_reader(mode: Mode, path: str) -> tuple[int, socket.socket, Memory]:
-    """Return pid, reply socket and the memory for what it has to say."""
+def start_reader(
+    mode: Mode, path: str, kind: str = "file", given: bytes = b""
+) -> tuple[int, socket.socket, Memory]:
+    """
+    Return pid, reply socket and the memory for what it has to say.
+
+    kind: what to read instead of the file: the given text, or the given patch of the file.
+    """
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     memory = Memory(*(os.memfd_create(f"netevd-{name}", flags) for name in Memory._fields))
+    os.pwrite(memory.configuration, given, 0)
     reply, reply_end = make_pair()
-    arguments = ("observe" if mode.observe else "privileged", path)
+    arguments = ("observe" if mode.observe else "privileged", path, kind)
     program = _Program("reader", arguments, (reply_end.fileno(), *memory), dict(os.environ))
     pid = fork("reader", lambda: _execute(mode, mode.reader, program), keep=program.descriptors)
     reply_end.close()

@@ -19,9 +19,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from privsep import protocol, rtnetlink, sandbox, spawn
 from privsep.audit import AuditLog
 from privsep.channel import Channel, Closed, make_pair
+from privsep.configfile import DEFAULT, ConfigurationFile
 from privsep.listeners import Listeners
 from privsep.log import Log
 from privsep.mode import Mode, Refusal
@@ -46,6 +49,10 @@ HAND_OVER_TIME: Final = 5.0
 """Seconds that a worker and a helper which are replaced have to work off what they got."""
 STOP_TIME: Final = 7.5
 """Seconds from the order to stop until whoever is left is killed."""
+_MAY_DIFFER: Final = (
+    "log_level log_format script_timeout output_limit routes digest content".split()
+)
+"""What of the launch data a configuration may change that came through a worker."""
 
 
 class Role:
@@ -70,7 +77,7 @@ class Role:
     def start(self) -> None:
         """Start the role."""
         self.pid, sock = self._start()
-        self.channel = Channel(sock, protocol.REPORT, limit=16384)
+        self.channel = Channel(sock, protocol.REPORT, limit=protocol.PACKET_LIMIT)
         self.started = time.monotonic()
         self.ready = self.configured = False
         self.due = None
@@ -145,7 +152,7 @@ class Supervisor:
         directory of the worker's, "" for none. given: descriptors that the service manager has handed over.
         """
         self.mode = mode
-        self._config = config
+        self._config = config or ""
         self._listeners = listeners
         self._state = state
         self._dry_run = listeners is None
@@ -155,6 +162,11 @@ class Supervisor:
             -1 if mode.observe else mode.worker.groups[0],
         )
         self._audit = AuditLog(self._log, owners, group, self._tell)
+        self._file = ConfigurationFile(config or DEFAULT, owners)
+        self._candidate: tuple[int, protocol.Candidate] | None = None
+        """Pid of the worker that has sent it, until another generation takes over with it."""
+        self._confirm_until: float | None = None
+        """Until when what was written has to be confirmed, monotonic seconds."""
         self._wake, self._wake_end = socket.socketpair()
         for end in (self._wake, self._wake_end):
             end.setblocking(False)
@@ -215,6 +227,8 @@ class Supervisor:
         sandbox.become_subreaper()
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
+        if not self._dry_run:
+            self._settle(keep=False)
         self._start_reader()
         self._first_worker.start()
         sandbox.prepare_filter("helper")
@@ -263,6 +277,7 @@ class Supervisor:
         """Return milliseconds until something is due, None when nothing is."""
         times = [role.due for role in self._roles()]
         times += [self._reader[2] if self._reader else None, self._stop_deadline]
+        times += [self._confirm_until]
         times += [self._next_watchdog if self._watchdog else None]
         times += [self._handed_until if self._handing else None, self._audit.due]
         times += [self._coming_until if self._coming and not self._handing else None]
@@ -289,6 +304,8 @@ class Supervisor:
             self._handed_until = now + 1
         elif self._coming and not self._handing and now >= self._coming_until:
             self._abandon(f"its roles were not ready within {READER_TIME:.0f} s")
+        if self._confirm_until is not None and now >= self._confirm_until:
+            self._settle(keep=False)
         if self._audit.due is not None and now >= self._audit.due:
             self._audit.flush()
         if self._watchdog is not None and now >= self._next_watchdog:
@@ -312,8 +329,8 @@ class Supervisor:
 
     # --- configuration ------------------------------------------------------------------------
 
-    def _start_reader(self) -> None:
-        pid, reply, self._memory = spawn.start_reader(self.mode, self._config or "")
+    def _start_reader(self, kind: str = "file", given: bytes = b"") -> None:
+        pid, reply, self._memory = spawn.start_reader(self.mode, self._config, kind, given)
         self._reader = (pid, reply, time.monotonic() + READER_TIME)
 
     def _handle_verdict(self) -> None:
@@ -335,7 +352,8 @@ class Supervisor:
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         for each in self._memory:
             fcntl.fcntl(each, fcntl.F_ADD_SEALS, seals)
-        self._accept(verdict)
+        if self._candidate is None or self._store(verdict, dry_run=self._candidate[1].dry_run):
+            self._accept(verdict)
 
     def _drop_reader(self) -> None:
         """End the reader, if it has not ended, and close our end of what it says."""
@@ -354,10 +372,62 @@ class Supervisor:
             for problem in problems:
                 os.write(2, f"{problem}\n".encode())
             self._stop(1)
-            return
-        for problem in problems:
-            self._log.write("error", f"reload: {problem}")
-        self._end_reload(problems)
+        elif self._candidate is not None:
+            self._answer("invalid", problems)
+        else:
+            for problem in problems:
+                self._log.write("error", f"reload: {problem}")
+            self._end_reload(problems)
+
+    # --- configuration over the API -----------------------------------------------------------
+
+    def _take_candidate(self, role: Role, candidate: protocol.Candidate) -> None:
+        """Have a configuration checked that a worker has sent: nothing in it is to be trusted."""
+        now, held = self._now, self._candidate
+        if not (now and role is now.worker and now.launch.digest) or (held and held[0] == role.pid):
+            self._end_violator(role, "it may not send a configuration now")
+        elif held or self._reader or self._coming or self._confirm_until or not self._served:
+            role.send(protocol.Settled("busy", []))
+        elif self._stop_deadline is None and not self._dry_run:
+            self._candidate = role.pid, candidate
+            self._start_reader("patch" if candidate.patch else "text", candidate.content)
+
+    def _store(self, launch: protocol.Launch, *, dry_run: bool) -> bool:
+        """Write what the reader is content with; tell whether it is to be put in force."""
+        assert self._now is not None
+        now, outcome, words = self._now.launch, "changed", "does not fit what is in force"
+        same = {name: getattr(now, name) for name in _MAY_DIFFER}
+        posts = self._memory.posts_like(self._now.memory)
+        if posts and msgspec.structs.replace(launch, **same) == now:
+            outcome, words = "fine", ""
+            if not dry_run:
+                outcome, words = self._file.replace(launch.content, now.digest)
+                self._log.write("warn", f"{self._file.path} {words}")
+                self._note("configuration", outcome, words, "the worker")
+        if outcome == "written":
+            return True
+        self._answer(outcome, [f"{self._file.path} {words}"], (self._memory.configuration,))
+        for each in self._memory:
+            os.close(each)
+        return False
+
+    def _answer(self, outcome: str, problems: list[str], memory: tuple[int, ...] = ()) -> None:
+        """Tell the worker what became of its candidate, if it still lives."""
+        if self._candidate and self._now and self._candidate[0] == self._now.worker.pid:
+            self._now.worker.send(protocol.Settled(outcome, problems), memory)
+        self._candidate = None
+        self._reload_once_more()
+
+    def _settle(self, *, keep: bool) -> tuple[str, str]:
+        """Keep what is on trial in the file, or bring back and put in force what was before it."""
+        self._confirm_until = None
+        outcome, words = self._file.settle(keep=keep)
+        if words:
+            self._log.write("warn", f"{self._file.path} {words}")
+            self._note("configuration", outcome, words)
+        if outcome == "rolled-back" and self._now is not None:
+            self._reload("the end of a trial")
+        return outcome, words
 
     # --- reload -------------------------------------------------------------------------------
 
@@ -381,7 +451,10 @@ class Supervisor:
         self._log.write("error", f"reload failed: {text}")
         self._note("reload", "refused", "; ".join(problems))
         self._failed, self._reload_ok = self._failed + 1, False
-        if self._now is not None:
+        if self._candidate is not None:
+            self._file.settle(keep=False)
+            self._answer("invalid", problems)
+        elif self._now is not None:
             self._now.worker.send(protocol.ReloadFailed(problems))
         notify("READY=1")
         self._reload_once_more()
@@ -457,6 +530,11 @@ class Supervisor:
         if not self._handing:
             if not all(role.ready for role in coming.roles() if role not in now.roles()):
                 return
+            if self._candidate is not None:
+                self._confirm_until = time.monotonic() + self._candidate[1].confirm
+                if not self._candidate[1].confirm:
+                    self._settle(keep=True)
+                self._answer("fine", [])
             self._handing = [now.worker, now.helper]
             self._handed_until = time.monotonic() + HAND_OVER_TIME
             for role in self._handing:
@@ -595,6 +673,12 @@ class Supervisor:
                 self._reload("the worker")
             case protocol.Audit():
                 self._audit.add(role.name, message)
+            case protocol.Candidate() if is_worker:
+                self._take_candidate(role, message)
+            case protocol.Decide(keep=keep) if is_worker and role in self._now_roles():
+                waits = self._confirm_until is not None
+                outcome, words = self._settle(keep=keep) if waits else ("nothing", "")
+                role.send(protocol.Settled(outcome, [f"{self._file.path} {words}"]))
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")
 
@@ -612,6 +696,7 @@ class Supervisor:
         configure = protocol.Configure(
             now.number, self._dry_run, self.mode.observe, self._forced, keys, others,
             self._started, self._lost, self._restarts, self._failed, self._reload_ok, self._loaded,
+            self._confirm_until or 0.0,
         )  # fmt: skip
         self._lost = ""
         now.worker.send(configure, (now.memory.configuration, *self._slates))

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from attrs import frozen
+
 from netevd.config.expand import expand
 from netevd.config.tree import Place, Problem, Tree, Unreadable, parse, read_file
 
@@ -17,16 +19,38 @@ APPENDED: Final = frozenset({("scripts", "rules"), ("filters",), ("debounce", "o
 """Lists that grow with each file; any other is replaced."""
 
 
-def read_all(path: str, environment: Mapping[str, str], problems: list[Problem]) -> Tree:
-    """Return one tree of a file and all it includes; problems are added to the list."""
-    return _Reader(environment, problems).read(os.path.abspath(path), ())
+@frozen(slots=True)
+class File:
+    """One file of a configuration as it was read."""
+
+    path: str
+    content: bytes
+
+
+def read_all(
+    path: str,
+    environment: Mapping[str, str],
+    problems: list[Problem],
+    given: bytes | None = None,
+) -> tuple[Tree, tuple[File, ...]]:
+    """
+    Return one tree of a file and all it includes, and the files; problems are added to the list.
+
+    given: what to read instead of the first file's content.
+    """
+    reader = _Reader(environment, problems, given)
+    return reader.read(os.path.abspath(path), ()), tuple(reader.files)
 
 
 class _Reader:
-    def __init__(self, environment: Mapping[str, str], problems: list[Problem]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], problems: list[Problem], given: bytes | None
+    ) -> None:
         self._environment = environment
         self._problems = problems
+        self._given = given
         self._count = 0
+        self.files: list[File] = []
 
     def read(self, path: str, chain: tuple[str, ...]) -> Tree:
         """Return the tree of a file; `chain` are the files that include it."""
@@ -36,7 +60,9 @@ class _Reader:
             self._problems.append(Problem(Place(path), f"more than {FILE_LIMIT} files"))
             return empty
         try:
-            tree = parse(read_file(path), path)
+            content = read_file(path) if chain or self._given is None else self._given
+            self.files.append(File(path, content))
+            tree = parse(content, path)
         except Unreadable as unreadable:
             self._problems.extend(unreadable.problems)
             return empty

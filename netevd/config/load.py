@@ -25,7 +25,7 @@ from cattrs.errors import (
 from netevd.config import condition, schema
 from netevd.config.conflicts import find_conflicts
 from netevd.config.identities import LIMITS
-from netevd.config.includes import read_all
+from netevd.config.includes import File, read_all
 from netevd.config.scalars import locate
 from netevd.config.schema import Configuration, Origin
 from netevd.config.tree import Place, Problem, Tree
@@ -41,10 +41,18 @@ class Loaded:
     configuration: Configuration
     places: dict[tuple[str, ...], Place]
     """Place of every setting that a file gives, by its path of keys; in lists the index is one."""
+    files: tuple[File, ...] = ()
+    """What was read, the main file first."""
 
 
-def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Problem]:
-    """Return the configuration of a file (None: the default one, if there is one) or its problems."""
+def load(
+    path: str | None, environment: Mapping[str, str], given: bytes | None = None
+) -> Loaded | list[Problem]:
+    """
+    Return the configuration of a file (None: the default one, if there is one) or its problems.
+
+    given: what to read instead of the file's content; files that it includes are read.
+    """
     if path is None:
         path = DEFAULT_PATH
         try:
@@ -54,15 +62,15 @@ def load(path: str | None, environment: Mapping[str, str]) -> Loaded | list[Prob
         except OSError:
             pass  # it may be there; that it can't be read is told below
     problems: list[Problem] = []
-    tree = read_all(path, environment, problems)
+    tree, files = read_all(path, environment, problems, given)
     try:
-        configuration = _converter.structure(_to_plain(tree), Configuration)
+        configuration = _converter.structure(tree.plain(), Configuration)
     except ClassValidationError as error:
         problems.extend(_find_problems(error, tree))
     problems.extend(_find_faulty_conditions(tree))
     if problems:
         return sorted(set(problems))
-    loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ()))))
+    loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ())), files))
     return find_conflicts(loaded.configuration, loaded.places) or loaded
 
 
@@ -75,14 +83,6 @@ def _add_origins(loaded: Loaded) -> Loaded:
     return attrs.evolve(
         loaded, configuration=attrs.evolve(loaded.configuration, filters=tuple(filters))
     )
-
-
-def _to_plain(tree: Tree) -> object:
-    if isinstance(tree.value, dict):
-        return {name: _to_plain(child) for name, (_, child) in tree.value.items()}
-    if isinstance(tree.value, list):
-        return [_to_plain(child) for child in tree.value]
-    return tree.value
 
 
 def _find_places(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Place]]:

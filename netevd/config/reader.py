@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import socket
+from hashlib import sha256
 from typing import Final, get_args
 
 import attrs
@@ -18,16 +19,19 @@ import msgspec
 from netevd.config import headers as headersfiles
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
-from netevd.config.load import Loaded, load
+from netevd.config.load import DEFAULT_PATH, Loaded, load
+from netevd.config.patch import apply_patch
 from netevd.config.schema import AuditLog, Capability, Configuration
-from netevd.config.sealed import Sealed
+from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
 from netevd.config.targets import list_targets
-from netevd.config.tree import Place, Problem
+from netevd.config.tree import Place, Problem, Unreadable, parse, read_file
 from netevd.config.webhooks import list_webhooks
+from netevd.config.writable import find_forbidden, find_peeping
 from netevd.model.event import EventType
 from netevd.model.route import read_protocol, read_table
 from privsep.protocol import (
+    CANDIDATE_LIMIT,
     AuditFile,
     Identity,
     Launch,
@@ -46,34 +50,71 @@ def main(arguments: list[str]) -> int:
     """
     Read a configuration and answer; return the exit status.
 
-    arguments: privileged or observe, the path or "", and the descriptors of the answer's socket, of
-    the memory for the configuration and of that for the targets of webhooks.
+    arguments: privileged or observe, the path or "", what is read (the file; the text, or the patch of
+    the file, that stands in the memory), and the descriptors of the answer's socket, of the memory for
+    the configuration and of that for the targets of webhooks.
     """
-    mode, path = arguments[:2]
-    reply, memory, targets = map(int, arguments[2:])
-    loaded = load(path or None, os.environ)
-    answer: Message
-    if isinstance(loaded, list):
-        answer = _reject(loaded)
-    else:
-        problems: list[Problem] = []
-        runners = _make_runners(loaded, problems, observe=mode == "observe")
-        if mode != "observe":
-            problems += _find_untrusted(loaded)
-        secrets = read_secrets(loaded, observe=mode == "observe", problems=problems)
-        headers, faults = headersfiles.read_all(loaded, observe=mode == "observe")
-        problems += faults
-        if problems:
-            answer = _reject(problems)
-        else:
-            os.pwrite(memory, msgspec.msgpack.encode(Sealed(loaded.configuration, secrets)), 0)
-            listed = list_targets(loaded.configuration, headers)
-            if listed:
-                os.pwrite(targets, msgspec.msgpack.encode(listed), 0)
-            answer = _launch(loaded.configuration, runners)
+    mode, path, kind = arguments[:3]
+    reply, memory, targets = map(int, arguments[3:])
+    try:
+        answer = _read(path or None, kind, (memory, targets), observe=mode == "observe")
+    except Unreadable as unreadable:
+        answer = _reject(list(unreadable.problems))
     with socket.socket(fileno=reply) as sock:
         sock.send(pack(answer))
     return 0
+
+
+def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool) -> Message:
+    """
+    Return the answer, and write configuration and targets into their memory. Raises: Unreadable.
+    """
+    given = trees = None
+    if kind != "file":
+        main = os.path.abspath(path or DEFAULT_PATH)
+        before = read_file(main)
+        given = _take_candidate(before, main, kind, memory[0])
+        trees = (parse(before, main), parse(given, main), main)
+        if peeping := find_peeping(*trees):
+            return _reject(sorted(peeping))
+    loaded = load(path, os.environ, given)
+    if isinstance(loaded, list):
+        return _reject(loaded)
+    problems: list[Problem] = []
+    runners = _make_runners(loaded, problems, observe=observe)
+    if not observe:
+        problems += _find_untrusted(loaded)
+    if trees is not None:
+        problems += find_forbidden(*trees)
+    secrets = read_secrets(loaded, observe=observe, problems=problems)
+    headers, faults = headersfiles.read_all(loaded, observe=observe)
+    problems += faults
+    if problems:
+        return _reject(sorted(problems))
+    files = [(file.path, file.content) for file in loaded.files]
+    os.pwrite(memory[0], seal(loaded.configuration, secrets, files), 0)
+    if listed := list_targets(loaded.configuration, headers):
+        os.pwrite(memory[1], msgspec.msgpack.encode(listed), 0)
+    launch = _launch(loaded.configuration, runners)
+    if not loaded.configuration.api.config_writes:
+        return launch
+    digest = sha256(files[0][1]).hexdigest()
+    return msgspec.structs.replace(launch, digest=digest, content=given or b"")
+
+
+def _take_candidate(before: bytes, path: str, kind: str, memory: int) -> bytes:
+    """Return what is to stand in the file. Raises: Unreadable."""
+    given = os.pread(memory, os.fstat(memory).st_size, 0)
+    os.ftruncate(memory, 0)
+    if kind == "text":
+        return given
+    text = apply_patch(before, given, path)
+    if len(text) > CANDIDATE_LIMIT:
+        found = (
+            f"{len(text)} bytes after the patch, more than the {CANDIDATE_LIMIT} that can be sent"
+        )
+        raise Unreadable(Problem(Place(path), found))
+    return text
 
 
 def _reject(problems: list[Problem]) -> Rejected:
@@ -185,7 +226,7 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory"), ("webhooks",)]
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
-    keys += [("api", "socket"), ("api", "tokens"), ("api", "tokens_file")]
+    keys += [("api", name) for name in ("socket", "tokens", "tokens_file", "config_writes")]
     keys += [
         ("filters", str(each), "webhooks") for each in range(len(loaded.configuration.filters))
     ]

@@ -401,6 +401,8 @@ class Api:
     """Who may do what over TCP."""
     tokens_file: AbsolutePath = AbsolutePath("/etc/netevd/tokens")
     """More of them, as `netevd token` keeps them; the default one may be absent."""
+    config_writes: bool = False
+    """Whether admins may replace the configuration file, as far as `writable` allows."""
 
 
 @frozen(slots=True)

@@ -7,6 +7,10 @@ part of one. Values only, as `schema`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from hashlib import sha256
+
+import msgspec
 from attrs import field, frozen
 
 from netevd.config.schema import Configuration, Token
@@ -26,8 +30,42 @@ class Secrets:
 
 
 @frozen(slots=True)
+class Origins:
+    """The files that a configuration was written in."""
+
+    path: str = ""
+    """The main file, "" where there is none."""
+    text: bytes = b""
+    """What stands in the main file."""
+    included: tuple[str, ...] = ()
+    """Other files, in the order in which they were read."""
+    tag: str = ""
+    """Another one for each content of all the files: what HTTP calls an entity tag."""
+
+
+@frozen(slots=True)
 class Sealed:
     """All that a worker gets from the reader, by way of the supervisor that does not look at it."""
 
     configuration: Configuration
     secrets: Secrets
+    origins: Origins = field(factory=Origins)
+
+
+def seal(
+    configuration: Configuration, secrets: Secrets, files: Iterable[tuple[str, bytes]]
+) -> bytes:
+    """Return the octets that are handed over. files: path and content, the main file first."""
+    whole = sha256()
+    known = [(path.encode("utf-8", "backslashreplace"), content) for path, content in files]
+    for part in (part for file in known for part in file):
+        whole.update(f"{len(part)}:".encode() + part)
+    path, text = known[0] if known else (b"", b"")
+    included = tuple(each.decode() for each, _ in known[1:])
+    origins = Origins(path.decode(), text, included, whole.hexdigest()[:32])
+    return msgspec.msgpack.encode(Sealed(configuration, secrets, origins))
+
+
+def unseal(content: bytes) -> Sealed:
+    """Return what was handed over."""
+    return msgspec.msgpack.decode(content, type=Sealed)

@@ -76,6 +76,14 @@ class Tree:
             return "a list"
         return "nothing" if self.value is None else f"{self.value[:80]!r}"
 
+    def plain(self) -> object:
+        """Return the value without its places."""
+        if isinstance(self.value, dict):
+            return {name: child.plain() for name, (_, child) in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
 
 class Unreadable(Exception):
     """A file has problems of its own."""

@@ -14,7 +14,9 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from netevd.http import accept
+from netevd.http.auth import BODY_LIMIT
 from netevd.http.broadcast import Broadcast
+from netevd.http.configuration import ConfigurationPages
 from netevd.http.endpoints import CHOICE, ENDPOINTS, JSON, SSE, Endpoint
 from netevd.http.live import serve_live
 from netevd.http.pace import STEP, gather, write_list
@@ -22,6 +24,7 @@ from netevd.http.parameters import Given, read_choice
 from netevd.http.peer import WHO
 from netevd.http.problem import Problem, send_problem
 from netevd.http.stream import Reader, Receive, Send, serve_events
+from netevd.http.writer import Writer
 from netevd.model.event import Event
 from netevd.model.objects import RunObject
 from netevd.model.route import Route
@@ -36,8 +39,6 @@ from netevd.report.view import View
 LIMIT: Final = 100
 """Events or runs in an answer when nobody says how many."""
 
-BODY_LIMIT: Final = 64 * 1024
-"""Octets of a request's body."""
 
 EVENTS: Final = next(each for each in ENDPOINTS if each.streams)
 LIVE: Final = Endpoint("GET", "/api/v1/live", "live", "The stream by WebSocket.", None, CHOICE)
@@ -70,13 +71,14 @@ class Steering(Protocol):
 class Api:
     """The application, and the streams that are open."""
 
-    def __init__(self, view: View, steering: Steering) -> None:
+    def __init__(self, view: View, steering: Steering, writer: Writer) -> None:
         self._view = view
+        self._pages = ConfigurationPages(view, writer)
         self._past: Past = view.past
         self._steering = steering
         self._broadcast = Broadcast(view)
         self._quart = QuartTrio("netevd", static_folder=None, template_folder=None)
-        self._quart.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT
+        self._quart.config["MAX_CONTENT_LENGTH"] = BODY_LIMIT  # the gate has asked already
         self._quart.errorhandler(Problem)(_answer_problem)
         self._quart.errorhandler(HTTPException)(_answer_http_exception)
         self._quart.errorhandler(Exception)(self._answer_fault)
@@ -138,8 +140,10 @@ class Api:
         """Return what Quart calls: with parameters that are checked, if JSON is acceptable."""
 
         async def call(**path: str) -> Response:
-            if accept.choose(request.headers.get("Accept", ""), (JSON,)) is None:
-                detail = f"there is {JSON} here" + (f" and {SSE}" if endpoint.streams else "")
+            offered = (JSON, *endpoint.media)
+            if accept.choose(request.headers.get("Accept", ""), offered) is None:
+                offered += (SSE,) if endpoint.streams else ()
+                detail = f"there is {' and '.join(offered)} here"
                 raise Problem(HTTPStatus.NOT_ACCEPTABLE, detail)
             query = {name: request.args.getlist(name) for name in request.args}
             return await answer(Given(endpoint, query | {k: [v] for k, v in path.items()}))
@@ -215,12 +219,7 @@ class Api:
         return _answer_list("hooks", [each for each in found if event in {"", each["event"]}])
 
     async def _get_config(self, _: Given) -> Response:
-        body, tag = self._view.get_configuration()
-        response = Response(body, content_type=JSON)
-        response.headers["ETag"] = tag
-        if tag in request.headers.get("If-None-Match", ""):
-            response = Response(b"", HTTPStatus.NOT_MODIFIED.value, headers={"ETag": tag})
-        return response
+        return await self._pages.get()
 
     # --- before -----------------------------------------------------------------------------------
 
@@ -327,6 +326,18 @@ class Api:
             raise busy
         detail = "the configuration was not put in force; what was there goes on"
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, problems=problems)
+
+    async def _put_config(self, given: Given) -> Response:
+        return await self._pages.put(given)
+
+    async def _patch_config(self, given: Given) -> Response:
+        return await self._pages.patch(given)
+
+    async def _confirm_config(self, _: Given) -> Response:
+        return await self._pages.confirm()
+
+    async def _roll_back_config(self, _: Given) -> Response:
+        return await self._pages.roll_back()
 
     # --- health -----------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Assembly:
             from netevd.http.app import Api  # noqa: PLC0415 - see above
 
             view = self._means.view
-            self._api = Api(view, self._means.steering)
+            self._api = Api(view, self._means.steering, self._means.writer)
             self._rest = Hot(self._api.app, keep_answers(view, self._api.kept))
         await self._rest(scope, receive, send)
 

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from netevd.model.answers import (
     AliveObject,
     AuditObject,
+    ChangedObject,
     ConfigurationObject,
     EventsObject,
     HealthObject,
@@ -33,6 +34,10 @@ from netevd.model.snapshot import OperationalState
 
 JSON: Final = "application/json"
 SSE: Final = "text/event-stream"
+YAML: Final = "application/yaml"
+"""Source: RFC 9512."""
+PATCH: Final = "application/merge-patch+json"
+"""Source: RFC 7396 section 4."""
 
 
 class FamilyWord(StrEnum):
@@ -40,6 +45,13 @@ class FamilyWord(StrEnum):
 
     IPV4 = "ipv4"
     IPV6 = "ipv6"
+
+
+class Flag(StrEnum):
+    """Yes and no as parameters say it."""
+
+    YES = "1"
+    NO = "0"
 
 
 @frozen(slots=True)
@@ -81,6 +93,10 @@ class Endpoint:
     tags: tuple[str, ...] = field(default=("state",))
     headers: tuple[str, ...] = ()
     """Headers of the answer that clients may want."""
+    media: tuple[str, ...] = ()
+    """Media types of the answer beside that of `answer`."""
+    body: tuple[str, ...] = ()
+    """Media types of the request's body, if it has one."""
 
 
 _SINCE: Final = Parameter(
@@ -98,6 +114,13 @@ _INTERFACES: Final = Parameter(
 )  # fmt: skip
 _LIMIT: Final = 100_000
 """Items of an answer at most."""
+
+_CHANGE: Final = (
+    Parameter("dry_run", "Only tell what would change, or what is wrong.", Flag, example="1"),
+    Parameter("confirm", "Take it back after so many seconds, unless it is confirmed.", int,
+              maximum=86400, example=60),
+)  # fmt: skip
+_REFUSALS: Final = (409, 412, 415, 422, 428, 507)
 
 CHOICE: Final = (_SINCE, _TYPES, _INTERFACES)
 """Parameters that choose events, of `/events` and `/live`."""
@@ -151,7 +174,7 @@ ENDPOINTS: Final = (
     ),
     Endpoint(
         "GET", "/api/v1/config", "get_config", "The configuration in force.", ConfigurationObject,
-        headers=("ETag",),
+        headers=("ETag",), media=(YAML,),
     ),
     Endpoint(
         "GET", "/api/v1/events", "get_events", "Events: what has happened as JSON, what happens as a"
@@ -208,6 +231,24 @@ ENDPOINTS: Final = (
     Endpoint(
         "POST", "/api/v1/reload", "reload", "Read the configuration again; answers when that is over.",
         ReloadedObject, (), (409, 422), tags=("steering",),
+    ),
+    Endpoint(
+        "PUT", "/api/v1/config", "put_config", "Write the main configuration file and put it in"
+        " force; with `If-Match`.", ChangedObject, _CHANGE, _REFUSALS, tags=("steering",),
+        body=(YAML,),
+    ),
+    Endpoint(
+        "PATCH", "/api/v1/config", "patch_config", "Change some settings of the main configuration"
+        " file, everything else in it stays; with `If-Match`.", ChangedObject, _CHANGE, _REFUSALS,
+        tags=("steering",), body=(PATCH,),
+    ),
+    Endpoint(
+        "POST", "/api/v1/config/confirm", "confirm_config", "Keep a change that waits for that.",
+        ChangedObject, (), (409, 412, 507), tags=("steering",),
+    ),
+    Endpoint(
+        "POST", "/api/v1/config/rollback", "roll_back_config", "Take it back; answers when what was"
+        " before is in force.", ChangedObject, (), (409, 412, 422, 507), tags=("steering",),
     ),
     Endpoint(
         "GET", "/health", "get_health", "Checks of the daemon's health; 503 when one fails.",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from netevd.http.app import Steering
     from netevd.http.assembly import Assembly
     from netevd.http.connection import Connection
+    from netevd.http.writer import Writer
 
 GRACE_S: Final = 2.0
 """Seconds that requests have to end when the worker does."""
@@ -51,6 +52,7 @@ class Means(NamedTuple):
     secrets: Secrets
     view: View
     steering: Steering
+    writer: Writer
     note: Note
     """For the audit log."""
     log: FilteringBoundLogger

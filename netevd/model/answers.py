@@ -221,6 +221,47 @@ class ConfigurationObject(TypedDict):
     generation: int
     loaded: str
     configuration: dict[str, object]
+    file: str | None
+    """The main file, None where there is none."""
+    included: list[str]
+    """The other files, in the order in which they were read."""
+    tag: str
+    """Of the content of all of them: what If-Match takes, in quotation marks."""
+    writable: bool
+    """Whether it may be changed over the API."""
+    confirm_within_seconds: float | None
+    """How much time is left to confirm the last change, None if it needs none."""
+
+
+class ChangeObject(TypedDict):
+    """One setting that would change."""
+
+    key: str
+    before: object
+    after: object
+
+
+class ChangedObject(TypedDict):
+    """What has become of a change of the configuration."""
+
+    outcome: Literal["in force", "not tried", "confirmed", "rolled back"]
+    """not tried: it was a dry run."""
+    confirm_within_seconds: NotRequired[int | None]
+    tag: NotRequired[str]
+    """Of what is in force, for a dry run."""
+    changes: NotRequired[list[ChangeObject]]
+    count: NotRequired[int]
+    diff: NotRequired[str]
+    """Of the main file, as a unified diff."""
+
+
+class PlacedProblemObject(TypedDict):
+    """One problem of a configuration."""
+
+    file: str | None
+    line: int | None
+    column: int | None
+    detail: str
 
 
 class ProblemObject(TypedDict):
@@ -233,3 +274,5 @@ class ProblemObject(TypedDict):
     detail: str
     problems: NotRequired[list[str]]
     """Of a configuration: `file:line:column: problem`."""
+    errors: NotRequired[list[PlacedProblemObject]]
+    """The same by their parts, of one that was sent."""

@@ -8,8 +8,7 @@ be a password by itself, so it is left out.
 from __future__ import annotations
 
 import re
-from hashlib import blake2b
-from typing import Final
+from typing import Final, TypedDict
 
 import msgspec
 
@@ -22,15 +21,19 @@ _SECRET: Final = re.compile(r"password|passphrase|secret|private_key\Z|preshared
 HIDDEN: Final = "..."
 
 
-def show_configuration(
-    configuration: Configuration, generation: int, loaded: str
-) -> tuple[bytes, str]:
-    """Return the answer of `/config`, and its ETag, which is that of the settings alone."""
+class Shown(TypedDict):
+    """The part of `ConfigurationObject` that is known here."""
+
+    generation: int
+    loaded: str
+    configuration: dict[str, object]
+
+
+def show_configuration(configuration: Configuration, generation: int, loaded: str) -> Shown:
+    """Return what may be shown of a configuration."""
     shown = hide(msgspec.to_builtins(configuration))
-    settings = msgspec.json.encode(msgspec.to_builtins(configuration))
-    tag = f'"{blake2b(settings, digest_size=12).hexdigest()}"'
-    answer = {"generation": generation, "loaded": loaded, "configuration": shown}
-    return msgspec.json.encode(answer), tag
+    assert isinstance(shown, dict)
+    return {"generation": generation, "loaded": loaded, "configuration": shown}
 
 
 def hide(value: object, name: str = "") -> object:

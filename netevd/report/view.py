@@ -28,7 +28,7 @@ from netevd.model.shape import (
 from netevd.model.show import shape_described_event
 from netevd.model.snapshot import Snapshot
 from netevd.report.about import About
-from netevd.report.configured import show_configuration
+from netevd.report.configured import Shown, show_configuration
 from netevd.report.drivers import find_driver
 from netevd.report.gauges import Gauges
 from netevd.report.journal import Entry, EventEntry, Journal, ReloadEntry
@@ -53,7 +53,7 @@ class View:
     ) -> None:
         """tally: what is counted over all workers. configuration: the one in force."""
         self._configuration = configuration
-        self._shown: tuple[bytes, str] | None = None
+        self._shown: Shown | None = None
         """The configuration as it is shown, once somebody has asked for it."""
         self.metrics = metrics
         """What is counted; its version grows whenever any answer may change."""
@@ -136,8 +136,8 @@ class View:
             "last_reload": self.get_last_reload(),
         }
 
-    def get_configuration(self) -> tuple[bytes, str]:
-        """Return the configuration in force as JSON, and its ETag."""
+    def get_configuration(self) -> Shown:
+        """Return the configuration in force."""
         if self._shown is None:
             self._shown = show_configuration(
                 self._configuration,

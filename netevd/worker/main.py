@@ -12,15 +12,15 @@ import gc
 import os
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, cast
 
 import attrs
-import msgspec
 import trio
 
 from netevd import __version__
-from netevd.config.sealed import Sealed
+from netevd.config.sealed import Sealed, unseal
 from netevd.core.engine import Engine
 from netevd.http.auth import Access
 from netevd.http.peer import Kind as ListenerKind
@@ -60,6 +60,7 @@ from netevd.worker.pulse import find_silences
 from netevd.worker.recovery import Recovery, Remembered, find_place
 from netevd.worker.runnerlink import RunnerLink
 from netevd.worker.slate import Memory
+from netevd.worker.writes import Writes
 from privsep.protocol import (
     CONTROL,
     Alive,
@@ -77,6 +78,7 @@ from privsep.protocol import (
     ReloadFailed,
     RunnerPeer,
     Serving,
+    Settled,
     Stop,
 )
 
@@ -202,13 +204,17 @@ class _Worker:
         gauges.on_disk = self._recovery is not None and self._recovery.on_disk
         self._reload_outcome: list[str] | None = None
         self._reloaded: trio.Event | None = None
-        """Set once a reload that a client has asked for is over."""
+        """Set once a reload that a client waits for is over."""
+        self._reloading = False
+        self._writes = Writes(
+            control, sealed, configure.confirm_until, self._follow_reload, self.note
+        )
         self._examining = trio.Lock()
         self._examined = Vitals(started=False)
         self._examined_at = float("-inf")
         """When that was, seconds of Trio's clock."""
         access = Access(self._configuration.api, sealed.secrets.tokens)
-        means = Means(access, sealed.secrets, self._view, self, self.note, self._log)
+        means = Means(access, sealed.secrets, self._view, self, self._writes, self.note, self._log)
         self._server = Server(means)
         self._inputs: deque[Input] = deque()
         self._handling = False
@@ -367,7 +373,7 @@ class _Worker:
     @property
     def reloading(self) -> bool:
         """Whether a client waits for the outcome of a reload."""
-        return self._reloaded is not None
+        return self._reloading
 
     async def reload(self, by: str) -> list[str] | None:
         """
@@ -376,13 +382,26 @@ class _Worker:
         by: who has asked, for the audit log.
         """
         self.note("reload", "asked", by=by)
-        self._reloaded = over = trio.Event()
+        wait = self._follow_reload()
         self._control.send(Reload())
-        await over.wait()
-        return self._reload_outcome
+        self._reloading = True
+        return await wait()
+
+    def _follow_reload(self) -> Callable[[], Awaitable[list[str] | None]]:
+        """Begin to wait for the end of the next reload; return what waits on."""
+        if self._reloaded is None:
+            self._reloaded = trio.Event()
+        over = self._reloaded
+
+        async def wait() -> list[str] | None:
+            await over.wait()
+            return self._reload_outcome
+
+        return wait
 
     def _end_reload(self, problems: list[str] | None) -> None:
         self._reload_outcome = problems
+        self._reloading = False
         if self._reloaded is not None:
             self._reloaded.set()
             self._reloaded = None
@@ -495,12 +514,15 @@ class _Worker:
                 self._handing_over = True
                 self._view.phase = "reloading"
                 self._end_reload(None)
+                self._writes.give_up()
                 self._server.close()
                 if self._helper is None:
                     self._nursery.start_soon(self._hand_over)
             case ReloadFailed(problems=problems):
                 self._metrics.note_reload_failed()
                 self._refuse(problems)
+            case Settled():
+                self._writes.hear(message, descriptors)
             case Audited():
                 self._keep_noted(message)
             case AuditTrouble(reason=reason):
@@ -613,4 +635,4 @@ def _read_sealed(descriptor: int) -> Sealed:
     size = os.fstat(descriptor).st_size
     content = os.pread(descriptor, size, 0)
     os.close(descriptor)
-    return msgspec.msgpack.decode(content, type=Sealed)
+    return unseal(content)

@@ -88,7 +88,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
                            "netevd.config.links", "privsep.protocol", "attrs", "msgspec",
                            "prometheus_client", "structlog"}),
         ("netevd/worker", {"netevd.worker", "netevd.__version__", "netevd.http.server", "netevd.http.auth", "netevd.http.peer",
-                           "netevd.core", "netevd.config.schema", "netevd.config.sealed",
+                           "netevd.http.writer", "netevd.core", "netevd.config.schema", "netevd.config.sealed",
                            "netevd.config.identities", "netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol",
                            "attrs", "msgspec", "structlog", "trio"}),
         ("netevd/courier", {"netevd.courier", "netevd.__version__", "netevd.config.targets", "netevd.model",
