@@ -82,7 +82,10 @@ def events(
     """
     chosen: Parameters = {"since": since, "type": types, "interface": interfaces}
     if not following:
-        _print(ask("events", {**chosen, "limit": limit}))
+        answer = ask("events", {**chosen, "limit": limit})
+        _print(answer)
+        if answer["more"] and limit is None:
+            say("there are more; --limit and --since choose others")
         return Exit.FINE
     if since and limit is not None:
         raise click.UsageError("With --follow, --since and --limit exclude each other.")
@@ -109,8 +112,6 @@ def _print(answer: Mapping[str, Any]) -> None:
         print_table(EVENTS, [make_event_row(event, today) for event in answer["events"]])
     else:
         say("there are no such events")
-    if answer.get("more"):
-        say("there are more; --limit and --since choose others")
 
 
 def _write_head() -> None:

@@ -20,6 +20,7 @@ ROUTES: Final = (
     "FAMILY", "DESTINATION", "GATEWAY", "INTERFACE", "TABLE", "METRIC", "PROTOCOL", "OWNER",
 )  # fmt: skip
 RULES: Final = ("FAMILY", "PRIORITY", "SELECTOR", "ACTION", "PROTOCOL", "OWNER")
+HOOKS: Final = ("EVENT", "SCRIPT", "VERDICT")
 RUNS: Final = ("RUN", "INTERFACE", "EVENT", "SCRIPT", "RESULT", "DURATION")
 PEERS: Final = (
     "INTERFACE", "PEER", "STATE", "HANDSHAKE", "ENDPOINT", "RECEIVED", "SENT", "ALLOWED IPS",
@@ -92,6 +93,14 @@ def make_run_row(run: Object) -> Row:
         (run["result"] or run["stage"], style_result(run["result"])),
         ("-" if seconds is None else f"{seconds:.3f} s", ""),
     )
+
+
+def make_hook_row(hook: Object) -> Row:
+    """Return a row of HOOKS."""
+    verdict = ("ok", "good") if hook["runnable"] else (f"skipped: {hook['reason']}", "doubtful")
+    if hook["paused"]:
+        verdict = (f"paused: it failed too often in a row; netevd resume {hook['path']}", "bad")
+    return ((hook["event"], ""), (hook["path"], ""), verdict)
 
 
 def make_event_row(event: Object, today: datetime) -> Row:

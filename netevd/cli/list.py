@@ -17,7 +17,8 @@ from netevd.cli.output import colour_option, format_options, print_shape, read_f
 from netevd.cli.table import Row, print_table, table_options
 from netevd.cli.trials.answers import Entry, Identity, Problems
 from netevd.cli.trials.once import Once, show_problems
-from netevd.cli.words import InterfaceName, StateName, TableName
+from netevd.cli.words import EventName, InterfaceName, StateName, TableName
+from netevd.model.event import EventType
 
 
 @click.group("list")
@@ -39,7 +40,8 @@ def _print(
     elif answer[key]:
         print_table(columns, [make_row(each) for each in answer[key]], fold)
     else:
-        say(f"there are no such {key}" if any(parameters.values()) else f"there are no {key}")
+        chosen = any(value for name, value in parameters.items() if name != "limit")
+        say(f"there are no such {key}" if chosen else f"there are no {key} yet")
     return Exit.FINE
 
 
@@ -91,33 +93,37 @@ def routes(*, interface: str | None, table: str | None) -> int:
 
 
 @list_.command()
+@click.option("--table", type=TableName(), metavar="TABLE", help="Only those that look this up.")
 @family_options
 @table_options
 @format_options
 @colour_option
 @daemon_options
-def rules() -> int:
+def rules(*, table: str | None) -> int:
     """List the rules of the routing policy, in the order in which the kernel asks them."""
-    chosen = {"family": read_family()}
+    chosen = {"table": table, "family": read_family()}
     return _print("rules", chosen, lines.RULES, lines.make_rule_row, ("SELECTOR", "ACTION"))
 
 
 @list_.command()
+@click.option("--interface", type=InterfaceName(), metavar="GLOB", help="Only those of this one.")
+@click.option("--result", metavar="RESULT", help="Only those that ended so, such as failed.")
 @click.option(
     "--limit",
     type=click.IntRange(1, 100_000),
     metavar="N",
     default=100,
     show_default=True,
-    help="At most so many of each.",
+    help="At most so many.",
 )
 @table_options
 @format_options
 @colour_option
 @daemon_options
-def runs(*, limit: int) -> int:
+def runs(*, interface: str | None, result: str | None, limit: int) -> int:
     """List runs of scripts: the latest that have ended, then those that have not."""
-    return _print("runs", {"limit": limit}, lines.RUNS, lines.make_run_row, ("SCRIPT",))
+    chosen: Parameters = {"interface": interface, "result": result, "limit": limit}
+    return _print("runs", chosen, lines.RUNS, lines.make_run_row, ("SCRIPT",))
 
 
 @list_.command()
@@ -137,47 +143,39 @@ def peers(*, interface: str | None) -> int:
 
 
 @list_.command()
+@click.option("--event", type=EventName(), metavar="TYPE", help="Only those of this event type.")
 @click.option(
     "--config",
     type=click.Path(readable=False),
     metavar="FILE",
-    help="Configuration file; it must exist.",
+    help="Look them up without a daemon, as one with this configuration would; it must exist.",
 )
-@click.option("--observe", is_flag=True, help="Check as the caller, even when that is root.")
+@click.option(
+    "--observe", is_flag=True, help="The same, checked as the caller, even when that is root."
+)
 @table_options
 @format_options
 @colour_option
 @daemon_options
-def hooks(*, config: str | None, observe: bool) -> int:
+def hooks(*, event: EventType | None, config: str | None, observe: bool) -> int:
     """
     List every script file, and whether it would run.
 
-    Scripts of one event run in the order in which they are listed. Needs no daemon; where one
-    answers, it tells which scripts it has paused.
+    Scripts of one event run in the order in which they are listed. Where a daemon answers, they are
+    its own, with those that it has paused; else they are looked up as a daemon would do it.
     """
-    entries: list[Entry] = []
-    answered = False
-    with Once(None, config=config, observe=observe) as answers:
-        for answer in answers:
-            answered = True
-            match answer:
-                case Problems(problems=problems):
-                    raise show_problems(problems)
-                case Identity(user=user, uid=uid, observe=True):
-                    say(f"observe mode: checked for the caller, {user} (uid {uid})")
-                case Entry():
-                    entries.append(answer)
-                case _:
-                    continue
-    if not answered:
+    found = None if config or observe else _ask_for_hooks()
+    if found is None:
+        found = _look_up(config, observe=observe)
+    if found is None:
         return Exit.FAILED  # the process has said why
-    paused = _find_paused()
+    if event is not None:
+        found = [each for each in found if each["event"] == event]
     if read_format() != "table":
-        shapes = [_shape(entry, paused) for entry in entries]
-        print_shape({"hooks": shapes, "count": len(shapes)}, "hooks")
-    elif entries:
-        rows = [_make_row(entry, paused) for entry in entries]
-        print_table(("EVENT", "SCRIPT", "VERDICT"), rows, ("SCRIPT",))
+        print_shape({"hooks": found, "count": len(found)}, "hooks")
+    elif found:
+        rows = [lines.make_hook_row(each) for each in found]
+        print_table(lines.HOOKS, rows, ("SCRIPT",))
     else:
         say(
             "there are no scripts; put executable files into directories such as routable.d"
@@ -186,29 +184,41 @@ def hooks(*, config: str | None, observe: bool) -> int:
     return Exit.FINE
 
 
-def _find_paused() -> set[str] | None:
-    """Return the scripts that the daemon has paused, None where none answers. Raises: Failure."""
+def _ask_for_hooks() -> list[dict[str, Any]] | None:
+    """Return the scripts of the daemon, None where none answers. Raises: Failure."""
     try:
-        return set(ask("status", timeout_s=1.0)["paused_scripts"])
-    except Failure:
-        if options.given(options.SOCKET) or options.given(options.URL):
+        return list(ask("hooks")["hooks"])
+    except Failure as failure:
+        named = options.given(options.SOCKET) or options.given(options.URL)
+        if named or failure.code not in {Exit.UNREACHABLE, Exit.DENIED}:
             raise
         return None
 
 
-def _shape(entry: Entry, paused: set[str] | None) -> dict[str, object]:
+def _look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None:
+    """Return what a daemon would find, None where that can't be told. Raises: Failure."""
+    found: list[dict[str, Any]] | None = None
+    with Once(None, config=config, observe=observe) as answers:
+        for answer in answers:
+            found = [] if found is None else found
+            match answer:
+                case Problems(problems=problems):
+                    raise show_problems(problems)
+                case Identity(user=user, uid=uid, observe=True):
+                    say(f"observe mode: checked for the caller, {user} (uid {uid})")
+                case Entry():
+                    found.append(_shape(answer))
+                case _:
+                    continue
+    return found
+
+
+def _shape(entry: Entry) -> dict[str, Any]:
     return {
         "event": entry.event,
         "name": entry.name,
         "path": entry.path,
         "runnable": entry.runnable,
         "reason": entry.reason or None,
-        "paused": None if paused is None else entry.path in paused,
+        "paused": False,
     }
-
-
-def _make_row(entry: Entry, paused: set[str] | None) -> Row:
-    verdict = ("ok", "good") if entry.runnable else (f"skipped: {entry.reason}", "doubtful")
-    if entry.path in (paused or ()):
-        verdict = (f"paused: it failed too often in a row; netevd resume {entry.path}", "bad")
-    return ((entry.event, ""), (entry.path, ""), verdict)

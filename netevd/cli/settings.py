@@ -49,17 +49,19 @@ def restore(answer: Mapping[str, Any]) -> Configuration:
 
 
 def write(section: object) -> dict[str, Any]:
-    """Return a section as a file would have it, without what is not given."""
-    return {
-        name: value
-        for name, kind in _find_fields(type(section))
-        if (value := _write(getattr(section, name), kind)) is not None
-    }
+    """Return a section as a file would have it, without what is not given and what is empty."""
+    written = {}
+    for name, kind, default in _find_fields(type(section)):
+        value = _write(getattr(section, name), kind)
+        # some lists may be left out and not be empty; others mean something when they are
+        if value is not None and value != {} and not (value == [] and default == ()):
+            written[name] = value
+    return written
 
 
 def compare(before: object, after: object, above: Path = ()) -> Iterator[Change]:
     """Yield what differs between two sections, setting by setting."""
-    for name, kind in _find_fields(type(after)):
+    for name, kind, _ in _find_fields(type(after)):
         old, new, path = getattr(before, name), getattr(after, name), (*above, name)
         if _write(old, kind) == _write(new, kind):
             continue
@@ -92,11 +94,11 @@ def _holds_sections(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and attrs.has(type(value[0]))
 
 
-def _find_fields(owner: type) -> tuple[tuple[str, Any], ...]:
-    """Return names and types of a section's settings."""
+def _find_fields(owner: Any) -> tuple[tuple[str, Any, Any], ...]:
+    """Return names, types and defaults of a section's settings."""
     hints = typing.get_type_hints(owner)
     return tuple(
-        (each.name, hints[each.name])
+        (each.name, hints[each.name], each.default)
         for each in attrs.fields(owner)
         if hints[each.name] is not schema.Origin
     )

@@ -161,8 +161,8 @@ def config() -> int:
         return Exit.FINE
     from netevd.cli.settings import restore, write  # noqa: PLC0415 - the schema, only here
 
-    files = [answer.get("file"), *answer.get("included", ())] if answer.get("file") else []
-    say(f"made of {', '.join(files)}" if files else "no file: these are the defaults")
+    if answer.get("file"):
+        say(f"made of {', '.join([answer['file'], *answer['included']])}")
     click.echo(format_yaml(write(restore(answer))), nl=False)
     return Exit.FINE
 

@@ -26,7 +26,7 @@ def reload() -> int:
             click.echo(problem)
         raise
     if read_format() == "table":
-        say("the configuration is in force")
+        say(f"the configuration is in force (generation {answer['generation']})")
     else:
         print_shape(answer)
     return Exit.FINE

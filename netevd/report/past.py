@@ -217,4 +217,4 @@ def _describe_run(run: RunObject) -> str:
     if status is None:
         return f"{name} did not run: {result}{reason}"
     how = f"exit code {status}" if status >= 0 else f"signal {-status}"
-    return f"{name} {result} ({how}, {run['duration_seconds']} s{attempt}){reason}"
+    return f"{name} {result} ({how}, {run['duration_seconds']:.6f} s{attempt}){reason}"

@@ -86,6 +86,12 @@ def test_usage_names_every_argument_and_option(words: str) -> None:
     assert set(re.findall(r"--[a-z-]+", usage)) == wanted
 
 
+@pytest.mark.parametrize("words", list(COMMANDS))
+def test_every_command_has_an_example(words: str) -> None:
+    """Its section shows a command line and what comes of it; that it does is tested elsewhere."""
+    assert re.search(rf"^    \$ {words}\b.*\n    \S", _read_sections()[words], re.MULTILINE)
+
+
 @pytest.mark.parametrize("code", list(Exit), ids=str)
 def test_every_exit_code_is_documented(code: int) -> None:
     """Each code that a command can end with has a line."""

@@ -80,7 +80,7 @@ def test_what_is_written_is_read_as_the_same(tmp_path: Path) -> None:
         ("timeout: 90s", "timeout: 2m", "scripts.rules.0.timeout", "90s", "120s"),
         ("memory: 1GiB", "memory: 2GiB", "scripts.rules.0.limits.memory", "1GiB", "2GiB"),
         ("user: root, ", "", "scripts.rules.0.user", "root", None),
-        ("- {action: log}\n", "", "filters.1", {"match": {}, "action": "log"}, None),
+        ("- {action: log}\n", "", "filters.1", {"action": "log"}, None),
         ("system: {log_level: debug}", "", "system.log_level", "debug", "info"),
     ],
 )
