@@ -90,7 +90,6 @@ class Access:
             or self._find_closed(scope, peer)
             or self._find_wrong_host(headers, peer)
             or _find_cross_site(scope, method, headers)
-            or _find_large_body(headers)
         )
         if refusal is not None:
             return refusal
@@ -234,13 +233,6 @@ def _find_cross_site(scope: Scope, method: str, headers: dict[bytes, bytes]) -> 
         return None
     said = (origin or b"another site").decode("latin-1")[:100]
     return Refusal(HTTPStatus.FORBIDDEN, f"a page of {said} may not do that here")
-
-
-def _find_large_body(headers: dict[bytes, bytes]) -> Refusal | None:
-    size = headers.get(b"content-length", b"0")
-    if size.isdigit() and len(size) < 20 and int(size) <= BODY_LIMIT:
-        return None
-    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {BODY_LIMIT} octets")
 
 
 def _split_host(host: bytes) -> str | None:

@@ -1,14 +1,12 @@
 """
-One connection: Hypercorn's HTTP/1.1 between a stream and the application, within limits.
+One connection: HTTP/1.1 between a stream and the application, within limits of time.
 
 Hypercorn's own server waits for ever for who sends half a request, reads no answer, or goes on
 sending after the end; here each of these has its time, and whoever is cut is told why if HTTP allows.
-HTTP/2 is not spoken: nothing here needs it, and it has its own ways to keep a server busy.
 """
 
 from __future__ import annotations
 
-import sys
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +14,11 @@ import h11
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 
+from netevd.http.http1 import Http1
 from netevd.http.peer import Peer
-from netevd.http.problem import describe
 
 IDLE_S: Final = 60.0
 """Seconds that a connection may stay open without a request."""
@@ -35,14 +32,10 @@ SEND_S: Final = 10.0
 """Seconds that a client may take to read what was sent to it."""
 LINGER_S: Final = 1.0
 """Seconds for a client to read the last answer; to close at once could take it away from it."""
+LEFT_S: Final = 5.0
+"""Seconds for the application to end once its client has gone."""
 LAST_CALL_S: Final = 0.05
 """Seconds for a request that was on its way on an idle connection when the worker ended."""
-HEADER_LIMIT: Final = 100
-"""Headers of a request."""
-HEAD_LIMIT: Final = 16 * 1024
-"""Octets of all of them."""
-TARGET_LIMIT: Final = 8 * 1024
-"""Octets of path and query."""
 
 _RECEIVE: Final = 65536
 _LIMITS: Final = {"first": FIRST_S, "idle": IDLE_S, "head": HEAD_S, "body": BODY_S}
@@ -50,87 +43,6 @@ _SLOW: Final = {
     "head": f"the head of a request may take {HEAD_S:.0f} s",
     "body": f"the body of a request may take {BODY_S:.0f} s",
 }
-
-
-class _Unacceptable(Exception):
-    """A request that is answered before anybody looks at what it wants."""
-
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-
-
-class Http1(H11Protocol):
-    """
-    HTTP/1.1 that refuses with a reason.
-
-    An answer whose length is known goes out in one piece: each piece of its own costs a system call
-    and a turn of the event loop.
-    """
-
-    _held = b""
-    """Head of an answer whose body follows."""
-
-    async def handle(self, event: Event) -> None:
-        """Take what has come."""
-        try:
-            await super().handle(event)
-        except _Unacceptable as refused:
-            await self.refuse(refused.status, refused.detail)
-
-    async def refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer with a problem, if an answer is due, and close."""
-        connection = self.connection
-        if connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
-            content = describe(status, detail)
-            headers = [
-                (b"content-type", b"application/problem+json"),
-                (b"content-length", str(len(content)).encode()),
-                (b"connection", b"close"),
-                (b"cache-control", b"no-store"),
-                (b"x-content-type-options", b"nosniff"),
-            ]
-            response = h11.Response(status_code=status.value, headers=headers)
-            for part in (response, h11.Data(data=content), h11.EndOfMessage()):
-                await self._send_h11_event(part)
-        await self.send(Closed())
-
-    async def _send_h11_event(self, event: Any) -> None:
-        """Send a part of an answer, or hold it until there is more of it."""
-        try:
-            data = self._held + self.connection.send(event)
-        except h11.LocalProtocolError:
-            if self.connection.their_state is not h11.ERROR:
-                raise
-            return
-        self._held = b""
-        if isinstance(event, h11.Response) and _tells_length(event):
-            self._held = data
-        elif data:
-            await self.send(RawData(data=data))
-
-    async def _send_error_response(self, status_code: int) -> None:
-        """Answer what h11 has not understood. Called by Hypercorn while it handles that error."""
-        reason = str(sys.exception() or "it is not HTTP/1.1")[:200]
-        await self.refuse(HTTPStatus(status_code), f"the request is not understood: {reason}")
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        """Refuse what is too much or of another version; an offer of h2c is passed over."""
-        if event.http_version not in {b"1.0", b"1.1"}:
-            detail = "HTTP/1.1 is spoken here, and HTTP/1.0"
-            raise _Unacceptable(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, detail)
-        if len(event.target) > TARGET_LIMIT:
-            detail = f"a path with its query has at most {TARGET_LIMIT} octets"
-            raise _Unacceptable(HTTPStatus.REQUEST_URI_TOO_LONG, detail)
-        size = sum(len(name) + len(value) + 4 for name, value in event.headers)
-        if len(event.headers) > HEADER_LIMIT or size > HEAD_LIMIT:
-            detail = f"a request has at most {HEADER_LIMIT} headers of {HEAD_LIMIT} octets in all"
-            raise _Unacceptable(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
-
-
-def _tells_length(response: h11.Response) -> bool:
-    return any(name == b"content-length" for name, _ in response.headers)
 
 
 class Hosting(NamedTuple):
@@ -177,6 +89,9 @@ class Connection:
                     await self._protocol.refuse(HTTPStatus.REQUEST_TIMEOUT, _SLOW[self._phase])
                 self._gone = True
                 await self._protocol.handle(Closed())
+                nursery = group._nursery  # noqa: SLF001 - whoever does not notice has to end too
+                if nursery is not None:
+                    nursery.cancel_scope.deadline = trio.current_time() + LEFT_S
         finally:
             await self._close()
 
@@ -250,12 +165,19 @@ class Connection:
             return
         self._phase = "end"
         self._scope.deadline = trio.current_time() + LINGER_S
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S):
-            try:  # TLS knows no half-closed connection, what is below it does
-                await getattr(self._stream, "transport_stream", self._stream).send_eof()
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-                self._scope.cancel()
+        scope = trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S)
+        with scope:
+            async with self._send_lock:
+                await self._send_end()
+        if scope.cancelled_caught:
+            self._scope.cancel()
         await self._protocol.handle(Closed())
+
+    async def _send_end(self) -> None:
+        try:  # TLS knows no half-closed connection, what is below it does
+            await getattr(self._stream, "transport_stream", self._stream).send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._scope.cancel()
 
     async def _close(self) -> None:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S):
