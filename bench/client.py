@@ -12,7 +12,7 @@ import time
 
 
 def main(port: int, rate: float) -> None:
-    """Ask; what comes late is made up for."""
+    """Ask; who was stopped makes up for nothing."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     due = time.monotonic()
     while True:
@@ -20,7 +20,7 @@ def main(port: int, rate: float) -> None:
         with connection.getresponse() as answer:
             if answer.status != 200 or not answer.read():
                 sys.exit(f"status {answer.status}")
-        due += 1 / rate
+        due = max(due + 1 / rate, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import proc
-from latency import PAUSE_S, _percentile, run_cycle, start_with_link
+from latency import _percentile, run_cycle, start_with_link
 from plan import SETTLE_S, Plan
 from subjects import Broken, Daemon
 from table import Row
@@ -146,12 +147,18 @@ def serving(plan: Plan) -> list[Row]:
         busy: list[list[float]] = []
         for _ in range(5):
             run_cycle(daemon)
-        for _ in range(plan.rounds):
-            quiet.append([run_cycle(daemon) for _ in range(plan.samples)])
-            with _run(daemon, "client.py", str(PORT), str(RATE)):
-                time.sleep(SETTLE_S)
-                busy.append([run_cycle(daemon) for _ in range(plan.samples)])
-            time.sleep(PAUSE_S)
+        with _run(daemon, "client.py", str(PORT), str(RATE)) as client:
+            time.sleep(SETTLE_S)
+            for _ in range(plan.rounds):
+                quiet.append([])
+                busy.append([])
+                for _ in range(plan.samples):  # in turn, so that both see the same neighbours
+                    client.send_signal(signal.SIGSTOP)
+                    quiet[-1].append(run_cycle(daemon))
+                    client.send_signal(signal.SIGCONT)
+                    busy[-1].append(run_cycle(daemon))
+            if client.poll() is not None:
+                raise Broken(f"the client was not served: status {client.returncode}")
     rows = []
     for name, share, limit in (("p50", 0.5, 1.2), ("p90", 0.9, None)):
         with_, without = (

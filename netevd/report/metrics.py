@@ -1,18 +1,10 @@
-"""
-What is counted while it happens, and how it goes on in the next worker.
-
-What is counted from entries of the journal is right whatever becomes of a worker, since the next one
-counts again what was written after the last sum. The rest is handed over by a worker that ends in
-good order, and begins at 0 after one that died: a smaller number than before would be taken for a
-new beginning with that number.
-"""
+"""What is counted while it happens. How that goes on in the next worker is `sums`' business."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
 from attrs import frozen
 
 from netevd.config.links import watches
@@ -22,9 +14,8 @@ from netevd.model.history import RunOutcome
 from netevd.model.link import Link
 from netevd.model.shape import printable
 from netevd.report import families
-from netevd.report.families import COUNTED, FAMILIES, OTHER, Family
-from netevd.report.journal import PACKING, Entry, EventEntry, OutcomeEntry, RunEntry
-from netevd.report.packing import Packing, Unreadable
+from netevd.report.families import FAMILIES, OTHER, Family
+from netevd.report.journal import Entry, EventEntry, OutcomeEntry, RunEntry
 from netevd.report.series import Exemplar, Labels, Series
 
 GRACE_S: Final = 300.0
@@ -35,20 +26,6 @@ _RECENT: Final = 4096
 """Events whose scripts' begin is measured, at most."""
 _NAMES: Final = 4096
 """Names of interfaces whose label is remembered, at most."""
-
-
-class _Sums(msgspec.Struct, array_like=True, frozen=True):
-    """All that a worker has counted."""
-
-    started: float
-    """When the daemon was started, monotonic seconds: those of another one are not gone on with."""
-    start_time: float
-    deaths: int
-    """How many workers had died."""
-    cells: dict[str, list[tuple[Labels, list[float]]]]
-
-
-_SUMS: Final = Packing[_Sums](_Sums)
 
 
 @frozen(slots=True)
@@ -68,6 +45,11 @@ class Before:
     """Whether the latest one did."""
     loaded: float
     """When the configuration in force was put in force, seconds since 1970."""
+
+    @property
+    def deaths(self) -> int:
+        """How many workers have died."""
+        return self.restarts.get("worker", 0)
 
 
 class Metrics:
@@ -95,7 +77,7 @@ class Metrics:
         self._vanished: dict[str, float] = {}
         """Interfaces that are gone and still have series, with the time, monotonic seconds."""
         self._labels: dict[tuple[str, tuple[str, ...]], str] = {}
-        self._tell_before()
+        self.tell_before()
 
     def find_room(self, family: Family) -> int | None:
         """Return how many label values of a family may have series of their own."""
@@ -110,7 +92,9 @@ class Metrics:
             case _:
                 return None
 
-    def _tell_before(self) -> None:
+    def tell_before(self) -> None:
+        """Put what the supervisor has counted in place of what was counted here."""
+        self.version += 1
         before = self.before
         for role, times in before.restarts.items():
             self._of(families.RESTARTS).restore([((role,), [float(times)])])
@@ -144,7 +128,7 @@ class Metrics:
         pending, self._pending = self._pending, []
         for entries, took in pending:
             for entry in entries:
-                self._count(entry, took)
+                self.count(entry, took)
 
     def note_request(self, run: int, event: Event) -> None:
         """Take in that a script is to be started."""
@@ -164,7 +148,7 @@ class Metrics:
         series.observe(cell, (), took, Exemplar(took, sequence, wall_s))
         self.version += 1
 
-    def _count(self, entry: Entry, took: float | None) -> None:
+    def count(self, entry: Entry, took: float | None = None) -> None:
         """Count an entry. took: seconds from message to decision, None where nobody knows any more."""
         match entry:
             case EventEntry(event=event, verdict=verdict):
@@ -304,39 +288,4 @@ class Metrics:
 
     def _note(self, family: Family, *labels: str) -> None:
         self._of(family).count(*labels)
-        self.version += 1
-
-    # --- from worker to worker --------------------------------------------------------------------
-
-    def pack(self) -> bytes:
-        """Return all that was counted, for the next worker."""
-        self.fold()
-        cells = {each.name: list(self.series[each.name].cells.items()) for each in COUNTED}
-        return _SUMS.pack(_Sums(self.before.started, self.start_time, self._deaths, cells))
-
-    @property
-    def _deaths(self) -> int:
-        return self.before.restarts.get("worker", 0)
-
-    def restore(self, sums: bytes, entries: Iterable[bytes], *, in_order: bool) -> None:
-        """
-        Go on from what the last worker has counted, and what was written into the journal since.
-
-        in_order: what it has written is all that it was to write; whether it then died, the supervisor
-        knows. What is of another daemon is passed over. Raises: Unreadable.
-        """
-        found = _SUMS.unpack(sums)
-        if found.started != self.before.started:
-            return
-        self.start_time = found.start_time
-        in_order = in_order and found.deaths == self._deaths
-        for family in COUNTED:
-            if in_order or family.journaled:
-                self._of(family).restore(found.cells.get(family.name, []))
-        for packed in entries:
-            try:
-                self._count(PACKING.unpack(packed), None)
-            except Unreadable:
-                continue  # as the journal itself does
-        self._tell_before()
         self.version += 1

@@ -48,6 +48,7 @@ from netevd.report.journal_entries import connect
 from netevd.report.metrics import Metrics
 from netevd.report.packing import Unreadable
 from netevd.report.records import make_log
+from netevd.report.sums import go_on, sum_up
 from netevd.report.tally import Tally
 from netevd.report.view import View
 from netevd.worker.before import read_before
@@ -260,7 +261,7 @@ class _Worker:
             self._journal,
             self._configuration.routes,
             _PLACE,
-            sum_up=self._metrics.pack,
+            sum_up=partial(sum_up, self._metrics),
         )
         if state_directory:
             try:
@@ -304,7 +305,7 @@ class _Worker:
 
     def _count_on(self, found: Remembered) -> None:
         try:
-            self._metrics.restore(found.sums, found.since, in_order=found.in_order)
+            go_on(self._metrics, found.sums, found.since, in_order=found.in_order)
         except Unreadable as error:
             self._log.warning(f"what metrics had counted can't be read ({error}): they begin at 0")
 

@@ -28,6 +28,7 @@ from netevd.report.gauges import Gauges
 from netevd.report.journal import PACKING, Entry, EventEntry, OutcomeEntry, RunEntry
 from netevd.report.metrics import GRACE_S, Before, Metrics
 from netevd.report.packing import Unreadable
+from netevd.report.sums import go_on, sum_up
 from tests.stories.configurations import configure
 from tests.stories.playbook import link
 
@@ -183,7 +184,7 @@ def test_a_worker_that_ends_in_order_hands_everything_over() -> None:
     before.note_restart("helper")
     after = make(evolve(BEFORE, restarts={"helper": 3, "worker": 1}))
 
-    after.restore(before.pack(), (), in_order=True)
+    go_on(after, sum_up(before), (), in_order=True)
 
     for family in families.COUNTED:
         assert tell(after, family) == tell(before, family), family.name
@@ -195,11 +196,11 @@ def test_after_a_death_what_was_measured_begins_at_0_and_what_was_written_goes_o
     """Prometheus would take a smaller number for a new beginning with that number."""
     before = count(make(), event(), run())
     before.note_overrun(1)
-    sums = before.pack()
+    sums = sum_up(before)
     later = (event("eth1"), run(result="failed"))
     after = make(evolve(BEFORE, restarts={"worker": 2}))
 
-    after.restore(sums, [PACKING.pack(each) for each in later], in_order=True)
+    go_on(after, sums, [PACKING.pack(each) for each in later], in_order=True)
 
     count(before, *later)
     for family in families.COUNTED:
@@ -211,13 +212,13 @@ def test_after_a_death_what_was_measured_begins_at_0_and_what_was_written_goes_o
 
 def test_another_daemon_begins_anew_and_nonsense_is_refused() -> None:
     """Sums are of one life of the daemon; bytes that are none are said to be none."""
-    sums = count(make(), event()).pack()
+    sums = sum_up(count(make(), event()))
     other = make(evolve(BEFORE, started=200.0))
 
-    other.restore(sums, [PACKING.pack(event())], in_order=True)
+    go_on(other, sums, [PACKING.pack(event())], in_order=True)
     assert not tell(other, families.EVENTS)
     with pytest.raises(Unreadable):
-        other.restore(sums[:-1], (), in_order=True)
+        go_on(other, sums[:-1], (), in_order=True)
 
 
 _ENTRIES = st.lists(
@@ -237,7 +238,7 @@ def test_wherever_a_worker_dies_nothing_is_lost_or_counted_twice(
     whole = count(make(), *entries)
     first = count(make(), *entries[:place])
     second = make()
-    second.restore(first.pack(), [PACKING.pack(each) for each in entries[place:]], in_order=False)
+    go_on(second, sum_up(first), [PACKING.pack(each) for each in entries[place:]], in_order=False)
 
     for family in families.COUNTED:
         if family.journaled:
