@@ -17,9 +17,9 @@ PACKAGES: Final = (
 )  # fmt: skip
 
 
-def make_rootfs(suite: str) -> Path:
+def make_rootfs(suite: str, packages: tuple[str, ...] = PACKAGES) -> Path:
     """Return the tree of a Debian release, read-only for whoever uses it. Takes half a minute once."""
-    key = hashlib.sha256(f"{suite} {' '.join(PACKAGES)}".encode()).hexdigest()[:12]
+    key = hashlib.sha256(f"{suite} {' '.join(packages)}".encode()).hexdigest()[:12]
     place = CACHE / f"{suite}-{key}"
     if place.exists():
         return place
@@ -27,7 +27,7 @@ def make_rootfs(suite: str) -> Path:
     new = CACHE / f"{place.name}.new"
     shutil.rmtree(new, ignore_errors=True)
     sources = Path("/etc/apt/sources.list.d/debian.sources")
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     command += ["--aptopt=APT::Install-Recommends false", suite, str(new)]
     command += [str(sources if sources.exists() else "/etc/apt/sources.list")]
     subprocess.run(command, check=True)

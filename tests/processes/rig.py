@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from privsep.processes import read_descendants
 from tests.boundary.rig import wait_for, write_script
 
 ROLES = ("helper", "runner", "worker")
@@ -216,8 +217,7 @@ class Daemon:
         """End whatever is left and remove all files."""
         if self.process is not None:
             if self.process.poll() is None:
-                everyone = [self.pid, *children(self.pid)]
-                for pid in everyone:
+                for pid in (self.pid, *read_descendants(children(self.pid))):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 self.process.wait()
