@@ -130,6 +130,23 @@ ROUTES: Final = Family(
     "netevd_routes", "gauge", "Routes that are known: those of the tables that are watched."
 )
 
+# --- WireGuard ------------------------------------------------------------------------------------
+
+PEERS: Final = Family(
+    "netevd_wireguard_peers", "gauge", "Peers of a WireGuard device, by state.",
+    ("interface", "state"),
+)  # fmt: skip
+PEER_BYTES: Final = Family(
+    "netevd_wireguard_transfer_bytes_total", "counter",
+    "Bytes that a WireGuard device's peers have sent and received, as of the last reading.",
+    ("interface", "direction"),
+)  # fmt: skip
+PEER_HANDSHAKE: Final = Family(
+    "netevd_wireguard_latest_handshake_timestamp_seconds", "gauge",
+    "When a peer made its last handshake, seconds since 1970; none for a device with more than 64 peers.",
+    ("interface", "peer"),
+)  # fmt: skip
+
 # --- kernel and processes -------------------------------------------------------------------------
 
 OVERRUNS: Final = Family(
@@ -216,7 +233,7 @@ COUNTED: Final = (
 LOOKED_UP: Final = (
     SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, RULES,
     ROUTES, BUILD, STARTED, GENERATION, RELOAD_OK, RELOAD_TIME, ON_DISK, HEALTH, HTTP_CONNECTIONS,
-    STREAM_CLIENTS,
+    STREAM_CLIENTS, PEERS, PEER_BYTES, PEER_HANDSHAKE,
 )  # fmt: skip
 """What tells of now."""
 

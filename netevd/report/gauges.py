@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
+from typing import Final
 
 from netevd.core.engine import Engine
 from netevd.model.memory import RESTING, WAITING, Record
@@ -17,6 +18,9 @@ from netevd.report.about import About
 from netevd.report.families import OTHER, Family
 from netevd.report.metrics import Metrics
 from netevd.report.series import Labels
+
+_NAMED_PEERS: Final = 64
+"""Peers of one WireGuard device that have series of their own, at most."""
 
 
 class Gauges:
@@ -54,6 +58,7 @@ class Gauges:
         self._put_one(families.RUNS_WAITING, stages[True])
         self._put_one(families.SCRIPTS_RUNNING, stages[False])
         self._put_one(families.SCRIPTS_PAUSED, len(self._engine.get_paused()))
+        self._refresh_peers()
         if self._links_changed:
             self._links_changed = False
             self._refresh_links(wall_s)
@@ -61,6 +66,24 @@ class Gauges:
             self._routes_changed = False
             self._put_one(families.ROUTES, sum(1 for _ in self._engine.get_routes()))
         self._metrics.forget_vanished(wall_s)
+
+    def _refresh_peers(self) -> None:
+        peers: Counter[Labels] = Counter()
+        octets: Counter[Labels] = Counter()
+        handshakes: dict[Labels, float] = {}
+        found = self._engine.insight.get_peers()
+        sizes = Counter(each.interface for each in found)
+        for each in found:
+            interface, peer = printable(each.interface), each.known.peer
+            peers[interface, each.known.state.value] += 1
+            octets[interface, "receive"] += peer.rx_bytes
+            octets[interface, "transmit"] += peer.tx_bytes
+            if peer.handshake_ns and sizes[each.interface] <= _NAMED_PEERS:
+                label = each.name or peer.public_key
+                handshakes[interface, label] = peer.handshake_ns / 1e9
+        self._put(families.PEERS, {labels: float(count) for labels, count in peers.items()})
+        self._put(families.PEER_BYTES, {labels: float(size) for labels, size in octets.items()})
+        self._put(families.PEER_HANDSHAKE, handshakes)
 
     def _refresh_links(self, wall_s: float) -> None:
         states: Counter[Labels] = Counter()

@@ -25,7 +25,14 @@ PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "procps", "python3", "nftables",
     "busybox-static", "wireguard-tools", "apparmor", "apparmor-utils", "util-linux",
 )  # fmt: skip
-DRIVERS: Final = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk")
+DRIVERS: Final = (
+    "virtio",
+    "virtio_ring",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_blk",
+)
 ENVIRONMENT: Final = Path(sys.prefix)
 
 _INIT: Final = """#!/bin/busybox sh
@@ -92,7 +99,9 @@ def _build(place: Path) -> None:
         ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip
     package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
-    subprocess.run(["apt-get", "-q", "download", package], cwd=place, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        ["apt-get", "-q", "download", package], cwd=place, check=True, stdout=subprocess.DEVNULL
+    )
     (archive,) = place.glob("*.deb")
     subprocess.run(["dpkg-deb", "-x", str(archive), str(place / "kernel")], check=True)
     (modules,) = (place / "kernel/lib/modules").iterdir()
@@ -109,7 +118,9 @@ def _build(place: Path) -> None:
     (initrd / "init").write_text(_INIT)
     (initrd / "init").chmod(0o755)
     subprocess.run(
-        ["sh", "-c", "find . | cpio -o -H newc 2>/dev/null | gzip -1 > ../initrd.gz"], cwd=initrd, check=True
+        ["sh", "-c", "find . | cpio -o -H newc 2>/dev/null | gzip -1 > ../initrd.gz"],
+        cwd=initrd,
+        check=True,
     )
     (root / "usr/local/sbin/lab-run").write_text(_RUNNER)
     (root / "etc/systemd/system/lab-run.service").write_text(_UNIT)
@@ -123,7 +134,18 @@ def _build(place: Path) -> None:
 
 
 def _make_file_system(tree: Path, image: Path, size: str) -> None:
-    command = ["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", str(tree), str(image), size]
+    command = [
+        "mke2fs",
+        "-q",
+        "-t",
+        "ext4",
+        "-O",
+        "^has_journal",
+        "-d",
+        str(tree),
+        str(image),
+        size,
+    ]
     subprocess.run(command, check=True)
 
 
@@ -147,7 +169,9 @@ def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
         shutil.copytree(ENVIRONMENT, given / "environment", symlinks=True)
         (given / "job.sh").write_text(
             f"set -e\\nmkdir -p {ENVIRONMENT}\\nmount --bind environment {ENVIRONMENT}\\n"
-            f"export PATH={ENVIRONMENT}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120\\n{job}\\n".replace("\\n", "\n")
+            f"export PATH={ENVIRONMENT}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120\\n{job}\\n".replace(
+                "\\n", "\n"
+            )
         )
         _make_file_system(given, work / "given.img", "1200M")
         said = _boot(image, work, arguments, seconds)
@@ -156,8 +180,27 @@ def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
 
 def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> str:
     line = "console=ttyS0 panic=-1 quiet loglevel=3 systemd.show_status=0 audit=1"
-    command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]
-    command += ["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio", "-monitor", "none"]
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg,thread=multi",
+        "-cpu",
+        "max",
+        "-smp",
+        "2",
+        "-m",
+        "2048",
+    ]
+    command += [
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+        "-monitor",
+        "none",
+    ]
     command += ["-kernel", str(image / "vmlinuz"), "-initrd", str(image / "initrd.gz")]
     command += ["-append", " ".join((line, *arguments))]
     command += ["-drive", f"file={image}/root.img,format=raw,if=virtio,snapshot=on"]

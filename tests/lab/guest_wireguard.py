@@ -26,7 +26,9 @@ wireguard: {poll_interval: 500ms}
 
 
 def make_key() -> str:
-    return subprocess.run(["wg", "genkey"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["wg", "genkey"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def find_public(key: str) -> str:
@@ -44,7 +46,14 @@ def keys(namespace: None) -> Iterator[tuple[str, str]]:
     found = (make_key(), make_key())
     for number, key in enumerate(found):
         ip(f"link add wg{number} type wireguard")
-        wg(f"wg{number}", "private-key", "/dev/stdin", "listen-port", str(51820 + number), given=key)
+        wg(
+            f"wg{number}",
+            "private-key",
+            "/dev/stdin",
+            "listen-port",
+            str(51820 + number),
+            given=key,
+        )
     ip("link set wg0 up", "addr add 10.9.0.1/24 dev wg0", "link set wg1 up")
     yield found
 
@@ -58,7 +67,16 @@ def test_kernel_device_from_handshake_to_removal(
     daemon.expect(lambda entry: "WireguardRead" in entry["message"])
     publics = [find_public(each) for each in keys]
     preshared = make_key()
-    wg("wg0", "peer", publics[1], "preshared-key", "/dev/stdin", "allowed-ips", "10.9.0.2/32", given=preshared)
+    wg(
+        "wg0",
+        "peer",
+        publics[1],
+        "preshared-key",
+        "/dev/stdin",
+        "allowed-ips",
+        "10.9.0.2/32",
+        given=preshared,
+    )
     daemon.wait_event("wg0", "wg-peer-added")
     wg("wg1", "peer", publics[0], "preshared-key", "/dev/stdin", "endpoint", "127.0.0.1:51820",
        "persistent-keepalive", "1", given=preshared)  # fmt: skip
@@ -81,7 +99,9 @@ def test_kernel_device_from_handshake_to_removal(
     daemon.wait_event("wg0", "link-removed")
 
 
-def test_many_peers_are_read_whole(make_daemon: Callable[..., Daemon], keys: tuple[str, str]) -> None:
+def test_many_peers_are_read_whole(
+    make_daemon: Callable[..., Daemon], keys: tuple[str, str]
+) -> None:
     """A dump of several messages, with peers that go on in the next one, is one device."""
     prefixes = ",".join(f"10.{each // 250}.{each % 250}.0/24" for each in range(2000))
     names = [find_public(make_key()) for _ in range(40)]
@@ -108,7 +128,9 @@ def test_kinds_of_links_are_as_ip_shows_them(make_daemon: Callable[..., Daemon])
     )  # fmt: skip
     daemon = make_daemon(CONFIGURATION)
     daemon.start()
-    shown = json.loads(subprocess.run(["ip", "-json", "-details", "link"], capture_output=True, check=True).stdout)
+    shown = json.loads(
+        subprocess.run(["ip", "-json", "-details", "link"], capture_output=True, check=True).stdout
+    )
     wanted = {
         each["ifname"]: (
             each["ifindex"], each.get("linkinfo", {}).get("info_kind"), each.get("master"), each["mtu"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from tests.lab import guest
 
-PYTEST = "cd /run/lab/in && python -m pytest -q -p no:cacheprovider -c pyproject.toml --rootdir=. {file}"
+PYTEST = (
+    "cd /run/lab/in && python -m pytest -q -p no:cacheprovider -c pyproject.toml --rootdir=. {file}"
+)
 USERS = "systemd-sysusers /run/lab/in/packaging/sysusers/netevd.conf"
 
 

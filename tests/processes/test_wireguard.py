@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +65,9 @@ def test_a_tunnel_from_handshake_to_death(
     assert "nwg0" in table and "connected" in table and "10.9.0.2/32" in table
     (listed,) = ask(daemon, "list", "peers")["peers"]
     assert (listed["public_key"], listed["state"]) == (theirs.public, "connected")
+    metrics = read_metrics(daemon)
+    assert 'netevd_wireguard_peers{interface="nwg0",state="connected"} 1.0' in metrics
+    assert f'timestamp_seconds{{interface="nwg0",peer="{theirs.public}"}} 1.' in metrics
     theirs.set("listen-port", "51899")
     daemon.wait_event("nwg0", "wg-peer-endpoint-changed", 2)  # from none to 51821, then to 51899
     wait_for(lambda: _read(daemon, "wg-peer-endpoint-changed").get("NETEVD_WG_PEER_ENDPOINT")
@@ -77,6 +81,18 @@ def test_a_tunnel_from_handshake_to_death(
     assert sorted(told[:3]) == ["wg-peer-added", "wg-peer-connected", "wg-peer-endpoint-changed"]
     assert told[3:] == ["wg-peer-endpoint-changed", "wg-peer-removed", "wg-down"]
     assert daemon.events("nwg0")[-1] == "link-removed"
+
+
+def read_metrics(daemon: Daemon) -> str:
+    """Return what Prometheus gets."""
+    command = [
+        "curl",
+        "-s",
+        "--unix-socket",
+        str(daemon.root / "run/api.sock"),
+        "http://localhost/metrics",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def _read(daemon: Daemon, event: str) -> dict[str, str]:
