@@ -25,6 +25,7 @@ from filters import filters
 from journal import journal
 from lab import ensure_users
 from latency import latency_sh, latency_static
+from peers import peers
 from plan import Plan
 from rest import ready, rest
 from routes import routes
@@ -42,6 +43,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "routes": routes,
     "filters": filters,
     "journal": journal,
+    "peers": peers,
     "ready": ready,
     "rest": rest,
     "scrape": scrape,
@@ -53,6 +55,8 @@ NEEDED: Final = {
     "nsenter": "util-linux",
     "mount": "mount",
     "wrk": "wrk",
+    "wg": "wireguard-tools",
+    "wireguard-go": "wireguard-go",
 }
 
 
