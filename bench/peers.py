@@ -67,4 +67,3 @@ def _start_device(command: object, plan: Plan) -> subprocess.Popen[bytes]:
     )
     subprocess.run(["wg", "addconf", NAME, str(config)], check=True)
     return device
-
