@@ -17,8 +17,9 @@ from netevd.http import accept
 from netevd.http.auth import BODY_LIMIT
 from netevd.http.broadcast import Broadcast
 from netevd.http.configuration import ConfigurationPages
-from netevd.http.endpoints import CHOICE, ENDPOINTS, JSON, SSE, Endpoint
+from netevd.http.endpoints import ENDPOINTS, JSON, LIVE, SSE, Endpoint
 from netevd.http.live import serve_live
+from netevd.http.openapi import encode_document
 from netevd.http.pace import STEP, gather, write_list
 from netevd.http.parameters import Given, read_choice
 from netevd.http.peer import WHO
@@ -41,7 +42,6 @@ LIMIT: Final = 100
 
 
 EVENTS: Final = next(each for each in ENDPOINTS if each.streams)
-LIVE: Final = Endpoint("GET", "/api/v1/live", "live", "The stream by WebSocket.", None, CHOICE)
 
 
 class Steering(Protocol):
@@ -82,6 +82,7 @@ class Api:
         self._quart.errorhandler(Problem)(_answer_problem)
         self._quart.errorhandler(HTTPException)(_answer_http_exception)
         self._quart.errorhandler(Exception)(self._answer_fault)
+        self._quart.add_url_rule(LIVE.path, LIVE.name, _refuse_live, methods=[LIVE.method])
         for endpoint in ENDPOINTS:
             answer = self._wrap(endpoint, getattr(self, f"_{endpoint.name}"))
             self._quart.add_url_rule(
@@ -354,6 +355,9 @@ class Api:
         failed = ready["status"] != "ready"
         return _answer(ready, HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK)
 
+    async def _get_openapi(self, _: Given) -> Response:
+        return Response(encode_document(), content_type=JSON)
+
     # --- faults -----------------------------------------------------------------------------------
 
     async def _answer_fault(self, error: Exception) -> Response:
@@ -404,6 +408,13 @@ def _answer_list(name: str, found: Iterable[object], total: int | None = None) -
     response = Response(body, content_type=JSON)
     response.timeout = None
     return response
+
+
+async def _refuse_live() -> Response:
+    detail = "this is a WebSocket; the same as server-sent events is at /api/v1/events"
+    answer = Problem(HTTPStatus.UPGRADE_REQUIRED, detail).answer()
+    answer.headers["Upgrade"] = "websocket"
+    return answer
 
 
 async def _answer_problem(problem: Problem) -> Response:

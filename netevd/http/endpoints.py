@@ -133,6 +133,7 @@ ENDPOINTS: Final = (
             Parameter("state", "Only those in this operational state.", OperationalState),
             Parameter("kind", "Only those of this kind; empty: hardware.", example="veth"),
         ),
+        headers=("ETag",),
     ),
     Endpoint(
         "GET", "/api/v1/interfaces/<name>", "get_interface", "One interface.",
@@ -151,6 +152,7 @@ ENDPOINTS: Final = (
                       example=1000),
             Parameter("offset", "Leave out so many first.", int, example=0),
         ),
+        headers=("ETag",),
     ),
     Endpoint(
         "GET", "/api/v1/rules", "get_rules", "Rules of the routing policy.", RulesObject,
@@ -251,6 +253,10 @@ ENDPOINTS: Final = (
         " before is in force.", ChangedObject, (), (409, 412, 422, 507), tags=("steering",),
     ),
     Endpoint(
+        "GET", "/api/v1/openapi.json", "get_openapi", "This description, as OpenAPI 3.1.",
+        dict[str, object], tags=("state",),
+    ),
+    Endpoint(
         "GET", "/health", "get_health", "Checks of the daemon's health; 503 when one fails.",
         HealthObject, statuses=(200, 503), tags=("health",),
     ),
@@ -263,3 +269,17 @@ ENDPOINTS: Final = (
         ReadyObject, statuses=(200, 503), tags=("health",),
     ),
 )  # fmt: skip
+
+LIVE: Final = Endpoint(
+    "GET", "/api/v1/live", "live", "The stream by WebSocket: each message is an object of `kind`,"
+    " `data` and, for an event, `id`.", None, CHOICE, (426,), statuses=(101,), tags=("history",),
+)  # fmt: skip
+
+OTHERS: Final = (
+    Endpoint(
+        "GET", "/metrics", "get_metrics", "Metrics for Prometheus, as text or OpenMetrics: Accept"
+        " decides. Not there with `metrics.enabled: false`.", None, (), (404, 405), tags=("health",),
+        headers=("ETag",), media=("text/plain", "application/openmetrics-text"),
+    ),
+)  # fmt: skip
+"""What is answered before this application, and described with it."""

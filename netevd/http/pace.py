@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -40,7 +41,7 @@ async def write_list(
     encode = msgspec.json.encode
     count = len(first)
     yield encode({name: first})[:-2]
-    while step := [each for each, _ in zip(rest, range(STEP), strict=False)]:
+    while step := list(islice(rest, STEP)):
         await trio.lowlevel.checkpoint()
         yield (b"," if count else b"") + encode(step)[1:-1]
         count += len(step)
