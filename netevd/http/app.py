@@ -322,7 +322,11 @@ class Api:
         problems = await self._steering.reload(_find_asker())
         if problems is None:
             generation = self._view.get_status()["generation"] + 1
-            return _answer({"outcome": "in force", "generation": generation})
+            answer = _answer({"outcome": "in force", "generation": generation})
+            answer.headers["Connection"] = (
+                "close"  # this worker ends: the next one serves what comes
+            )
+            return answer
         if not problems:
             raise busy
         detail = "the configuration was not put in force; what was there goes on"

@@ -1,7 +1,8 @@
 """
 The stream by WebSocket: each message an object of kind, data and, for an event, id.
 
-A client may send `{"subscribe": {"type": [...], "interface": [...]}}` to hear of something else.
+A client may send `{"subscribe": {"type": [...], "interface": [...]}}` to hear of something else, and
+is told `subscribed` once it does.
 Source: RFC 6455.
 """
 
@@ -12,9 +13,11 @@ from typing import Final
 import msgspec
 import trio
 
+from netevd.http.broadcast import Message
 from netevd.http.parameters import read_choice
 from netevd.http.problem import Problem
 from netevd.http.stream import Reader, Receive, Send, TooSlow
+from netevd.model.objects import SubscribedObject
 
 GOING_AWAY: Final = 1001
 UNSUPPORTED: Final = 1003
@@ -68,4 +71,6 @@ async def _listen(reader: Reader, receive: Receive, send: Send, scope: trio.Canc
             await send({"type": "websocket.close", "code": UNSUPPORTED, "reason": reason})
             break
         reader.choice = choice
+        told: SubscribedObject = {"type": wanted.type, "interface": wanted.interface}
+        await send({"type": "websocket.send", "text": Message("subscribed", told).text})
     scope.cancel()

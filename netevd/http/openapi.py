@@ -23,7 +23,13 @@ from netevd.http.endpoints import ENDPOINTS, JSON, LIVE, OTHERS, SSE, Endpoint, 
 from netevd.http.problem import MEDIA_TYPE
 from netevd.model import answers, objects
 from netevd.model.answers import ProblemObject
-from netevd.model.objects import DecidedObject, DescribedEventObject, GapObject, RunObject
+from netevd.model.objects import (
+    DecidedObject,
+    DescribedEventObject,
+    GapObject,
+    RunObject,
+    SubscribedObject,
+)
 
 _Node: TypeAlias = dict[str, Any]
 
@@ -34,8 +40,9 @@ MESSAGES: Final = {
     "verdict": DecidedObject,
     "run": RunObject,
     "gap": GapObject,
+    "subscribed": SubscribedObject,
 }
-"""What is in `data` of each kind of message of the stream."""
+"""What is in `data` of each kind of message of the stream; the last one is for WebSockets alone."""
 
 COMMON: Final = (400, 401, 403, 406, 413, 421, 429, 500)
 """Statuses of problems that every path has."""

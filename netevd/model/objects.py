@@ -373,6 +373,15 @@ class ExplanationObject(TypedDict):
     """The same for people, a sentence a line."""
 
 
+class SubscribedObject(TypedDict):
+    """What a WebSocket hears of from here on."""
+
+    type: list[str]
+    """Globs of event types; none: all."""
+    interface: list[str]
+    """Globs of names; none: all."""
+
+
 GapObject = TypedDict("GapObject", {"from": int, "to": int})
 """Events that are not known any more: the first and the last sequence number."""
 

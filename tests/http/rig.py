@@ -96,7 +96,8 @@ def check_object(content: object, schema: dict[str, Any]) -> None:
     Draft202012Validator(whole).validate(content)
 
 
-_MESSAGES = {"event": "DescribedEvent", "verdict": "Decided", "run": "Run", "gap": "Gap"}
+_MESSAGES = {"event": "DescribedEvent", "verdict": "Decided", "run": "Run", "gap": "Gap",
+             "subscribed": "Subscribed"}  # fmt: skip
 
 
 def check_message(kind: str, content: object) -> None:

@@ -230,7 +230,7 @@ def test_the_configuration_in_force_is_shown_without_secrets(
     make_daemon: Callable[..., Daemon],
 ) -> None:
     """Every setting with its value, with an ETag that changes with what it says."""
-    hook = "https://ops:geheim@hooks.example.net/T0/very-secret?key=1"
+    hook = "https://hooks.example.net/T0/very-secret?key=geheim"
     filters = f"filters: [{{action: execute, webhooks: [{{url: '{hook}'}}]}}]\n"
     daemon = make_daemon("system: {log_format: json}\n" + filters).start()
     with connect(daemon) as client:
@@ -238,8 +238,8 @@ def test_the_configuration_in_force_is_shown_without_secrets(
         shown = answer.json()["configuration"]
         assert (shown["script_timeout"], shown["system"]["log_format"]) == (30.0, "json")
         assert "geheim" not in answer.text
-        assert "secret" not in answer.text.replace("client_secret", "")
-        assert "hooks.example.net" in answer.text
+        assert "very-secret" not in answer.text
+        assert "https://hooks.example.net/..." in answer.text
         tag = answer.headers["ETag"]
         again = client.get("/api/v1/config", headers={"If-None-Match": tag})
         assert (again.status_code, again.headers["ETag"]) == (304, tag)

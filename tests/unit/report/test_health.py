@@ -1,0 +1,64 @@
+"""What vital signs amount to."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from netevd.core.insight import StuckRun
+from netevd.report.health import Silence, Vitals, find_status, judge, show_readiness
+from netevd.report.view import View
+
+WELL = Vitals(started=True, runners=2)
+
+
+class _View:
+    """What `judge` asks."""
+
+    def get_uptime(self) -> float:
+        return 1.5
+
+    def count_interfaces(self) -> int:
+        return 3
+
+    def count_owned_rules(self) -> int:
+        return 0
+
+
+def check(vitals: Vitals) -> tuple[str, dict[str, str]]:
+    """Return the status, and the status of each check that did not pass."""
+    view: View = _View()  # type: ignore[assignment]
+    health = judge(view, vitals)
+    found = {name: each["status"] for name, each in health["checks"].items()}
+    assert find_status(health["checks"]) == health["status"]
+    return health["status"], {name: each for name, each in found.items() if each != "pass"}
+
+
+@pytest.mark.parametrize(
+    ("vitals", "status", "troubles"),
+    [
+        (WELL, "healthy", {}),
+        (evolve(WELL, started=False), "unhealthy", {"backend": "fail"}),
+        (evolve(WELL, loss="the receive buffer was full"), "degraded", {"netlink": "warn"}),
+        (evolve(WELL, silences=(Silence("helper", None),)), "unhealthy", {"netlink": "fail"}),
+        (evolve(WELL, silences=(Silence("runner 3", 4.0),)), "unhealthy", {"runners": "fail"}),
+        (evolve(WELL, stuck=(StuckRun(7, "/a", "its end after KILL"),)), "unhealthy",
+         {"lanes": "fail"}),
+        (evolve(WELL, full_lanes=1), "degraded", {"lanes": "warn"}),
+        (evolve(WELL, problems=("a:1:1: b", "c")), "degraded", {"configuration": "warn"}),
+        (evolve(WELL, storage="no space"), "degraded", {"journal": "warn"}),
+        (evolve(WELL, truncated=True), "degraded", {"journal": "warn"}),
+        (evolve(WELL, audit="no space"), "degraded", {"audit": "warn"}),
+    ],
+)  # fmt: skip
+def test_each_sign_has_its_check(vitals: Vitals, status: str, troubles: dict[str, str]) -> None:
+    """One that fails is no health, one that warns is less than it should be."""
+    assert check(vitals) == (status, troubles)
+
+
+def test_readiness_is_about_events_alone() -> None:
+    """Ready is whoever tells of changes, however its scripts fare."""
+    assert show_readiness(WELL)["status"] == "ready"
+    assert show_readiness(evolve(WELL, full_lanes=9, problems=("x",)))["status"] == "ready"
+    assert show_readiness(evolve(WELL, started=False))["status"] == "not ready"
+    assert show_readiness(evolve(WELL, silences=(Silence("helper", 3.0),)))["status"] == "not ready"
