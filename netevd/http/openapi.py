@@ -19,7 +19,17 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from netevd import __version__
-from netevd.http.endpoints import ENDPOINTS, JSON, LIVE, OTHERS, SSE, Endpoint, Parameter
+from netevd.http.endpoints import (
+    ENDPOINTS,
+    JSON,
+    LIVE,
+    OTHERS,
+    PATCH,
+    SSE,
+    YAML,
+    Endpoint,
+    Parameter,
+)
 from netevd.http.problem import MEDIA_TYPE
 from netevd.model import answers, objects
 from netevd.model.answers import ProblemObject
@@ -117,10 +127,24 @@ def _describe(endpoint: Endpoint, schemas: dict[Any, _Node]) -> _Node:
     }
     parameters = [_describe_parameter(endpoint, each) for each in endpoint.parameters]
     parameters += _LAST_EVENT_ID if endpoint.streams else []
+    if endpoint.body:
+        content = {kind: {"schema": {"type": _BODIES[kind]}} for kind in endpoint.body}
+        operation["requestBody"] = {"required": True, "content": content}
+        parameters.append(_IF_MATCH)
     if parameters:
         operation["parameters"] = parameters
     return operation
 
+
+_BODIES: Final = {YAML: "string", PATCH: "object"}
+"""What a body of a media type is."""
+
+_IF_MATCH: Final = {
+    "name": "If-Match",
+    "in": "header",
+    "description": "ETag of what is to be changed; needed for all but a dry run.",
+    "schema": {"type": "string", "maxLength": 256},
+}
 
 _LAST_EVENT_ID: Final = [
     {

@@ -294,7 +294,7 @@ def test_refusals_are_problems(
 def test_curl_is_answered(served: Daemon) -> None:
     """The client that everybody has."""
     done = subprocess.run(
-        ["curl", "-sS", "--unix-socket", str(find_socket(served)), "http://netevd/health"],
+        ["curl", "-sS", "--unix-socket", str(find_socket(served)), "http://localhost/health"],
         capture_output=True, text=True, timeout=30, check=True,
     )  # fmt: skip
     assert json.loads(done.stdout)["status"] == "healthy"

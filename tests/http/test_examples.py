@@ -57,7 +57,9 @@ def test_every_example_is_answered(make_daemon: Callable[..., Daemon]) -> None:
         )
         asked.add((method, request.url.path))
     patterns = [
-        (each.method, re.sub("<[^>]*>", "[^/]+", each.path)) for each in (*ENDPOINTS, *OTHERS)
+        (each.method, re.sub("<[^>]*>", "[^/]+", each.path))
+        for each in (*ENDPOINTS, *OTHERS)
+        if "config" not in each.path or each.method == "GET"  # have a page and tests of their own
     ]
     missing = [
         (method, pattern)

@@ -46,7 +46,7 @@ class Curl:
             with self._output.open("ab") as output:
                 self._process = subprocess.Popen(
                     ["curl", "-sSN", "--unix-socket", str(self._socket), "-H",
-                     f"Last-Event-ID: {self._last}", "http://netevd/api/v1/events"],
+                     f"Last-Event-ID: {self._last}", "http://localhost/api/v1/events"],
                     stdout=output, stderr=subprocess.PIPE,
                 )  # fmt: skip
                 _, said = self._process.communicate()

@@ -81,7 +81,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
                          "netevd.config.condition", "netevd.config.links", "netevd.config.identities",
                          "netevd.config.webhooks", "attrs", "msgspec"}),
         ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "msgspec"}),
-        ("netevd/http", {"netevd.http", "netevd.report", "netevd.model", "netevd.config.schema",
+        ("netevd/http", {"netevd.http", "netevd.__version__", "netevd.report", "netevd.model", "netevd.config.schema",
                          "netevd.config.sealed", "privsep.protocol", "attrs", "h11", "hypercorn", "msgspec",
                          "quart", "quart_trio", "structlog", "trio", "werkzeug"}),
         ("netevd/report", {"netevd.report", "netevd.core", "netevd.model", "netevd.config.schema",
