@@ -4,7 +4,7 @@ Everything of netevd that ever runs with privilege. Read this before you change 
 The contract
 ============
 
-1. **Small.** At most 3,400 lines without comments, docstrings and blanks, held by
+1. **Small.** At most 3,500 lines without comments, docstrings and blanks, held by
    tests/promises/test_budget.py. It imports the standard library and msgspec, pyseccomp in
    `sandbox`, and never netevd or anything that parses YAML, HTTP or templates. What makes it
    larger needs a reason in docs/decisions/.

@@ -13,16 +13,20 @@ import errno
 import os
 import select
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from privsep import protocol, rtnetlink
+from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
 from privsep.policy import Denial, State, end_dump, judge
 from privsep.wireguard import Inquiry
 
 T = TypeVar("T")
+Sockets: TypeAlias = tuple[socket.socket, ...]
+"""The event sockets, in the order of their numbers."""
 _TRUNCATED: Final = int(socket.MSG_TRUNC)
 BATCH_BYTES: Final = 64 * 1024
 """Kernel messages packed into one packet until they have this many bytes; with one more datagram of
@@ -33,12 +37,15 @@ BATCH_DATAGRAMS: Final = 128
 class Helper:
     """State of the helper: its sockets, the worker it serves, what waits to be sent."""
 
-    def __init__(self, lead: socket.socket, events: tuple[socket.socket, socket.socket]) -> None:
-        """Take over the lead socket and the two event sockets."""
+    def __init__(self, lead: socket.socket, events: Sockets, launch: protocol.Launch) -> None:
+        """Take over the lead socket and the two event sockets. launch: says what may be written."""
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
         self._wireguard = Inquiry(self._send, self._want_wireguard)
+        self._writes = rtnetlink.open_request_socket(rtnetlink.CAP_ACK)
+        self._policy = launch.writes
+        self._reporter, self._audited = Reporter(self._lead), launch.audit is not None
         self._feed: socket.socket | None = None
         self._rpc: Channel[protocol.Request] | None = None
         self._outbox: deque[bytes] = deque()
@@ -48,7 +55,7 @@ class Helper:
         """End of a dump that waits until both event sockets were empty once."""
         self._empty: set[int] = set()
         self._interrupted = False
-        self._stopping = False
+        self._stopping = self._lingers = False
         """It ends once all that it has read was sent."""
 
     def run(self) -> None:
@@ -57,14 +64,8 @@ class Helper:
         state: object = None
         self._lead.send(protocol.Ready())
         while self._is_reading() or self._outbox:
-            wanted = (
-                self._feed,
-                bool(self._outbox),
-                self._state.dump,
-                self._ending,
-                self._stopping,
-                self._wireguard.get_descriptor(),
-            )
+            dump = (self._state.dump, self._ending, self._wireguard.get_descriptor())
+            wanted = (self._feed, bool(self._outbox), dump, self._stopping)
             if wanted != state:  # most rounds are like the one before
                 state = wanted
                 poll = select.poll()
@@ -113,7 +114,8 @@ class Helper:
 
         After a loss they are until the sign of it was sent, which nobody else knows of.
         """
-        return not self._stopping or (self._feed is not None and any(self._overrun.values()))
+        lingers = self._feed is not None and (self._lingers or any(self._overrun.values()))
+        return not self._stopping or lingers
 
     def _is_draining(self) -> bool:
         """Tell whether event sockets must be looked at although they may have nothing to read."""
@@ -139,7 +141,7 @@ class Helper:
         except Closed:
             return False
         if isinstance(message, protocol.End):
-            self._stopping = True
+            self._stopping, self._lingers = True, message.lingers and self._policy.lingers
             return True
         if isinstance(message, protocol.WireguardSocket):
             given = socket.socket(fileno=descriptors[0]) if descriptors else None
@@ -166,24 +168,35 @@ class Helper:
     def _answer(self) -> None:
         assert self._rpc is not None
         request, _ = self._rpc.receive()
-        verdict = judge(request, self._state)
+        verdict = judge(request, self._state, self._policy, time.monotonic())
         if isinstance(verdict, Denial):
             self._reply(protocol.Denied(verdict.reason))
             return
         self._state = verdict.state
+        errors: list[int] = []
+        if isinstance(request, protocol.Write):
+            errors = rtnetlink.write(self._writes, request.changes, self._policy.protocol)
+            if self._audited:
+                self._note(request.changes, errors)
         if isinstance(request, protocol.Dump):
             self._interrupted = False
             self._discard_dump()
             asked = rtnetlink.encode_dump(request.kind, request.dump, request.table)
             self._requests.send(asked)
-        self._reply(protocol.Done())
+        self._reply(protocol.Done(errors))
         if isinstance(request, protocol.Wireguard):
             self._wireguard.begin(request)
 
     def _want_wireguard(self, name: str) -> None:
         self._lead.send(protocol.WantWireguard(name))
 
-    def _reply(self, reply: protocol.Done | protocol.Denied) -> None:
+    def _note(self, changes: list[protocol.Change], errors: list[int]) -> None:
+        """Tell the audit log of changes, some in each record."""
+        texts = [f"{each} {error}" for each, error in zip(changes, errors, strict=True)]
+        for start in range(0, len(texts), 3):
+            self._reporter.tell("network", "changed", "worker", "; ".join(texts[start : start + 3]))
+
+    def _reply(self, reply: protocol.Reply) -> None:
         assert self._rpc is not None
         try:
             self._rpc.send(reply)

@@ -7,9 +7,20 @@ correct worker never does this, so this is not one).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
-from privsep.protocol import VERSION, Hello, Ping, ProtocolViolation, Request, Wireguard, is_ifname
+from privsep import protocol
+from privsep.protocol import VERSION, ProtocolViolation, WritePolicy
+
+HELD: Final = 65_536
+"""Rules and routes that there may be of ours: ten times what 1,000 addresses on each of three links
+need. How many more were asked for than taken back: that is counted, whatever became of them."""
+WRITES: Final = 65_536
+"""Changes within `SPAN`, made or removed."""
+SPAN: Final = 10.0
+"""Seconds."""
+_SHORTEST: Final = {4: 8, 6: 16}
+"""Prefix length of the widest source that a rule of a link may select: all is not for one link."""
 
 
 class State(NamedTuple):
@@ -23,6 +34,11 @@ class State(NamedTuple):
     """Highest number of a dump so far; numbers only grow."""
     last_read: int = 0
     """The same of readings of WireGuard devices."""
+    held: int = 0
+    """Rules and routes that were asked for, and not taken back since."""
+    writes: int = 0
+    since: float = 0.0
+    """Changes granted since this time, monotonic seconds."""
 
 
 class Grant(NamedTuple):
@@ -37,9 +53,12 @@ class Denial(NamedTuple):
     reason: str
 
 
-def judge(request: Request, state: State) -> Grant | Denial:
-    """Return what to do with a request. Raises: ProtocolViolation."""
-    if isinstance(request, Hello):
+Verdict: TypeAlias = Grant | Denial
+
+
+def judge(request: protocol.Request, state: State, policy: WritePolicy, now: float) -> Verdict:
+    """Return what to do with a request. now: monotonic seconds. Raises: ProtocolViolation."""
+    if isinstance(request, protocol.Hello):
         if state.greeted or request.version != VERSION:
             raise ProtocolViolation(
                 f"hello of version {request.version}, expected one of {VERSION}"
@@ -47,14 +66,16 @@ def judge(request: Request, state: State) -> Grant | Denial:
         return Grant(state._replace(greeted=True))
     if not state.greeted:
         raise ProtocolViolation("request before hello")
-    if isinstance(request, Ping):
+    if isinstance(request, protocol.Ping):
         return Grant(state)
-    if isinstance(request, Wireguard):
-        if request.read <= state.last_read or not is_ifname(request.name):
+    if isinstance(request, protocol.Wireguard):
+        if request.read <= state.last_read or not protocol.is_ifname(request.name):
             raise ProtocolViolation(
                 f"reading {request.read} after {state.last_read}, or of no name"
             )
         return Grant(state._replace(last_read=request.read))
+    if isinstance(request, protocol.Write):
+        return _judge_write(request, state, policy, now)
     if request.dump <= state.last_dump:
         raise ProtocolViolation(f"dump {request.dump} after dump {state.last_dump}")
     if state.dump:
@@ -65,3 +86,50 @@ def judge(request: Request, state: State) -> Grant | Denial:
 def end_dump(state: State) -> State:
     """Return the state after the dump under way has ended."""
     return state._replace(dump=0)
+
+
+def _judge_write(request: protocol.Write, state: State, policy: WritePolicy, now: float) -> Verdict:
+    """Judge each change by itself, and all of them by the quotas."""
+    held = state.held
+    for change in request.changes:
+        adds = isinstance(change, protocol.AddRule | protocol.AddRoute)
+        held += 1 if adds else -1
+        fault = _find_fault(change, policy)
+        if fault or (adds and not policy.adds):
+            raise ProtocolViolation(f"{fault or 'nothing of ours is wanted'}: {change}"[:1000])
+    if now - state.since >= SPAN:
+        state = state._replace(writes=0, since=now)
+    writes = state.writes + len(request.changes)
+    if held > HELD or writes > WRITES:
+        return Denial(f"more than {HELD} rules and routes, or {WRITES} changes in {SPAN:.0f} s")
+    return Grant(state._replace(held=max(0, held), writes=writes))
+
+
+def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
+    """Return why a rule or route is none of ours, "" if it may be."""
+    in_ours = 0 < change.table - policy.base < 900
+    if isinstance(change, protocol.AddRoute | protocol.DeleteRoute):
+        ways = (bool(change.ifindex), change.refuses)
+        fits = (
+            in_ours
+            and ways in {(True, False), (False, True)}
+            and not all((change.gateway, ways[1]))
+        )
+        return "" if fits else "a route of ours leads over one link, or refuses, in a table of ours"
+    above, narrow = change.priority - policy.base, change.destination or change.iif
+    selects = change.source or change.oif or change.mask
+    named = all(map(protocol.is_ifname, filter(None, (change.iif, change.oif))))
+    if change.mark & ~change.mask or not named:
+        return "no interface has such a name, or its mask is less than its mark"
+    if -1000 <= above < 0:  # of the configuration, or of a mark
+        marks = in_ours and change.mask != (policy.marks or None)
+        fine = change.table and not (change.suppress or marks) and (selects or narrow)
+        return "" if fine else "a rule of the configuration selects, and looks up a table of others"
+    if above == 400:
+        fits = change.table == 254 and change.suppress and not (selects or narrow)
+        return "" if fits else "it has to look up main, for all"
+    one = bool(change.source) != bool(change.oif) and not (narrow or change.mask or change.suppress)
+    if not in_ours or change.table != change.priority or not one:
+        return "a rule of a link selects a source or a link, and its table is its priority"
+    wide = change.source and int(change.source.rpartition("/")[2]) < _SHORTEST[change.family]
+    return "its source is too wide for one link" if wide else ""

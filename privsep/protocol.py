@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
-from typing import Annotated, Final, Generic, TypeAlias, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -148,11 +148,75 @@ class Wireguard(Message, frozen=True, tag=24):
     """It is no device of the kernel's: somebody listens on a socket of this name."""
 
 
-Request: TypeAlias = Hello | Dump | Ping | Wireguard
+Network = Annotated[str, Meta(max_length=49, pattern=r"^([0-9a-f:.]{2,45}/[0-9]{1,3})?\Z")]
+"""An address and its prefix length, "" for any."""
+Gateway = Annotated[str, Meta(max_length=45, pattern=r"^[0-9a-f:.]*\Z")]
+Family = Literal[4, 6]
+
+
+class _Rule(Message, frozen=True):
+    """A policy rule that looks a table up; who owns it is the policy's to say."""
+
+    family: Family
+    priority: Table
+    table: Table
+    source: Network = ""
+    destination: Network = ""
+    iif: str = ""
+    oif: str = ""
+    mark: Table = 0
+    mask: Table = 0
+    suppress: bool = False
+    """Default routes of the table are passed over."""
+
+
+class AddRule(_Rule, frozen=True, tag=140):
+    """Make a rule; that it is there already is an answer and no harm."""
+
+
+class DeleteRule(_Rule, frozen=True, tag=141):
+    """Remove a rule of ours."""
+
+
+class _Route(Message, frozen=True):
+    """A route with one way, or with none where `refuses`; who owns it is the policy's to say."""
+
+    family: Family
+    table: Table
+    destination: Network
+    metric: Table
+    ifindex: Small
+    gateway: Gateway = ""
+    """Of either family."""
+    onlink: bool = False
+    refuses: bool = False
+
+
+class AddRoute(_Route, frozen=True, tag=142):
+    """Make a route beside those that there are: nothing is ever replaced."""
+
+
+class DeleteRoute(_Route, frozen=True, tag=143):
+    """Remove a route of ours."""
+
+
+Change: TypeAlias = AddRule | DeleteRule | AddRoute | DeleteRoute
+
+
+class Write(Message, frozen=True, tag=144):
+    """Change rules and routes, in this order; if one of the changes is denied, none is made."""
+
+    changes: Annotated[list[Change], Meta(min_length=1, max_length=64)]
+
+
+Request: TypeAlias = Hello | Dump | Ping | Wireguard | Write
 
 
 class Done(Message, frozen=True, tag=30):
     """The request was accepted."""
+
+    errors: list[Small] = []
+    """The kernel's answer to each change of a `Write`: 0, or its error number."""
 
 
 class Denied(Message, frozen=True, tag=31):
@@ -313,6 +377,9 @@ class Peer(Message, frozen=True, tag=60):
 
 class End(Message, frozen=True, tag=61):
     """Stop in good order."""
+
+    lingers: bool = False
+    """A helper whose policy says so serves until its worker has gone."""
 
 
 class Ready(Message, frozen=True, tag=62):
@@ -530,6 +597,8 @@ class RouteFilter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """Whether default routes of every table are told too."""
     protocols: Annotated[list[Byte], Meta(max_length=64)]
     """Who has installed them, by number; none named: everybody."""
+    owner: Byte = 0
+    """Who has installed those that pass always, 0 for nobody."""
 
 
 class AuditFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -554,6 +623,21 @@ class Listener(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """0 for a path."""
 
 
+class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the helper may write. Numbers are those of netevd.model.routing, section 6 of its contract."""
+
+    adds: bool = False
+    """Without it, what is ours may only be removed."""
+    protocol: Annotated[int, Meta(ge=64, le=255)] = 110
+    """What marks it as ours."""
+    base: Annotated[int, Meta(ge=2000, le=31000)] = 21000
+    """The lowest table; rules begin 1000 below. Both end 900 above."""
+    marks: Table = 0
+    """Bits of the firewall mark that rules of ours may ask for."""
+    lingers: bool = False
+    """At the end of the daemon the worker removes what is ours."""
+
+
 class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
@@ -571,6 +655,7 @@ class Launch(Message, frozen=True, tag=90):
     """None: nothing is noted."""
     listeners: Annotated[list[Listener], Meta(max_length=16)] = []
     """Beside the socket in the runtime directory, which is always there."""
+    writes: WritePolicy = WritePolicy()
     posts: bool = False
     """Whether there is anything for a courier, whose targets are then in the second memory."""
     wireguard: Annotated[list[Text], Meta(max_length=256)] = []

@@ -1,5 +1,5 @@
 """
-The little rtnetlink the privileged side speaks: event sockets, constant dump requests, ends.
+The little rtnetlink the privileged side speaks: event sockets, dump requests, four intents, ends.
 
 Nothing here reads an attribute of a message; decoding is netevd.kernel's. Sources: netlink(7),
 rtnetlink(7), linux/netlink.h, linux/rtnetlink.h.
@@ -14,8 +14,9 @@ import sys
 from array import array
 from typing import Final, NamedTuple
 
+from privsep import protocol
 from privsep.channel import SO_RCVBUFFORCE, grow_buffer
-from privsep.protocol import LINKS, ROUTES, RouteFilter
+from privsep.protocol import LINKS, ROUTES, ProtocolViolation, RouteFilter
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes the kernel may queue for an event socket: about 9,600 link changes or 20,000 routes while
@@ -45,6 +46,15 @@ _RTM_GETROUTE = 26
 _RTM_GETRULE = 34
 _RTM_NEWNEXTHOP = 104
 _RTA_TABLE = 15
+_NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE, _NLM_F_APPEND = 0x04, 0x200, 0x400, 0x800
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_VIA = 1, 4, 5, 6, 18
+_FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK = 1, 2, 3, 6, 10
+_FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_FWMASK, _FRA_OIFNAME, _FRA_PROTOCOL = 14, 15, 16, 17, 21
+"""Source: enum rtattr_type_t, linux/rtnetlink.h; FRA_*, linux/fib_rules.h."""
+_FR_ACT_TO_TBL, _RTN_UNICAST, _RTN_UNREACHABLE, _RTNH_F_ONLINK = 1, 1, 7, 4
+_SCOPE_LINK, _SCOPE_NOWHERE = 253, 255
+CAP_ACK: Final = 10
+"""NETLINK_CAP_ACK: answers do not repeat what was asked. Source: linux/netlink.h."""
 _IFLA_MASTER = 10
 _AF_INET, _AF_INET6 = 2, 10
 _NLM_F_REPLACE = 0x100
@@ -111,6 +121,8 @@ def encode_filter(wanted: RouteFilter) -> bytes:
     """
     little = sys.byteorder == "little"
     steps = [(_LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
+    if wanted.owner:
+        steps += [(_LOAD_BYTE, 21, ""), (_IF_EQUAL, wanted.owner, "pass")]
     if 0 not in wanted.tables:
         if wanted.default_routes:
             steps += [(_LOAD_BYTE, 17, ""), (_IF_EQUAL, 0, "protocol")]
@@ -134,11 +146,11 @@ def encode_filter(wanted: RouteFilter) -> bytes:
     )
 
 
-def open_request_socket() -> socket.socket:
-    """Return the socket over which dumps are asked for."""
+def open_request_socket(option: int = _NETLINK_GET_STRICT_CHK) -> socket.socket:
+    """Return the socket over which dumps are asked for; with CAP_ACK that for changes."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    sock.setblocking(False)
-    sock.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
+    sock.setblocking(option == CAP_ACK)  # a change is answered at once
+    sock.setsockopt(_SOL_NETLINK, option, 1)
     sock.bind((0, 0))
     return sock
 
@@ -152,10 +164,93 @@ def encode_dump(kind: str, sequence: int, table: int) -> bytes:
     type_, body = _DUMPS[kind]
     if table and type_ == _RTM_GETROUTE:
         body += struct.pack("=HHI", 8, _RTA_TABLE, table)
-    header = _HEADER.pack(
-        16 + len(body), type_, _NLM_F_REQUEST | _NLM_F_DUMP, sequence & 0xFFFFFFFF, 0
-    )
-    return header + body
+    flags = _NLM_F_REQUEST | _NLM_F_DUMP
+    return _HEADER.pack(16 + len(body), type_, flags, sequence & 0xFFFFFFFF, 0) + body
+
+
+# --- four intents ------------------------------------------------------------------------------
+
+_INTENTS: Final = {
+    protocol.AddRule: (32, _NLM_F_CREATE | _NLM_F_EXCL), protocol.DeleteRule: (33, 0),
+    protocol.AddRoute: (24, _NLM_F_CREATE | _NLM_F_APPEND), protocol.DeleteRoute: (25, 0),
+}  # fmt: skip
+"""
+Message type and flags of each. Routes are appended: a replacement would take the place of the first one
+of its key, whoever has made that. Source: RTM_*, linux/rtnetlink.h.
+"""
+
+
+def write(sock: socket.socket, changes: list[protocol.Change], owner: int) -> list[int]:
+    """
+    Have the kernel make changes; return the error of each. owner: the protocol number that is ours.
+
+    A datagram is worked off, message by message, before it is sent; see netlink(7) on NLM_F_ACK.
+    """
+    sock.send(b"".join(encode_change(each, number, owner) for number, each in enumerate(changes)))
+    errors: dict[int, int] = {}
+    while len(errors) < len(changes):
+        # an answer is a header, an error and the header of what was asked: 36 octets
+        for answer in struct.iter_unpack("=8xI4xi16x", sock.recv(DATAGRAM_LIMIT)):
+            errors[answer[0]] = -answer[1]
+    return [errors[number] for number in range(len(changes))]
+
+
+def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
+    """Return the request for one change. Raises: ProtocolViolation, if its text is no address."""
+    type_, flags = _INTENTS[type(change)]
+    if isinstance(change, protocol.AddRoute | protocol.DeleteRoute):
+        body = _encode_route(change, owner)
+    else:
+        family, source, bits = _read_network(change.source, change.family)
+        _, destination, length = _read_network(change.destination, change.family)
+        body = struct.pack("=8BI", family, length, bits, 0, 0, 0, 0, _FR_ACT_TO_TBL, 0)
+        body += _pack_attributes(
+            (_FRA_PRIORITY, change.priority), (_FRA_TABLE, change.table), (_FRA_SRC, source),
+            (_FRA_DST, destination), (_FRA_IIFNAME, change.iif.encode()), (_FRA_OIFNAME, change.oif.encode()),
+            (_FRA_FWMARK, change.mark if change.mask else b""), (_FRA_FWMASK, change.mask or b""),
+            (_FRA_PROTOCOL, bytes((owner,))), (_FRA_SUPPRESS_PREFIXLEN, 0 if change.suppress else b""),
+        )  # fmt: skip
+    flags |= _NLM_F_REQUEST | _NLM_F_ACK
+    return _HEADER.pack(16 + len(body), type_, flags, sequence, 0) + body
+
+
+def _encode_route(route: protocol.AddRoute | protocol.DeleteRoute, owner: int) -> bytes:
+    family, destination, length = _read_network(route.destination, route.family)
+    on_link = route.family == 4 and not (route.gateway or route.refuses)
+    removes = isinstance(route, protocol.DeleteRoute)  # whatever scope it has
+    scope = _SCOPE_NOWHERE if removes else _SCOPE_LINK if on_link else 0
+    kind = _RTN_UNREACHABLE if route.refuses else _RTN_UNICAST
+    flags = _RTNH_F_ONLINK * route.onlink
+    head = struct.pack("=8BI", family, length, 0, 0, 0, owner, scope, kind, flags)
+    other, gateway, _ = _read_network(route.gateway, 6 if ":" in route.gateway else 4)
+    via = struct.pack("=H", other) + gateway if gateway and other != family else b""
+    return head + _pack_attributes(
+        (_RTA_TABLE, route.table), (_RTA_PRIORITY, route.metric), (_RTA_OIF, route.ifindex or b""),
+        (_RTA_DST, destination if length else b""), (_RTA_GATEWAY, b"" if via else gateway), (_RTA_VIA, via),
+    )  # fmt: skip
+
+
+def _pack_attributes(*attributes: tuple[int, bytes | int]) -> bytes:
+    """Return attributes one after another, without those that are empty. Numbers have 32 bits."""
+    packed = b""
+    for kind, given in attributes:
+        value = struct.pack("=I", given) if isinstance(given, int) else given
+        if value:
+            packed += struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+    return packed
+
+
+def _read_network(text: str, family: int) -> tuple[int, bytes, int]:
+    """Return family, address (none for "") and length of a prefix. Raises: ProtocolViolation."""
+    address, _, length = text.partition("/")
+    number = _AF_INET if family == 4 else _AF_INET6
+    try:
+        found = socket.inet_pton(number, address) if text else b""
+    except OSError:
+        raise ProtocolViolation(f"{text} is no IPv{family} address") from None
+    if int(length or 0) > len(found) * 8:
+        raise ProtocolViolation(f"{text} has a length beyond its address")
+    return number, found, int(length or 0)
 
 
 class Part(NamedTuple):

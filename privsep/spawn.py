@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from privsep import sandbox
 from privsep.channel import Channel, Closed, make_pair
-from privsep.helper import Helper
+from privsep.helper import Helper, Sockets
 from privsep.mode import Mode
 from privsep.protocol import SCRIPTS_REQUEST, Identity, Incarnation, Launch, ScriptsRequest
 from privsep.runner import serve
@@ -65,13 +65,13 @@ def _close_all_but(keep: tuple[int, ...]) -> None:
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
-def start_helper(mode: Mode, events: tuple[socket.socket, ...]) -> tuple[int, socket.socket]:
-    """Return pid and lead socket of a new helper that reads these event sockets."""
+def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, socket.socket]:
+    """Return pid and lead socket of a new helper: it reads these sockets and writes as it may."""
     lead, lead_end = make_pair()
 
     def body() -> None:
         keep = 0 if mode.observe else 1 << sandbox.CAPABILITIES["CAP_NET_ADMIN"]
-        helper = Helper(lead_end, (events[0], events[1]))
+        helper = Helper(lead_end, events, launch)
         sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
         sandbox.forbid_dumps()
         sandbox.restrict_files([], [])

@@ -467,7 +467,7 @@ class Supervisor:
     def _accept(self, launch: protocol.Launch) -> None:
         now = self._now
         worker = self._first_worker if now is None else self._make_worker()
-        helper = Role("helper", lambda: spawn.start_helper(self.mode, self._events))
+        helper = Role("helper", lambda: spawn.start_helper(self.mode, self._events, launch))
         number = 1 if now is None else now.number + 1
         kept = now if now is not None and now.memory.posts_like(self._memory) else None
         if kept is not None:
@@ -750,7 +750,7 @@ class Supervisor:
         for role in self._roles():
             role.due = None
             if role.name != "worker" and (role in self._now_roles() or role.name != "helper"):
-                role.send(protocol.End())
+                role.send(protocol.End(lingers=True))
             elif role not in self._now_roles() and (self._now or role is not self._first_worker):
                 role.kill()
         self._get_worker().send(protocol.Stop(self._kept))

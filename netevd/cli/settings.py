@@ -49,6 +49,7 @@ def restore(answer: Mapping[str, Any]) -> Configuration:
 
 
 def write(section: object) -> dict[str, Any]:
+<<<<<<< HEAD
     """Return a section as a file would have it, without what is not given and what is empty."""
     written = {}
     for name, kind, default in _find_fields(type(section)):
@@ -57,6 +58,14 @@ def write(section: object) -> dict[str, Any]:
         if value is not None and value != {} and not (value == [] and default == ()):
             written[name] = value
     return written
+=======
+    """Return a section as a file would have it, without what is not given."""
+    return {
+        name.rstrip("_"): value
+        for name, kind in _find_fields(type(section))
+        if (value := _write(getattr(section, name), kind)) is not None
+    }
+>>>>>>> d8bc9f8 (core, privsep: policy routing)
 
 
 def compare(before: object, after: object, above: Path = ()) -> Iterator[Change]:
@@ -111,6 +120,10 @@ def _write(value: Any, kind: Any) -> Any:
         return None
     if attrs.has(type(value)):
         return write(value)
+    if kind is schema.MarkAndMask:
+        return f"{value[0]:#x}/{value[1]:#x}"
+    if kind is schema.Prefix:
+        return value or "any"
     if isinstance(value, tuple):
         entry = (typing.get_args(kind) or (str,))[0]
         return [_write(each, entry) for each in value]

@@ -103,7 +103,7 @@ def _find_problems(error: ClassValidationError, tree: Tree) -> Iterator[Problem]
     """Yield a problem for each leaf of a tree of validation errors."""
     noted, others = error.group_exceptions()
     for exception, note in noted:
-        name = note.name if isinstance(note, AttributeValidationNote) else ""
+        name = note.name.rstrip("_") if isinstance(note, AttributeValidationNote) else ""
         child = tree.value[name][1] if isinstance(tree.value, dict) and name in tree.value else tree
         if isinstance(exception, ClassValidationError):
             yield from _find_problems(exception, child)
@@ -154,7 +154,8 @@ def _find_faulty_conditions(tree: Tree) -> Iterator[Problem]:
 
 
 def _find_unknown_keys(error: ForbiddenExtraKeysError, tree: Tree) -> Iterator[Problem]:
-    known = [field.name for field in attrs.fields(error.cl) if field.name != "origin"]
+    names = [field.name.rstrip("_") for field in attrs.fields(error.cl)]
+    known = [name for name in names if name != "origin"]
     if error.cl is Configuration:
         known.append("include")
     assert isinstance(tree.value, dict)
@@ -183,6 +184,7 @@ _SECTIONS: Final = {
     "debounce": {field.name for field in attrs.fields(schema.Debounce)},
     "api": {field.name for field in attrs.fields(schema.Api)},
     "webhooks": {field.name for field in attrs.fields(schema.Webhooks)},
+    "routing": {field.name for field in attrs.fields(schema.Routing)},
 }
 
 
@@ -207,13 +209,17 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Override)
     _accept_lists(converter, tuple[schema.Override, ...])
     _accept_mappings(converter, schema.Damping, schema.Damping())
+    _accept_mappings(converter, schema.Policy, schema.Policy())
+    _accept_mappings(converter, schema.FixedRule, from_=cattrs.override(rename="from"))
+    _accept_lists(converter, tuple[schema.FixedRule, ...])
     _accept_mappings(converter, schema.Tls, schema.Tls())
     _accept_mappings(converter, schema.Token)
     _accept_lists(converter, tuple[schema.Token, ...])
-    for section in (
-        schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Debounce,
-        schema.AuditLog, schema.Api, schema.Webhooks,
-    ):  # fmt: skip
+    sections = (
+        schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Routing,
+        schema.Debounce, schema.AuditLog, schema.Api, schema.Webhooks,
+    )  # fmt: skip
+    for section in sections:
         _accept_mappings(converter, section, section())
     return converter
 

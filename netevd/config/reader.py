@@ -21,7 +21,7 @@ from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
-from netevd.config.schema import AuditLog, Capability, Configuration
+from netevd.config.schema import AuditLog, Capability, Configuration, Routing
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
 from netevd.config.targets import list_targets
@@ -29,7 +29,7 @@ from netevd.config.tree import Place, Problem, Unreadable, parse, read_file
 from netevd.config.webhooks import list_webhooks
 from netevd.config.writable import find_forbidden, find_peeping
 from netevd.model.event import EventType
-from netevd.model.route import read_protocol, read_table
+from netevd.model.route import TABLE_MAIN, read_protocol, read_table
 from privsep.protocol import (
     CANDIDATE_LIMIT,
     AuditFile,
@@ -39,6 +39,7 @@ from privsep.protocol import (
     Message,
     Rejected,
     RouteFilter,
+    WritePolicy,
     pack,
 )
 
@@ -135,11 +136,8 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
         log_format=configuration.system.log_format,
         script_timeout=configuration.script_timeout,
         output_limit=configuration.scripts.output_limit,
-        routes=RouteFilter(
-            [read_table(word) for word in configuration.routes.tables],
-            configuration.routes.default_routes,
-            [read_protocol(word) for word in configuration.routes.protocols],
-        ),
+        routes=_make_route_filter(configuration),
+        writes=_make_write_policy(configuration.routing),
         wireguard=list(configuration.wireguard.interfaces or ("*",))
         if configuration.wireguard.enabled
         else [],
@@ -160,6 +158,26 @@ def _list_listeners(configuration: Configuration) -> list[Listener]:
     if api.socket is not None:
         found.append(Listener("local", api.socket, 0))
     return found
+
+
+def _make_route_filter(configuration: Configuration) -> RouteFilter:
+    """Return which routes the kernel tells of: those of users, and those that routing is made of."""
+    routes, routing = configuration.routes, configuration.routing
+    tables: list[int] = [read_table(word) for word in routes.tables]
+    if not routing.wanted:
+        protocols = [read_protocol(word) for word in routes.protocols]
+        return RouteFilter(tables, routes.default_routes, protocols, routing.policy.protocol)
+    tables = list(dict.fromkeys((*tables, TABLE_MAIN)))[:64]
+    return RouteFilter(tables, True, [], routing.policy.protocol)
+
+
+def _make_write_policy(routing: Routing) -> WritePolicy:
+    """Return what the helper may write. What is ours may be removed even where none is wanted."""
+    policy = routing.policy
+    marks = policy.mark_mask if policy.return_path == "conntrack-mark" else 0
+    lingers = policy.on_exit == "remove"
+    adds = routing.wanted or bool(routing.confirm)  # what was before may have to be put back
+    return WritePolicy(adds, policy.protocol, policy.base, marks, lingers)
 
 
 # --- identities ------------------------------------------------------------------------------------
@@ -225,6 +243,7 @@ def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identit
 def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory"), ("webhooks",)]
+    keys.append(("routing",))
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     keys += [("api", name) for name in ("socket", "tokens", "tokens_file", "config_writes")]
     keys += [

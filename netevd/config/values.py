@@ -8,6 +8,7 @@ is for `load` to say.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Collection
@@ -18,7 +19,14 @@ from urllib.parse import urlsplit
 
 from netevd.config import schema
 from netevd.model.event import EventType
-from netevd.model.route import PROTOCOLS, TABLE_NAMES, read_protocol, read_table
+from netevd.model.route import (
+    ALL_TABLES,
+    PROTOCOL_NAMES,
+    PROTOCOLS,
+    TABLE_NAMES,
+    read_protocol,
+    read_table,
+)
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
@@ -34,6 +42,7 @@ _URL_LIMIT: Final = 2048
 _PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")
 """32 octets leave the last character two bits that are 0. Source: RFC 4648 section 4."""
 _PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
+_MARK = re.compile(r"(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})\Z")
 _GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
@@ -149,6 +158,74 @@ def _read_series_limit(value: object, _: object) -> int:
 
 def _read_penalty(value: object, _: object) -> int:
     return _read_number(value, 1, 1_000_000)
+
+
+def _read_own_protocol(value: object, _: object) -> int:
+    number = _read_number(value, 64, 255)
+    if number in PROTOCOLS.values():
+        raise ValueError(f"{number} is what {PROTOCOL_NAMES[number]} marks its routes with")
+    return number
+
+
+def _read_base(value: object, _: object) -> int:
+    number = _read_number(value, 2000, 31000)
+    if number % 1000:
+        raise ValueError(f"expected a multiple of 1000, found {number}")
+    return number
+
+
+def _read_fixed_priority(value: object, _: object) -> int:
+    return _read_number(value, 1, 32765)
+
+
+def _read_mark(value: object, _: object) -> int:
+    expected = "a number from 0 to 4294967295, decimal or as 0xff00"
+    text = _read_text(value, expected).strip()
+    match = _MARK.match(text)
+    number = int(text, 0 if text[1:2] in {"x", "X"} else 10) if match else -1
+    if not 0 <= number < 1 << 32:
+        raise ValueError(f"expected {expected}, found {text[:80]!r}")
+    return number
+
+
+def _read_mark_and_mask(value: object, kind: object) -> tuple[int, int]:
+    text = _read_text(value, "a firewall mark such as 0x10 or 0x10/0xff")
+    mark, _, mask = text.partition("/")
+    found = (_read_mark(mark, kind), _read_mark(mask or "0xffffffff", kind))
+    if found[0] & ~found[1]:
+        raise ValueError(f"the mark has bits that its mask has not: {text[:80]!r}")
+    return found
+
+
+def _read_prefix(value: object, _: object) -> str:
+    text = _read_text(value, "an address, a prefix or any").strip()
+    if text == "any":
+        return ""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        if "host bits" in str(error):
+            right = ipaddress.ip_network(text, strict=False)
+            raise ValueError(f"{text[:80]} has bits beyond its length; write {right}") from None
+        raise ValueError(
+            f"expected an address, a prefix such as 10.8.0.0/16 or any, found {text[:80]!r}"
+        ) from None
+    return str(network) if network.prefixlen else ""
+
+
+def _read_table_name(value: object, _: object) -> int:
+    text = _read_text(value, "a routing table by name or number").strip()
+    number = read_table(text)
+    if number == ALL_TABLES:
+        raise ValueError("a rule looks one table up; all is none")
+    return number
+
+
+def _read_families(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "ipv4, ipv6 or both")
+    if not words:
+        raise ValueError("expected ipv4, ipv6 or both, found none")
+    return tuple(dict.fromkeys(_read_choice(word, schema.Family) for word in words))
 
 
 def _read_mutex(value: object, _: object) -> str:
@@ -439,6 +516,19 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Source: _read_choice,
     schema.Family: _read_choice,
     schema.FilterAction: _read_choice,
+    schema.OwnProtocol: _read_own_protocol,
+    schema.Base: _read_base,
+    schema.Mark: _read_mark,
+    schema.MarkAndMask: _read_mark_and_mask,
+    schema.Prefix: _read_prefix,
+    schema.TableName: _read_table_name,
+    schema.FixedPriority: _read_fixed_priority,
+    tuple[schema.Family, ...]: _read_families,
+    schema.Primary: _read_choice,
+    schema.Sources: _read_choice,
+    schema.ReturnPath: _read_choice,
+    schema.OnExit: _read_choice,
+    schema.Contested: _read_choice,
     schema.Level: _read_choice,
     schema.Format: _read_choice,
     schema.Obsolete: _read_choice,

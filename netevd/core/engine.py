@@ -19,23 +19,27 @@ from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.insight import Insight
 from netevd.core.observe import Change, Observer
+from netevd.core.policyrouting import PolicyRouting, PolicyState, Start
 from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
-from netevd.core.wanted import make_filter
+from netevd.core.wanted import make_concern, make_filter, make_knowledge, make_news_filter
 from netevd.core.wireguardwatch import News, WireguardWatch
 from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
-from netevd.model.event import Event, EventType
+from netevd.model.event import HOST_LANE, Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
+    ChangesMade,
     ClearDamping,
+    ConfirmRouting,
     CourierConnected,
     CourierLost,
     DeliveryAnswered,
     DumpEnded,
+    FlushRouting,
     HelperConnected,
     Hook,
     HooksListed,
@@ -65,6 +69,7 @@ from netevd.model.inputs import (
 from netevd.model.link import IfIndex, Link
 from netevd.model.memory import Numbers, OpenDelivery, OpenRun, Record, State
 from netevd.model.route import Route
+from netevd.model.routing import Ours, RoutingMemory
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
 from netevd.model.waiting import Waiting
@@ -79,7 +84,8 @@ class Engine:
 
     `first_sequence` and `first_run` are the first numbers to be used for events and runs. `observe`:
     the caller can't change users. `keys`: see `Runs`. `state`: what an earlier engine left, whose
-    numbers go on; `routes_before`: which routes it wanted.
+    numbers go on; `routes_before`: which routes it wanted; `routing`: what outlives even boots of
+    policy routing. `start`: what it can't know by itself.
     """
 
     def __init__(
@@ -92,20 +98,29 @@ class Engine:
         keys: tuple[int, ...] = (),
         state: State | None = None,
         routes_before: Routes | None = None,
+        routing: RoutingMemory | None = None,
+        start: Start | None = None,
     ) -> None:
         patterns = configuration.network.links
-        self._table = RouteTable(make_filter(configuration.routes))
+        tells = make_news_filter(configuration)
+        self._table = RouteTable(
+            make_knowledge(configuration), tells=tells, concerns=make_concern(configuration)
+        )
         self._observer = Observer(
             lambda link: watches(patterns, link.name, link.altnames, loopback=link.loopback),
             self._table.find_gateways,
         )
         routes = configuration.routes
-        self._routes = RouteWatch(
-            self._table, self._observer, wanted=bool(routes.tables or routes.default_routes)
-        )
+        wanted = bool(routes.tables or routes.default_routes) or configuration.routing.wanted
+        self._routes = RouteWatch(self._table, self._observer, tells, wanted=wanted)
         self._rules = RuleTable()
         self._wireguard = WireguardWatch(configuration.wireguard)
         self._resync = Resync()
+        self._policy = PolicyRouting(
+            configuration.routing, self._observer, self._table, self._rules,
+            memory=routing or RoutingMemory(), start=start or Start(),
+            quiet=self._is_quiet, read_again=self._read_again,
+        )  # fmt: skip
         self._hooks = HookTable()
         self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
         waiting = None if state is None else state.waiting
@@ -180,13 +195,14 @@ class Engine:
         waiting = self._gate.take_changes()
         deliveries = self._deliveries.take_memory()
         wireguard = self._wireguard.take_memory()
+        routing = self._policy.take_memory() if self._started else None
         events, self._events = tuple(self._events), []
-        changed = links or gone or routes or runs or events or waiting or deliveries or wireguard
-        if not (changed or not self._begun) or not self._started:
+        changed = (links, gone, routes, runs, events, waiting, deliveries, wireguard, routing)
+        if not (any(changed) or not self._begun) or not self._started:
             return None
         self._begun = True
         return Record(
-            self.numbers, links, gone, routes, events, runs, waiting, deliveries, wireguard
+            self.numbers, links, gone, routes, events, runs, waiting, deliveries, wireguard, routing
         )
 
     def get_state(self) -> State | None:
@@ -203,6 +219,7 @@ class Engine:
             self._gate.state(),
             self._deliveries.get_memory(),
             self._wireguard.get_memory(),
+            self._policy.get_memory(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -212,6 +229,15 @@ class Engine:
     def get_routes(self) -> Iterator[Route]:
         """Yield every route as it is known now, by table and destination."""
         return iter(self._table)
+
+    @property
+    def ours(self) -> Ours:
+        """What marks rules and routes as netevd's."""
+        return self._policy.ours
+
+    def get_policy(self, now: Now) -> PolicyState:
+        """Return what policy routing wants, and how the kernel differs from it now."""
+        return self._policy.get_state(now)
 
     def get_rules(self) -> list[Rule]:
         """Return every rule as it is known now, in the order in which the kernel asks them."""
@@ -257,6 +283,7 @@ class Engine:
             self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
             self._deliveries.deadline(),
             self._wireguard.due,
+            self._policy.deadline(),
         )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
@@ -319,12 +346,20 @@ class Engine:
                 self._deliveries.handle(given, now, actions)
             case ClearDamping():
                 self._gate.clear(given, actions)
+            case ChangesMade() | FlushRouting() | ConfirmRouting():
+                pass  # policy routing's, below
             case Tick():
                 self._runs.tick(now, actions)
             case Stopping(kept=kept):
                 self._stop(actions, kept=kept)
             case _:
                 assert_never(given)
+        self._policy.note(given, now, actions)
+        for news in self._policy.step(now, actions):
+            event = Event(
+                self._sequence, news.type, now.wall_ns, None, None, HOST_LANE, routing=news.outcome
+            )
+            self._add(event, now, actions)
         if self._resync.due is not None and self._resync.due <= now.monotonic:
             self._rules.begin_dump()
             actions.append(RequestDump(self._resync.begin()))
@@ -391,6 +426,16 @@ class Engine:
         self._tell_routes(now, actions)
         self._observer.drop_link(ifindex)
         self._tell_changes(now, actions)
+
+    def _is_quiet(self) -> bool:
+        """Tell whether what is known of links, addresses, rules and routes is all there is to know."""
+        resync = self._resync
+        return self._found and not resync.number and resync.due is None and self._routes.quiet
+
+    def _read_again(self, now: Now) -> None:
+        """Have everything dumped, since it is time to."""
+        self._want_dump(now)
+        self._routes.resync(now)
 
     def _want_dump(self, now: Now) -> None:
         """Have a dump requested: now, or after the one under way, which may be too old."""

@@ -101,6 +101,13 @@ def is_back(first: Event, last: Event) -> bool:
             | EventType.WG_PEER_ENDPOINT_CHANGED
         ):
             return _is_peer_back(first, last)
+        case (
+            EventType.ROUTING_APPLIED
+            | EventType.ROUTING_DRIFT
+            | EventType.ROUTING_CONTESTED
+            | EventType.ROUTING_FAILED
+        ):
+            return False
     before, after = first.before, last.after
     if before is None or after is None:
         return False
@@ -155,6 +162,10 @@ def is_upward(event: Event) -> bool | None:
     match event.type:
         case EventType.LINK_RENAMED | EventType.LINK_CHANGED | EventType.WG_PEER_ENDPOINT_CHANGED:
             return None
+        case EventType.ROUTING_APPLIED:
+            return True
+        case EventType.ROUTING_DRIFT | EventType.ROUTING_CONTESTED | EventType.ROUTING_FAILED:
+            return False
         case (
             EventType.LINK_ADDED
             | EventType.CARRIER

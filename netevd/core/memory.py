@@ -38,9 +38,10 @@ def fold(state: State, records: Iterable[Record]) -> State:
     deliveries = {(each.target, each.sequence): each for each in state.deliveries}
     windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
     devices = {each.ifindex: each for each in state.wireguard}
-    numbers = state.numbers
+    numbers, routing = state.numbers, state.routing
     for record in records:
         numbers = record.numbers
+        routing = record.routing or routing
         for ifindex in record.gone:
             links.pop(ifindex, None)
         links.update((each.link.ifindex, each) for each in record.links)
@@ -68,6 +69,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
         Waiting(tuple(windows.items()), tuple(flaps.items())),
         tuple(deliveries.values()),
         tuple(devices.values()),
+        routing,
     )
 
 

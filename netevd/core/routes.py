@@ -48,8 +48,23 @@ class RouteChange:
 class RouteTable:
     """All routes that `wants` lets in."""
 
-    def __init__(self, wants: Callable[[Route], bool]) -> None:
+    def __init__(
+        self,
+        wants: Callable[[Route], bool],
+        *,
+        tells: Callable[[Route], bool] | None = None,
+        concerns: Callable[[Route], bool] | None = None,
+    ) -> None:
+        """
+        tells: which of them users hear of; not given: all. concerns: which ones policy routing is made
+        of; not given: none.
+        """
         self._wants = wants
+        self._tells = tells
+        self._concerns = concerns
+        self._concerning: dict[Route, None] = {}
+        self.concerned = False
+        """Whether any of these has changed since it was set to false."""
         self._tables: dict[tuple[int, int], _Slots] = {}
         """Family and table to its slots."""
         self._links: dict[tuple[int, IfIndex], int] = {}
@@ -76,6 +91,10 @@ class RouteTable:
         for slots in self._tables.values():
             for slot in slots.values():
                 yield from _open(slot)
+
+    def get_concerning(self) -> list[Route]:
+        """Return the routes that policy routing is made of."""
+        return list(self._concerning)
 
     def leads_over(self, ifindex: IfIndex, family: int) -> bool:
         """Tell whether a route of this family uses a link."""
@@ -307,7 +326,13 @@ class RouteTable:
             _add(self._links, (route.family, hop.ifindex), step)
         if route.nexthop_id:
             _add(self._objects, route.nexthop_id, step)
-        if route.is_default:
+        if self._concerns is not None and self._concerns(route):
+            self.concerned = True
+            if step > 0:
+                self._concerning[route] = None
+            else:
+                self._concerning.pop(route, None)
+        if route.is_default and (self._tells is None or self._tells(route)):
             if step > 0:
                 self._defaults[route] = None
             else:

@@ -27,7 +27,7 @@ from netevd.model.inputs import (
     RoutesOverran,
 )
 from netevd.model.link import IfIndex
-from netevd.model.route import PROTOCOL_OURS, Route
+from netevd.model.route import Route
 from netevd.model.snapshot import Snapshot
 
 RouteInput: TypeAlias = (
@@ -49,11 +49,22 @@ class RouteNews(NamedTuple):
 class RouteWatch:
     """Everything about routes; links and addresses are asked from the observer."""
 
-    def __init__(self, table: RouteTable, observer: Observer, *, wanted: bool) -> None:
-        """wanted: whether any route is; if not, none is ever asked for."""
+    def __init__(
+        self,
+        table: RouteTable,
+        observer: Observer,
+        tells: Callable[[Route], bool],
+        *,
+        wanted: bool,
+    ) -> None:
+        """
+        tells: of which routes users hear. wanted: whether any route is to be known; if not, none is
+        ever asked for.
+        """
         self._table = table
         self._observer = observer
         self._sync = RouteSync(table)
+        self._tells = tells
         self._wanted = wanted
         self._parked: dict[IfIndex, dict[Route, None]] = {}
         """Routes that are new, over links that were not seen yet."""
@@ -82,6 +93,16 @@ class RouteWatch:
     def failures(self) -> int:
         """How many dumps in a row ended in nothing."""
         return self._sync.failures
+
+    @property
+    def quiet(self) -> bool:
+        """Whether what is known of routes is all that there is to know."""
+        sync = self._sync
+        return sync.last_end is not None and not sync.number and sync.due is None
+
+    def resync(self, now: Now) -> None:
+        """Have all routes dumped again, since it is time to."""
+        self._sync.want(BOTH, now.monotonic)
 
     def begin(self, now: Now) -> RequestRoutes:
         """Return the request for the dump that is due."""
@@ -212,7 +233,7 @@ class RouteWatch:
     def _find_owner(self, change: RouteChange, now: Now) -> RouteNews | None:
         """Return a change with the link it belongs to, None if nobody has to hear of it now."""
         route = change.route
-        if route.protocol == PROTOCOL_OURS:
+        if not self._tells(route):
             return None
         if route.refuses or not route.nexthops:
             return RouteNews(HOST_LANE, None, change)

@@ -1,16 +1,24 @@
-"""Which routes users want to be known: the worker's copy of what the kernel filters by."""
+"""Which routes users want to hear of, and which are known: the worker's copy of the kernel's filter."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from netevd.config.schema import Routes
-from netevd.model.route import ALL_TABLES, ANYWHERE, Route, read_protocol, read_table
+from netevd.config.schema import Configuration, Routes
+from netevd.core.policyplan import get_ours
+from netevd.model.route import (
+    ALL_TABLES,
+    ANYWHERE,
+    TABLE_MAIN,
+    Route,
+    read_protocol,
+    read_table,
+)
 
 
 def make_filter(routes: Routes) -> Callable[[Route], bool]:
     """
-    Return a function that tells of a route whether it is to be known.
+    Return a function that tells of a route whether users want to hear of it.
 
     The kernel passes more: what may have replaced such a route, and whole dumps.
     """
@@ -27,3 +35,48 @@ def make_filter(routes: Routes) -> Callable[[Route], bool]:
         return defaults and route.destination in ANYWHERE
 
     return wants
+
+
+def make_news_filter(configuration: Configuration) -> Callable[[Route], bool]:
+    """Return a function that tells of a route whether users hear of it: not of what we make ourselves."""
+    told = make_filter(configuration.routes)
+    ours = get_ours(configuration.routing)
+    return lambda route: told(route) and not ours.made(route)
+
+
+def make_concern(configuration: Configuration) -> Callable[[Route], bool]:
+    """Return a function that tells of a route whether policy routing is made of it, or it is ours."""
+    ours = get_ours(configuration.routing)
+    if not configuration.routing.wanted:
+        return ours.has_route
+
+    def concerns(route: Route) -> bool:
+        if route.destination in ANYWHERE or ours.has_table(route.table):
+            return True
+        hops = route.nexthops
+        return route.table == TABLE_MAIN and bool(hops) and not hops[0].gateway
+
+    return concerns
+
+
+def make_knowledge(configuration: Configuration) -> Callable[[Route], bool]:
+    """
+    Return a function that tells of a route whether it is known at all.
+
+    Policy routing needs what is connected and all default routes, and what is in its own tables;
+    where it is not wanted, at least what an earlier configuration has left there.
+    """
+    told = make_filter(configuration.routes)
+    ours = get_ours(configuration.routing)
+    if not configuration.routing.wanted:
+        return lambda route: told(route) or ours.has_route(route)
+
+    def knows(route: Route) -> bool:
+        return (
+            told(route)
+            or route.table == TABLE_MAIN
+            or route.destination in ANYWHERE
+            or ours.has_table(route.table)
+        )
+
+    return knows

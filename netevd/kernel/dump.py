@@ -44,6 +44,9 @@ _REQUESTS: Final = (
 )
 """Message type and body (ifinfomsg, ifaddrmsg, rtmsg) of each dump."""
 
+_RULES: Final = (34, bytes(12))
+"""RTM_GETRULE with a fib_rule_hdr of both families."""
+
 _HEADER: Final = struct.Struct("=IHHII")
 
 
@@ -51,13 +54,16 @@ class DumpError(Exception):
     """The kernel did not tell its links, addresses and routes."""
 
 
-def snapshot_links() -> list[Input]:
+def snapshot_links(*, rules: bool = False) -> list[Input]:
     """
     Return all links, addresses and routes of this network namespace, as parts of dump 1.
+
+    rules: policy rules too.
 
     Needs no privilege. Blocks for as long as the kernel takes, at most 5 s for each answer.
     Raises: DumpError.
     """
+    requests = (*_REQUESTS, _RULES) if rules else _REQUESTS
     try:
         with socket.socket(
             socket.AF_NETLINK,
@@ -70,8 +76,8 @@ def snapshot_links() -> list[Input]:
             kernel.bind((0, 0))
             for attempt in range(_ATTEMPTS):
                 parts = [
-                    _dump(kernel, kind, body, attempt * len(_REQUESTS) + place)
-                    for place, (kind, body) in enumerate(_REQUESTS, 1)
+                    _dump(kernel, kind, body, attempt * len(requests) + place)
+                    for place, (kind, body) in enumerate(requests, 1)
                 ]
                 if None not in parts:
                     return [given for part in parts if part for given in part]

@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
+from netevd.model.routing import Change
 from netevd.model.verdict import EXECUTE, Verdict
 from netevd.model.webhook import Target
 
@@ -187,6 +188,14 @@ class ReadWireguard:
     """It is no device of the kernel's."""
 
 
+@frozen(slots=True)
+class ChangeRouting:
+    """Have the helper change rules and routes, in this order; `ChangesMade` tells what came of it."""
+
+    number: int
+    changes: tuple[Change, ...]
+
+
 class Kind(StrEnum):
     """What a log record is about, for those who look for one kind among all; see MESSAGE_ID."""
 
@@ -209,6 +218,8 @@ class Kind(StrEnum):
     SERVING = "serving"
     WEBHOOK_ENDED = "webhook-ended"
     """An event was posted, or not."""
+    ROUTING = "routing"
+    """Policy routing: what was done, or stands in its way."""
 
 
 @frozen(slots=True)
@@ -241,6 +252,7 @@ Action: TypeAlias = (
     | RequestDump
     | RequestRoutes
     | ReadWireguard
+    | ChangeRouting
     | Note
     | Ready
 )

@@ -16,6 +16,8 @@ def describe(event: Event) -> str:
         return f"{'del' if event.gone else 'new'} {words}"
     if event.wireguard is not None:
         return _describe_wireguard(event.type, event.wireguard)
+    if event.routing is not None:
+        return event.routing.describe()
     if after is None:
         return event.type.value
     if event.address is not None:

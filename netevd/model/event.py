@@ -9,6 +9,7 @@ from attrs import frozen
 
 from netevd.model.address import Address
 from netevd.model.route import Route
+from netevd.model.routing import RoutingOutcome
 from netevd.model.snapshot import Snapshot
 from netevd.model.wireguard import WireguardFact
 
@@ -42,6 +43,10 @@ class EventType(StrEnum):
     WG_PEER_IDLE = "wg-peer-idle"
     WG_PEER_DISCONNECTED = "wg-peer-disconnected"
     WG_PEER_ENDPOINT_CHANGED = "wg-peer-endpoint-changed"
+    ROUTING_APPLIED = "routing-applied"
+    ROUTING_DRIFT = "routing-drift"
+    ROUTING_CONTESTED = "routing-contested"
+    ROUTING_FAILED = "routing-failed"
 
 
 HOST_LANE: Final = 0
@@ -80,6 +85,8 @@ class Event:
     coalesced: int = 0
     """How many events of a fact it stands for, itself included; then `before` is that of the first.
     0 for an event as it was published."""
+    routing: RoutingOutcome | None = None
+    """What an event of policy routing tells."""
 
     @property
     def name(self) -> str:

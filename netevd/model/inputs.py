@@ -232,6 +232,31 @@ class RunnerConnected:
 
 
 @frozen(slots=True)
+class ChangesMade:
+    """
+    The helper has answered a `ChangeRouting`, and what the kernel told of it was handed in before.
+    """
+
+    number: int
+    errors: tuple[int, ...] = ()
+    """Of each change 0 or the kernel's error number; those that are missing were not tried."""
+    reason: str = ""
+    """Why some were not tried, "" if all were."""
+    dry: bool = False
+    """Nothing was tried: somebody only wanted to see it."""
+
+
+@frozen(slots=True)
+class FlushRouting:
+    """Somebody wants all rules and routes of ours to be removed."""
+
+
+@frozen(slots=True)
+class ConfirmRouting:
+    """Somebody says that the routing configuration on trial shall stay."""
+
+
+@frozen(slots=True)
 class ResumeHook:
     """Somebody says that a paused script shall run again."""
 
@@ -294,6 +319,7 @@ Input: TypeAlias = (
     | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
     | DumpEnded | Overran | HelperConnected | WireguardRead
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
+    | ChangesMade | FlushRouting | ConfirmRouting
     | ResumeHook | ClearDamping | Tick | Stopping
     | CourierConnected | CourierLost | DeliveryAnswered
 )  # fmt: skip

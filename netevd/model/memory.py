@@ -15,6 +15,7 @@ from netevd.model.event import Event
 from netevd.model.inputs import Hook
 from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
+from netevd.model.routing import RoutingMemory
 from netevd.model.snapshot import Snapshot
 from netevd.model.waiting import Waiting, WaitingChanges
 from netevd.model.webhook import Target
@@ -157,6 +158,7 @@ class State:
     waiting: Waiting = field(factory=Waiting)
     deliveries: tuple[OpenDelivery, ...] = ()
     wireguard: tuple[KnownDevice, ...] = ()
+    routing: RoutingMemory = field(factory=RoutingMemory)
 
 
 @frozen(slots=True)
@@ -175,3 +177,5 @@ class Record:
     deliveries: DeliveryMemory | None = None
     wireguard: tuple[tuple[IfIndex, KnownDevice | None], ...] = ()
     """Devices that are known otherwise; None for one that is gone."""
+    routing: RoutingMemory | None = None
+    """All of it; None: nothing of it has changed."""

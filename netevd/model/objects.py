@@ -221,6 +221,16 @@ class WireguardObject(TypedDict):
     """always, on-demand or never."""
 
 
+class RoutingObject(TypedDict):
+    """What an event of policy routing tells."""
+
+    rules_added: int
+    rules_removed: int
+    routes_added: int
+    routes_removed: int
+    reason: str | None
+
+
 class EventObject(TypedDict):
     """An event."""
 
@@ -248,6 +258,8 @@ class EventObject(TypedDict):
     """What became of that route."""
     wireguard: WireguardObject | None
     """Subject of an event of a WireGuard device or peer."""
+    routing: RoutingObject | None
+    """Of events of policy routing."""
     coalesced: int | None
     """How many events it stands for, itself included; null for an event as it was published."""
 

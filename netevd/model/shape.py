@@ -24,13 +24,13 @@ from netevd.model.objects import (
     NexthopObject,
     PeerObject,
     RouteObject,
+    RoutingObject,
     RuleObject,
     StatisticsObject,
     WireguardObject,
 )
 from netevd.model.route import (
     ANYWHERE,
-    PROTOCOL_OURS,
     TABLE_MAIN,
     Nexthop,
     Route,
@@ -39,6 +39,7 @@ from netevd.model.route import (
     show_route_type,
     show_table,
 )
+from netevd.model.routing import Ours, RoutingOutcome
 from netevd.model.rule import RULE_ACTIONS, Rule
 from netevd.model.snapshot import Snapshot
 from netevd.model.wireguard import Peer, WireguardFact
@@ -56,6 +57,9 @@ _SCOPE_WORDS: Final = {0: "global", 200: "site", RT_SCOPE_LINK: "link", RT_SCOPE
 """Source: ip-address(8)."""
 
 _FAMILIES: Final[dict[int, Family]] = {4: "ipv4", 6: "ipv6"}
+
+_OURS: Final = Ours()
+"""By default."""
 
 _EPOCH: Final = date(1970, 1, 1)
 
@@ -117,7 +121,9 @@ def _name_nothing(_: int) -> str | None:
     return None
 
 
-def shape_route(route: Route, names: Callable[[int], str | None] = _name_nothing) -> RouteObject:
+def shape_route(
+    route: Route, names: Callable[[int], str | None] = _name_nothing, ours: Ours = _OURS
+) -> RouteObject:
     """Return the object of a route. names: name of an ifindex, None where it is not known."""
     return {
         "destination": route.destination,
@@ -132,7 +138,7 @@ def shape_route(route: Route, names: Callable[[int], str | None] = _name_nothing
         "source": route.source or None,
         "nexthop_id": route.nexthop_id or None,
         "metrics": {show_metric(number): value for number, value in route.metrics},
-        "owned": route.protocol == PROTOCOL_OURS,
+        "owned": ours.made(route),
     }
 
 
@@ -145,7 +151,7 @@ def _shape_nexthop(hop: Nexthop, names: Callable[[int], str | None]) -> NexthopO
     }
 
 
-def shape_rule(rule: Rule) -> RuleObject:
+def shape_rule(rule: Rule, ours: Ours = _OURS) -> RuleObject:
     """Return the object of a rule."""
     action = rule.action
     marked = bool(rule.mark or rule.mask)
@@ -172,7 +178,7 @@ def shape_rule(rule: Rule) -> RuleObject:
         "tunnel_id": rule.tunnel_id or None,
         "l3mdev": rule.l3mdev,
         "protocol": show_protocol(rule.protocol),
-        "owned": rule.protocol == PROTOCOL_OURS,
+        "owned": ours.has_rule(rule),
     }
 
 
@@ -253,6 +259,17 @@ def shape_interface(snapshot: Snapshot) -> InterfaceObject:
     return shape
 
 
+def shape_routing(outcome: RoutingOutcome) -> RoutingObject:
+    """Return the object of what an event of policy routing tells."""
+    return {
+        "rules_added": outcome.rules_added,
+        "rules_removed": outcome.rules_removed,
+        "routes_added": outcome.routes_added,
+        "routes_removed": outcome.routes_removed,
+        "reason": outcome.reason or None,
+    }
+
+
 def shape_event(event: Event) -> EventObject:
     """Return the object of an event, without the link's snapshots."""
     after = event.after
@@ -271,6 +288,7 @@ def shape_event(event: Event) -> EventObject:
         "route": None if event.route is None else _shape_event_route(event.route, after),
         "change": None if event.route is None else "del" if event.gone else "new",
         "wireguard": None if event.wireguard is None else shape_wireguard(event.wireguard),
+        "routing": None if event.routing is None else shape_routing(event.routing),
         "coalesced": event.coalesced or None,
     }
 

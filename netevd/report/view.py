@@ -15,7 +15,7 @@ from netevd.core.engine import Engine
 from netevd.model.answers import HookObject, ReloadObject, StatusObject
 from netevd.model.event import Event
 from netevd.model.objects import DetailedInterfaceObject, KnownPeerObject, RouteObject, RuleObject
-from netevd.model.route import PROTOCOL_OURS, Route
+from netevd.model.route import Route
 from netevd.model.rule import Rule
 from netevd.model.shape import (
     printable,
@@ -96,7 +96,7 @@ class View:
 
     def count_owned_rules(self) -> int:
         """Return how many rules netevd itself has made."""
-        return sum(each.protocol == PROTOCOL_OURS for each in self._engine.get_rules())
+        return sum(map(self._engine.ours.has_rule, self._engine.get_rules()))
 
     def count_routes(self) -> int:
         """Return how many routes are known."""
@@ -204,7 +204,7 @@ class View:
 
     def shape_route(self, route: Route) -> RouteObject:
         """Return the object of a route, with the names of its links."""
-        return shape_route(route, self._find_name)
+        return shape_route(route, self._find_name, self._engine.ours)
 
     def _find_name(self, ifindex: int) -> str | None:
         name = self._insight.find_name(ifindex)
@@ -216,7 +216,7 @@ class View:
 
     def shape_rule(self, rule: Rule) -> RuleObject:
         """Return the object of a rule."""
-        return shape_rule(rule)
+        return shape_rule(rule, self._engine.ours)
 
     def get_peers(self) -> list[KnownPeerObject]:
         """Return every peer of WireGuard devices, as it was read last."""

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import trio
 
-from netevd.config.schema import Routes
+from netevd.config.schema import Configuration
+from netevd.kernel.changes import make_request
 from netevd.kernel.feed import FeedTranslator, Part
-from netevd.model.actions import ReadWireguard
-from netevd.model.inputs import DumpEnded, Input, RoutesDumpEnded
+from netevd.model.actions import ChangeRouting, ReadWireguard
+from netevd.model.inputs import ChangesMade, DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
 from netevd.report.metrics import Metrics
 from netevd.worker.ports import PeerGone, Port
@@ -31,10 +32,17 @@ from privsep.protocol import (
     Reply,
     Request,
     Wireguard,
+    Write,
 )
 
 _BATCH = 32
 """Packets handled before other tasks get their turn."""
+
+_CHANGES = 64
+"""Changes of one request. Source: privsep.protocol.Write."""
+
+_NO_DUMP = -1
+"""Number of a dump that the core has not asked for."""
 
 _LINKS = (Part("links"), Part("addresses"), Part("rules"))
 
@@ -47,12 +55,13 @@ class HelperLink:
         feed: int,
         rpc: int,
         submit: Callable[[list[Input], float], None],
-        routes: Routes,
+        configuration: Configuration,
         metrics: Metrics,
     ) -> None:
         """
         feed, rpc: descriptors, taken over. submit: takes all inputs of a packet, in order, and when it was
-        read, monotonic seconds. routes: which ones are wanted, so that others need not be dumped.
+        read, monotonic seconds. configuration: says which routes are wanted, so that others need not be
+        dumped.
         """
         self._metrics = metrics
         self._feed: Port[FeedMessage] = Port(feed, FEED)
@@ -61,9 +70,15 @@ class HelperLink:
         self._translator = FeedTranslator()
         self._asking = trio.Lock()
         self._dumping = trio.Lock()
-        self._routes = routes
+        routes = configuration.routes
+        self._tables = {read_table(word) for word in routes.tables}
+        if ALL_TABLES in self._tables or routes.default_routes or configuration.routing.wanted:
+            self._tables = {ALL_TABLES}  # default routes can't be asked for by themselves
         self._wanted: dict[bool, tuple[int, tuple[Part, ...]]] = {}
         """What is to be dumped next, links (False) and routes (True)."""
+        self._changes: ChangeRouting | None = None
+        """What is to be changed before that."""
+        self._finishing = False
         self._request = trio.Event()
         self._wireguard: Wireguard | None = None
         """The request that is to be sent next."""
@@ -104,11 +119,19 @@ class HelperLink:
         What the kernel says first may be said before it is so: the dump of no link at all is answered
         once the kernel has done what it was about.
         """
-        tables = {read_table(word) for word in self._routes.tables}
-        if ALL_TABLES in tables or self._routes.default_routes:
-            tables = {ALL_TABLES}  # default routes can't be asked for by themselves
-        parts = [Part(f"routes{family}", table) for family in families for table in sorted(tables)]
+        tables = sorted(self._tables)
+        parts = [Part(f"routes{family}", table) for family in families for table in tables]
         self._wanted[True] = (dump, (Part("nothing"), *parts))
+        self._request.set()
+
+    def request_changes(self, action: ChangeRouting) -> None:
+        """Have rules and routes changed; one action at a time."""
+        self._changes = action
+        self._request.set()
+
+    def finish(self) -> None:
+        """Let go of this helper once all that it was asked for is done."""
+        self._finishing = True
         self._request.set()
 
     def read_wireguard(self, wanted: ReadWireguard) -> None:
@@ -183,10 +206,16 @@ class HelperLink:
             while True:
                 await self._request.wait()
                 self._request = trio.Event()
-                while self._wanted:
+                while self._wanted or self._changes is not None:
+                    if self._changes is not None:
+                        action, self._changes = self._changes, None
+                        await self._change(action)
+                        continue
                     dump, parts = self._wanted.pop(min(self._wanted))
                     for number, part in self._translator.expect(dump, parts):
                         await self._dump(number, part)
+                if self._finishing:
+                    self.close()
         except PeerGone:
             return
 
@@ -196,6 +225,26 @@ class HelperLink:
         async with self._progress:
             while self._finished < number:
                 await self._progress.wait()
+
+    async def _change(self, action: ChangeRouting) -> None:
+        """
+        Have the kernel make changes and tell what it said to each.
+
+        The dump of nothing after them ends when all that the kernel told of them was handed in.
+        """
+        errors: list[int] = []
+        reason = ""
+        for start in range(0, len(action.changes), _CHANGES):
+            part = [make_request(each) for each in action.changes[start : start + _CHANGES]]
+            reply = await self._ask(Write(part))
+            if isinstance(reply, Denied):
+                reason = reply.reason
+                break
+            errors += reply.errors
+        for number, part_of in self._translator.expect(_NO_DUMP, (Part("nothing"),)):
+            await self._dump(number, part_of)
+        made = ChangesMade(action.number, tuple(errors), reason)
+        self._submit([made], time.monotonic())
 
 
 def _name(request: Request) -> str:

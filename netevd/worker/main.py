@@ -22,10 +22,19 @@ import trio
 from netevd import __version__
 from netevd.config.sealed import Sealed, unseal
 from netevd.core.engine import Engine
+from netevd.core.policyrouting import GRACE_S, Start
 from netevd.http.auth import Access
 from netevd.http.peer import Kind as ListenerKind
 from netevd.http.server import Means, Server
-from netevd.model.actions import Action, Kind, Note, Outcome, Publish, ReadWireguard
+from netevd.model.actions import (
+    Action,
+    ChangeRouting,
+    Kind,
+    Note,
+    Outcome,
+    Publish,
+    ReadWireguard,
+)
 from netevd.model.inputs import (
     CourierConnected,
     HelperConnected,
@@ -163,6 +172,8 @@ class _Worker:
             first if found is None else found.numbers.run,
             observe=observe,
             keys=self._keys,
+            routing=None if found is None else found.routing,
+            start=Start(os.urandom(1)[0] / 255, configure.started + GRACE_S, configure.generation),
         )
         try:
             self._engine = begin(state=state, routes_before=None if found is None else found.routes)
@@ -185,6 +196,7 @@ class _Worker:
             request_dump=self._request_dump,
             request_routes=self._request_routes,
             read_wireguard=self._read_wireguard,
+            request_changes=self._request_changes,
             report_ready=self._report_ready,
             note_request=self._metrics.note_request,
             deliver=self._courier.deliver,
@@ -492,7 +504,7 @@ class _Worker:
                     descriptors[0],
                     descriptors[1],
                     self.submit_all,
-                    self._configuration.routes,
+                    self._configuration,
                     self._metrics,
                 )
                 self.submit(HelperConnected(self._lost))
@@ -511,6 +523,8 @@ class _Worker:
                 self._view.phase = "stopping"
                 kept = kept or (self._recovery is not None and self._recovery.on_disk)
                 self.submit(Stopping(kept))
+                if self._configuration.routing.policy.on_exit == "remove" and self._helper:
+                    self._helper.finish()  # it serves until then
             case HandOver():
                 self._handing_over = True
                 self._view.phase = "reloading"
@@ -614,6 +628,10 @@ class _Worker:
     def _read_wireguard(self, wanted: ReadWireguard) -> None:
         if self._helper is not None:
             self._helper.read_wireguard(wanted)
+
+    def _request_changes(self, action: ChangeRouting) -> None:
+        if self._helper is not None:
+            self._helper.request_changes(action)
 
     def _report_ready(self) -> None:
         watched = ", ".join(self._configuration.network.links) or "all links but lo"

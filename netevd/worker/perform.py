@@ -12,9 +12,11 @@ from typing import Protocol, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
+from netevd.core.policyhints import describe_change
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    ChangeRouting,
     Deliver,
     EndDelivery,
     EndRun,
@@ -33,7 +35,7 @@ from netevd.model.actions import (
 from netevd.model.describe import describe
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
-from netevd.model.inputs import DeliveryAnswered, Input, RunFinished
+from netevd.model.inputs import ChangesMade, DeliveryAnswered, Input, RunFinished
 from netevd.model.verdict import Verdict
 from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
@@ -58,19 +60,22 @@ class Performer:
         request_dump: Callable[[int], None],
         request_routes: Callable[[int, tuple[int, ...]], None],
         read_wireguard: Callable[[ReadWireguard], None],
+        request_changes: Callable[[ChangeRouting], None],
         report_ready: Callable[[], None],
         note_request: Callable[[int, Event], None],
         deliver: Callable[[Deliver], None],
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
-        families. read_wireguard: has a device read. report_ready: tells the supervisor. note_request: hears of
-        each run before it is asked for. deliver: has the courier post an event.
+        families. read_wireguard: has a device read. request_changes: has rules and routes changed. report_ready:
+        tells the supervisor. note_request: hears of each run before it is asked for. deliver: has the courier
+        post an event.
         """
         self._log = log
         self._request_dump = request_dump
         self._request_routes = request_routes
         self._read_wireguard = read_wireguard
+        self._request_changes = request_changes
         self._report_ready = report_ready
         self._note_request = note_request
         self._deliver = deliver
@@ -118,6 +123,8 @@ class Performer:
                 self._request_routes(dump, families)
             case ReadWireguard():
                 self._read_wireguard(action)
+            case ChangeRouting():
+                return self.change(action)
             case Note(level=level, message=message, fields=fields, kind=kind):
                 write(self._log, level, message, {**fields, "kind": kind})
             case Ready():
@@ -139,6 +146,11 @@ class Performer:
         """Ask the script's runner to start it."""
         request = Run(action.run, action.hook.entry, list(action.values), action.detach)
         self._send(action.runner, request)
+        return None
+
+    def change(self, action: ChangeRouting) -> Input | None:
+        """Have rules and routes changed."""
+        self._request_changes(action)
         return None
 
     def _send(self, number: int, message: Message) -> None:
@@ -169,6 +181,12 @@ class DryPerformer(Performer):
             sequence=action.event.sequence,
         )
         return RunFinished(action.run, status=0, duration_s=0.0, cpu_s=0.0, leftovers=0)
+
+    def change(self, action: ChangeRouting) -> Input | None:
+        """Log what would be changed."""
+        for change in action.changes:
+            self._log.info(f"would ask for: {describe_change(change)}")
+        return ChangesMade(action.number, dry=True)
 
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; of a run or post that did not take place, tell no end."""

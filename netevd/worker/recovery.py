@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from netevd.config.schema import Routes
 from netevd.core.engine import Engine
@@ -22,6 +22,7 @@ from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.link import IfIndex
 from netevd.model.memory import DeliveryMemory, KnownLink, Numbers, Record, RunMemory, State
 from netevd.model.route import Route
+from netevd.model.routing import RoutingMemory
 from netevd.model.waiting import WaitingChanges
 from netevd.model.wireguard import KnownDevice
 from netevd.report.journal import PACKING, DeliveryEntry, Entry, EventEntry, Journal, RunEntry
@@ -72,6 +73,7 @@ class _Record(msgspec.Struct, array_like=True):
     wireguard: tuple[tuple[IfIndex, KnownDevice | None], ...]
     entries: list[bytes]
     deliveries: DeliveryMemory | None = None
+    routing: RoutingMemory | None = None
 
 
 _SNAPSHOT: Final = Packing[_Snapshot](_Snapshot)
@@ -105,6 +107,8 @@ class Remembered:
     """What its metrics had counted, b"" for nothing."""
     since: tuple[bytes, ...] = ()
     """Entries of the journal that were written after that."""
+    routing: RoutingMemory = field(factory=RoutingMemory)
+    """What outlives boots of policy routing."""
 
 
 class Recovery:
@@ -198,10 +202,12 @@ class Recovery:
         if snapshot.place != self._place:
             self._journal.add(_lose_runs(state))
             self._journal.add(_lose_deliveries(state))
-            return Remembered(numbers, None, snapshot.routes, in_order, gap)
+            # times are of another boot: what was on trial is on trial anew
+            routing = evolve(state.routing, trial_until=0.0, generation=0, given_up=False)
+            return Remembered(numbers, None, snapshot.routes, in_order, gap, routing=routing)
         return Remembered(
             numbers, evolve(state, numbers=numbers), snapshot.routes, in_order, gap, sums,
-            tuple(since),
+            tuple(since), state.routing,
         )  # fmt: skip
 
     def _to_record(self, packed: _Record) -> Record:
@@ -216,7 +222,7 @@ class Recovery:
                 events.append(entry.event)
         return Record(
             packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
-            packed.waiting, packed.deliveries, packed.wireguard,
+            packed.waiting, packed.deliveries, packed.wireguard, packed.routing,
         )  # fmt: skip
 
     def begin_anew(self) -> None:
@@ -245,6 +251,7 @@ class Recovery:
                 decided.wireguard,
                 packed,
                 decided.deliveries,
+                decided.routing,
             )
         )
         self._keep(engine, body)

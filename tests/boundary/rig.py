@@ -36,6 +36,7 @@ from privsep.protocol import (
     Run,
     ScriptsReply,
     Started,
+    WritePolicy,
 )
 
 M = TypeVar("M")
@@ -165,11 +166,12 @@ class RunnerRig:
 class HelperRig:
     """A helper process; the test is its supervisor and its worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: WritePolicy = WritePolicy()) -> None:
         self.feed: Channel[FeedMessage] | None = None
         self.rpc: Channel[Reply] | None = None
+        launch = Launch([], [], [], "info", "text", 30.0, 65536, ROUTES, writes=policy)
         self.events = tuple(rtnetlink.open_event_socket(source)[0] for source in (0, 1))
-        self.pid, lead = spawn.start_helper(mode(), self.events)
+        self.pid, lead = spawn.start_helper(mode(), self.events, launch)
         self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)
         self.connect()

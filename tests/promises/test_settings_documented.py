@@ -9,7 +9,7 @@ import attrs
 
 from netevd.config.condition import VARIABLES
 from netevd.config.identities import LIMITS
-from netevd.config.schema import Configuration, Filter, Match, Override, Rule, Webhook
+from netevd.config.schema import Configuration, Filter, FixedRule, Match, Override, Rule, Webhook
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
@@ -94,3 +94,10 @@ def test_every_variable_of_a_condition_stands_on_the_page_with_its_type() -> Non
     rows = _read_rows("Conditions")
 
     assert {name: kind for name, (kind, _) in rows.items()} == VARIABLES
+
+
+def test_every_key_of_a_fixed_rule_stands_on_the_page() -> None:
+    """The table of a policy rule's keys is the schema."""
+    keys = {field.name.rstrip("_") for field in attrs.fields(FixedRule)}
+
+    assert {*_read_rows("Fixed policy rules")} == keys

@@ -251,5 +251,6 @@ def test_the_generator_reaches_every_event_type() -> None:
 
     others = {EventType.ROUTES, EventType.GATEWAY_CHANGED}  # see test_routing
     others |= {each for each in EventType if each.startswith("wg-")}  # see test_wireguardpeers
+    others |= {each for each in EventType if each.startswith("routing-")}  # see test_policy_routing
     assert {event.type for event in namespace.events} == set(EventType) - others
     assert any(IfIndex(event.after.link.master) for event in namespace.events)

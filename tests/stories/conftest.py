@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from netevd.config.schema import Configuration
+from netevd.core.policyrouting import Start
 from tests.stories.playbook import Play, Playbook
 
 
@@ -13,8 +14,13 @@ def play() -> Iterator[Play]:
     """Return a maker of playbooks; at the end of the test none may have an unread action."""
     made: list[Playbook] = []
 
-    def make(configuration: Configuration | None = None, *, observe: bool = False) -> Playbook:
-        made.append(Playbook(configuration, observe=observe))
+    def make(
+        configuration: Configuration | None = None,
+        *,
+        observe: bool = False,
+        start: Start | None = None,
+    ) -> Playbook:
+        made.append(Playbook(configuration, observe=observe, start=start))
         return made[-1]
 
     yield make

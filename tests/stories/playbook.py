@@ -18,9 +18,12 @@ from typing import assert_never
 
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.core.policyhints import describe_change
+from netevd.core.policyrouting import Start
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    ChangeRouting,
     Deliver,
     EndDelivery,
     EndRun,
@@ -70,10 +73,14 @@ class Playbook:
     """One engine, a clock that stands still, and what the engine wanted."""
 
     def __init__(
-        self, configuration: Configuration | None = None, *, observe: bool = False
+        self,
+        configuration: Configuration | None = None,
+        *,
+        observe: bool = False,
+        start: Start | None = None,
     ) -> None:
         self.configuration = configuration or configure()
-        self.engine = Engine(self.configuration, first_sequence=1, observe=observe)
+        self.engine = Engine(self.configuration, first_sequence=1, observe=observe, start=start)
         self.time = 1000.0
         self.actions: list[Action] = []
         """What came of the last input."""
@@ -119,6 +126,11 @@ class Playbook:
     def fill(self, *given: Input | float) -> Playbook:
         """Hand in inputs of whose outcome the story does not speak."""
         return self._skip(*given)
+
+    def pass_over(self) -> Playbook:
+        """Don't speak of what came of the last input."""
+        self._unread = ""
+        return self
 
     def get_values(self) -> dict[str, str]:
         """Return the variables of the script that was started last."""
@@ -179,6 +191,8 @@ def _show(action: Action) -> str:
         case ReadWireguard():
             where = "userspace" if action.userspace else "kernel"
             return f"read {action.number}: {action.name} by {where}"
+        case ChangeRouting(number=number, changes=changes):
+            return "\n".join((f"change {number}:", *map(describe_change, changes)))
         case Note():
             return f"{action.level}: {action.message}"
         case Ready():
@@ -189,7 +203,9 @@ def _show(action: Action) -> str:
 
 def _show_subject(event: Event) -> str:
     subject = ""
-    if event.address is not None:
+    if event.routing is not None:
+        subject = f" {event.routing.describe()}"
+    elif event.address is not None:
         subject = f" {event.address.ip}"
     elif event.route is not None:
         subject = f" {'del' if event.gone else 'new'} {describe_route(event.route)}"

@@ -63,6 +63,7 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "route": None,
         "change": None,
         "wireguard": None,
+        "routing": None,
         "coalesced": None,
     }
     assert shape["before"]["state"] == "routable"

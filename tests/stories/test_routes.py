@@ -146,11 +146,20 @@ def test_whose_a_route_is(play: Play) -> None:
 
 
 def test_routes_of_netevd_are_not_told(play: Play) -> None:
-    """What netevd writes with its protocol number is known and fires nothing."""
+    """
+    What netevd writes, by protocol number and table, is known and fires nothing, and makes no
+    gateway; the same number elsewhere is somebody else's.
+    """
     story = begin(play)
 
-    story >> RouteSeen(route(LAN, "@2", protocol=110)) << NOTHING
+    story >> RouteSeen(route(ANY, "10.0.0.1@2", table=21501, protocol=110)) << NOTHING
     assert len(list(story.engine.get_routes())) == 1
+    assert story.engine.get_snapshots()[0].gateways == ()
+    (
+        story
+        >> RouteSeen(route(LAN, "@2", protocol=110))
+        << "3 eth0 routes new 10.0.0.0/8 dev 2 proto 110"
+    )
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from netevd.config.identities import Identities
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.core.makebelieve import MakeBelieveEngine
+from netevd.core.policyhints import describe_change
 from netevd.model.actions import (
     Action,
     AdoptRun,
+    ChangeRouting,
     Deliver,
     EndDelivery,
     EndRun,
@@ -37,6 +39,7 @@ from netevd.model.actions import (
 )
 from netevd.model.event import Event
 from netevd.model.inputs import (
+    ChangesMade,
     CourierConnected,
     DeliveryAnswered,
     Hook,
@@ -199,6 +202,10 @@ class Playback:
                     self.entries.append(Said(self.at, action))
             case RequestDump() | RequestRoutes():
                 self._request(action)
+            case ChangeRouting(number=number, changes=changes):
+                for change in changes:
+                    self._say(f"would ask for: {describe_change(change)}")
+                self._inputs.append(ChangesMade(number, dry=True))
             case Ready() | RequestHooks() | AdoptRun() | ReadWireguard():
                 pass  # of devices a recording has nothing
             case _:

@@ -24,6 +24,9 @@ scripts:
   rules:
     - {path: /etc/netevd/routable.d/vpn, user: root, timeout: 90s, limits: {memory: 1GiB}}
     - {path: /etc/netevd/off.d/note, retries: 3}
+routing:
+  policy: {enabled: true, families: ipv6, resync: 90s, mark_mask: 0xff00}
+  rules: [{priority: 20010, from: 10.8.0.0/16, fwmark: 0x10/0xff, table: 200}, {priority: 20011, iif: eth0, table: main}]
 debounce: {enabled: true, overrides: [{event_type: carrier, window: 0s}]}
 filters:
   - {match: {interface_pattern: "eth*", condition: "mtu > 1500"}, action: ignore}

@@ -144,6 +144,7 @@ def test_an_event() -> None:
         "route": None,
         "change": None,
         "wireguard": None,
+        "routing": None,
         "coalesced": None,
     }
     bare = shape_event(Event(7, EventType.LINK_ADDED, 0, SNAPSHOT, None, 1))

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privsep.policy import Denial, Grant, State, end_dump, judge
-from privsep.protocol import VERSION, Dump, Hello, Ping, ProtocolViolation
+from privsep import policy
+from privsep.policy import Denial, Grant, State, end_dump
+from privsep.protocol import VERSION, Dump, Hello, Ping, ProtocolViolation, WritePolicy
 
 GREETED = State(greeted=True)
+
+judge = partial(policy.judge, policy=WritePolicy(), now=0.0)
 
 
 def test_hello_comes_first_and_once() -> None:
