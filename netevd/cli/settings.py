@@ -49,23 +49,14 @@ def restore(answer: Mapping[str, Any]) -> Configuration:
 
 
 def write(section: object) -> dict[str, Any]:
-<<<<<<< HEAD
     """Return a section as a file would have it, without what is not given and what is empty."""
     written = {}
     for name, kind, default in _find_fields(type(section)):
         value = _write(getattr(section, name), kind)
         # some lists may be left out and not be empty; others mean something when they are
         if value is not None and value != {} and not (value == [] and default == ()):
-            written[name] = value
+            written[name.rstrip("_")] = value
     return written
-=======
-    """Return a section as a file would have it, without what is not given."""
-    return {
-        name.rstrip("_"): value
-        for name, kind in _find_fields(type(section))
-        if (value := _write(getattr(section, name), kind)) is not None
-    }
->>>>>>> d8bc9f8 (core, privsep: policy routing)
 
 
 def compare(before: object, after: object, above: Path = ()) -> Iterator[Change]:
