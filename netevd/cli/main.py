@@ -31,7 +31,17 @@ _SIGPIPE: Final = 13
 _RUN: Final = Lazy("run", "netevd.cli.run:run", "Run the daemon in the foreground.")
 _COMMANDS: Final = (
     Lazy(
+        "apply",
+        "netevd.cli.apply:apply",
+        "Write a file into the daemon's configuration file and put it in force.",
+    ),
+    Lazy(
         "completion", "netevd.cli.completion:completion", "Print the completion script of a shell."
+    ),
+    Lazy(
+        "confirm",
+        "netevd.cli.apply:confirm",
+        "Keep the configuration that was applied with --confirm.",
     ),
     Lazy(
         "diff",
@@ -57,6 +67,11 @@ _COMMANDS: Final = (
         "resume",
         "netevd.cli.steer:resume",
         "Let a script run again that was paused since it failed too often in a row.",
+    ),
+    Lazy(
+        "rollback",
+        "netevd.cli.apply:rollback",
+        "Take the configuration back that was applied with --confirm, now.",
     ),
     _RUN,
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),

@@ -56,7 +56,7 @@ def _make_pattern(line: str) -> str:
 @pytest.fixture
 def story(make_daemon: Callable[..., Daemon]) -> Daemon:
     """Return a daemon that watches one link with an address, a gateway and three scripts."""
-    daemon = make_daemon("network: {links: eth0}\n")
+    daemon = make_daemon("network: {links: eth0}\napi: {config_writes: true}\n")
     daemon.configure(
         pause_after=1,
         rules=[{"path": f"{daemon.scripts}/routable.d/10-vpn", "user": "root", "timeout": "60s"}],
@@ -68,6 +68,8 @@ def story(make_daemon: Callable[..., Daemon]) -> Daemon:
     (daemon.root / "new.yaml").write_text(
         daemon.config.read_text() + "script_timeout: 10s\ndebounce: {enabled: true}\n"
     )
+    quiet = daemon.config.read_text() + "system: {log_level: warn}\n"
+    (daemon.root / "quiet.yaml").write_text(quiet)
     ip("link add eth0 index 101 type veth peer name peth0 index 102")
     ip("link set eth0 addrgenmode none", "link set peth0 addrgenmode none")
     ip("link set eth0 up", "link set peth0 up")
