@@ -12,7 +12,7 @@ from netevd.cli.client import ask
 from netevd.cli.failure import Exit
 from netevd.cli.options import daemon_options
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
-from netevd.cli.settings import Change, compare, restore
+from netevd.cli.settings import Change, compare, restore, veil
 from netevd.cli.trials.once import show_problems
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.tree import Place
@@ -37,7 +37,7 @@ def diff(*, file: str | None) -> int:
     loaded = load(path if file or answer.get("file") else None, os.environ)
     if not isinstance(loaded, Loaded):
         raise show_problems([str(problem) for problem in loaded])
-    changes = list(compare(restore(answer), loaded.configuration))
+    changes = list(compare(restore(answer), veil(loaded.configuration)))
     if read_format() != "table":
         shapes = [_shape(change, loaded, path) for change in changes]
         print_shape({"file": path, "changes": shapes, "count": len(shapes)}, "changes")

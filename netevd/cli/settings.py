@@ -17,6 +17,7 @@ import msgspec
 
 from netevd.cli.failure import Failure
 from netevd.config import schema
+from netevd.config.hiding import hide
 from netevd.config.schema import Configuration
 
 Path: TypeAlias = tuple[str, ...]
@@ -48,6 +49,11 @@ def restore(answer: Mapping[str, Any]) -> Configuration:
         ) from None
 
 
+def veil(configuration: Configuration) -> Configuration:
+    """Return a configuration as the API would show it, without what may be a secret."""
+    return restore({"configuration": hide(msgspec.to_builtins(configuration))})
+
+
 def write(section: object) -> dict[str, Any]:
     """Return a section as a file would have it, without what is not given and what is empty."""
     written = {}
@@ -75,6 +81,7 @@ def compare(before: object, after: object, above: Path = ()) -> Iterator[Change]
 
 def _compare_lists(before: Any, after: Any, path: Path) -> Iterator[Change]:
     """Yield entries that are new or gone, and the settings of those that have changed."""
+    before, after = before or (), after or ()
     old, new = [write(each) for each in before], [write(each) for each in after]
     matcher = SequenceMatcher(None, [repr(each) for each in old], [repr(each) for each in new])
     for kind, i1, i2, j1, j2 in matcher.get_opcodes():

@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 import attrs
 import msgspec
 
+from netevd.config.hiding import hide
 from netevd.config.sealed import Sealed
 from netevd.model.answers import ChangeObject
-from netevd.report.configured import hide
 
 
 class Difference(TypedDict):

@@ -11,7 +11,8 @@ import pytest
 
 from netevd.cli.failure import Failure
 from netevd.cli.output import format_yaml
-from netevd.cli.settings import Change, compare, restore, write
+from netevd.cli.settings import Change, compare, restore, veil, write
+from netevd.config.hiding import hide
 from netevd.config.load import Loaded, load
 from netevd.config.schema import Configuration
 
@@ -104,3 +105,15 @@ def test_entry_at_the_front_does_not_change_those_behind_it(tmp_path: Path) -> N
     found = list(compare(_load(tmp_path, TEXT), _load(tmp_path, text)))
 
     assert [(each.path, each.before) for each in found] == [(("filters", "0"), None)]
+
+
+def test_secrets_are_neither_shown_nor_told_as_a_difference(tmp_path: Path) -> None:
+    """The API leaves out what stands behind a webhook's host; the file's is left out as well."""
+    text = TEXT.replace(
+        "- {action: log}\n", "- {action: execute, webhooks: [{url: https://example.net/key}]}\n"
+    )
+    configuration = _load(tmp_path, text)
+    shown = restore({"configuration": hide(msgspec.to_builtins(configuration))})
+
+    assert "key" not in repr(list(compare(shown, _load(tmp_path, TEXT))))
+    assert list(compare(shown, veil(configuration))) == []
