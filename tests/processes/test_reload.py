@@ -13,6 +13,7 @@ import pytest
 from tests.boundary.rig import wait_for
 from tests.processes.rig import RECORD, Daemon, NotifySocket, children, comm, ip
 from tests.processes.storm import Storm
+from tests.processes.undisturbed import Undisturbed
 
 GATED = (
     "#!/bin/sh\necho begin $LINK\necho begin >> DIRECTORY/steps\nread line < DIRECTORY/gate\n"
@@ -45,11 +46,12 @@ def count_steps(daemon: Daemon, word: str) -> int:
 def test_reloads_under_load_lose_double_and_disorder_nothing(
     make_daemon: Callable[..., Daemon],
 ) -> None:
-    """Reloads back to back while links flap: each change is told once, each script run once."""
+    """Reloads back to back while links flap: the runs are those of a daemon that nobody reloads."""
     daemon = make_daemon("system: {log_format: json}\nnetwork: {links: [eth*]}\n", initial=False)
     storm = Storm(daemon, links=6, pause_s=0.05)
     storm.prepare()
     daemon.start()
+    undisturbed = Undisturbed(daemon)
     storm.begin()
     for times in range(2, 7):
         reload(daemon, times)
@@ -57,6 +59,8 @@ def test_reloads_under_load_lose_double_and_disorder_nothing(
 
     storm.check_all_told()
     storm.check_ends()
+    undisturbed.end()
+    undisturbed.check()
     assert not [each for each in daemon.log if "may have been" in each["message"]]
     assert daemon.stop() == 0
     assert not [each for each in daemon.log if each["level"] in {"warn", "error"}]
