@@ -189,3 +189,52 @@ def test_no_audit_log_unless_it_is_wanted(daemon: Daemon) -> None:
     daemon.start()
 
     assert ask(daemon, "/api/v1/audit") == {"records": [], "count": 0, "more": False}
+
+
+FLOODER = """
+import os, sys
+from privsep import spawn
+from privsep.channel import Channel, Closed, make_pair
+from privsep.protocol import CONTROL, Audit, Prepared
+
+def start_worker(mode, *others):
+    control, end = make_pair()
+
+    def body():
+        end.setblocking(True)
+        channel = Channel(end, CONTROL, descriptors=8)
+        channel.send(Prepared())
+        try:
+            while True:
+                channel.send(Audit("role", "died", "supervisor", "x" * 512))
+        except Closed:
+            return
+
+    pid = spawn.fork("worker", body, keep=(end.fileno(),))
+    end.close()
+    return pid, control
+
+spawn.start_worker = start_worker
+from privsep.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""A fault: a worker that does nothing but note something for the audit log, as fast as it can."""
+
+
+def test_worker_that_floods_pushes_nothing_out(make_daemon: Callable[..., Daemon]) -> None:
+    """What it says is marked as its own and cut short; the supervisor does its work and notes it."""
+    daemon, path = make(make_daemon)
+    daemon.start(fault=FLOODER, ready=False)
+    wait_for(lambda: len(find(path, source="worker")) >= 100 or None, "a flood")
+
+    daemon.kill("helper")
+    wait_for(lambda: find(path, source="supervisor", what="role", outcome="died"), "a death")
+    daemon.stop()
+
+    records = read(path)
+    assert len(find(path, source="worker")) < 200
+    assert sum(each["lost"] for each in records) > 0
+    assert {each["source"] for each in records} == {"worker", "supervisor"}
+    ours = [(each["what"], each["outcome"]) for each in find(path, source="supervisor")]
+    assert ours[0] == ("configuration", "in-force")
+    assert ours[-1] == ("daemon", "ended")

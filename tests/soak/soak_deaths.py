@@ -74,6 +74,7 @@ class Executioner:
                 or None
             ),
             "a run after the death",
+            60,
         )
         ip(f"addr del {wanted}/32 dev probe")
         wait_for(
@@ -86,7 +87,7 @@ class Executioner:
         )
 
     def _tail(self) -> list[list[str]]:
-        return [words for words in self._daemon.record()[-400:] if words[1] == "probe"]
+        return [words for words in self._daemon.record()[-4000:] if words[1] == "probe"]
 
 
 class Witness:
@@ -178,7 +179,7 @@ def test_deaths_under_load(make_daemon: Callable[..., Daemon]) -> None:
     daemon = make_daemon(
         "system: {log_format: json}\nnetwork: {links: [eth*, probe]}\n", initial=False
     )
-    storm = Storm(daemon, links=20, pause_s=0.15)
+    storm = Storm(daemon, links=20, pause_s=0.25)
     storm.prepare()
     ip(
         "link add name probe index 99 type veth peer name pprobe",

@@ -39,7 +39,7 @@ def test_reloads_for_a_minute(make_daemon: Callable[..., Daemon]) -> None:
     gate, steps = (daemon.scripts / "data" / name for name in ("gate", "steps"))
     os.mkfifo(gate)
     gate.chmod(0o666)
-    storm = Storm(daemon, links=20, pause_s=0.15)
+    storm = Storm(daemon, links=20, pause_s=0.25)
     storm.prepare()
     ip("link add name long index 99 type veth peer name plong")
     daemon.start()
