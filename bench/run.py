@@ -27,6 +27,7 @@ from lab import ensure_users
 from latency import latency_sh, latency_static
 from peers import peers
 from plan import Plan
+from readers import readers
 from rest import ready, rest
 from routes import routes
 from serving import scrape, serving
@@ -48,6 +49,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "rest": rest,
     "scrape": scrape,
     "serving": serving,
+    "readers": readers,
 }
 NEEDED: Final = {
     "gcc": "gcc libc6-dev",
