@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     lead: Port[Lead] = Port(int(arguments[0]), LEAD, descriptors=1)
     memory = int(arguments[1])
     destinations = read_targets(os.pread(memory, os.fstat(memory).st_size, 0))
+    os.close(memory)
     trio.run(_Courier(lead, destinations).run)
     return 0
 

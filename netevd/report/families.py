@@ -91,6 +91,12 @@ RETRIES: Final = Family(
     "netevd_run_retries_total", "counter", "Attempts that failed and were followed by another.",
     journaled=True, starts=((),),
 )  # fmt: skip
+DELIVERIES: Final = Family(
+    "netevd_webhook_deliveries_total", "counter",
+    "Attempts to post events to webhooks, and deliveries that ended without one, by result; retried:"
+    " failed and followed by another.",
+    ("result",), journaled=True, starts=_each("ok", "retried", "failed", "refused", "lost", "dropped"),
+)  # fmt: skip
 LEFTOVERS: Final = Family(
     "netevd_script_leftover_processes_total", "counter",
     "Processes that scripts had left behind and that were killed.", journaled=True, starts=((),),
@@ -224,7 +230,7 @@ STREAM_CLIENTS: Final = Family(
 )
 
 COUNTED: Final = (
-    EVENTS, EVENT_DURATION, VERDICTS, DEBOUNCED, SCRIPT_DURATION, SCRIPT_FAILURES, RUNS, RETRIES,
+    EVENTS, EVENT_DURATION, VERDICTS, DEBOUNCED, SCRIPT_DURATION, SCRIPT_FAILURES, RUNS, RETRIES, DELIVERIES,
     LEFTOVERS, EVENT_TO_SCRIPT, OVERRUNS, RESYNCS, REQUESTS, RESTARTS, RELOADS, SERIES_DROPPED,
     HTTP_REQUESTS,
 )  # fmt: skip

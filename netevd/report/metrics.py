@@ -15,7 +15,7 @@ from netevd.model.link import Link
 from netevd.model.shape import printable
 from netevd.report import families
 from netevd.report.families import FAMILIES, OTHER, Family
-from netevd.report.journal import Entry, EventEntry, OutcomeEntry, RunEntry
+from netevd.report.journal import DeliveryEntry, Entry, EventEntry, OutcomeEntry, RunEntry
 from netevd.report.series import Exemplar, Labels, Series
 
 GRACE_S: Final = 300.0
@@ -165,6 +165,9 @@ class Metrics:
                 series.count(outcome.result, amount=len(outcome.sequences))
             case RunEntry(outcome=run):
                 self._count_run(run)
+            case DeliveryEntry(outcome=delivery):
+                result = delivery.result if delivery.final else "retried"
+                self._of(families.DELIVERIES).count(result)
 
     def _count_event(self, event: Event) -> None:
         kind, label = event.type.value, self._find_label(event)

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pwd
+import re
 import signal
 import socket
 import ssl
@@ -104,6 +105,21 @@ def test_an_event_is_posted_again_until_it_is_taken(
     assert "has taken it (status 200, attempt 3)" in told
     assert "in 2.0 s" in daemon.expect(lambda e: "status 429" in e["message"])["message"]
     assert "secret" not in "".join(daemon.raw) + told
+    assert read_metrics(daemon) == {
+        "ok": 1, "retried": 2, "failed": 0, "refused": 0, "lost": 0, "dropped": 0,
+    }  # fmt: skip
+
+
+def read_metrics(daemon: Daemon) -> dict[str, int]:
+    """Return how many attempts had which result, as Prometheus would read it."""
+    command = ["curl", "-sS", "--unix-socket", str(daemon.root / "run" / "api.sock")]
+    result = subprocess.run(
+        [*command, "http://localhost/metrics"], capture_output=True, text=True, check=True
+    )
+    found = re.findall(
+        r'^netevd_webhook_deliveries_total\{result="(\w+)"\} (\d+)', result.stdout, re.MULTILINE
+    )
+    return {name: int(float(number)) for name, number in found}
 
 
 def test_a_webhook_that_does_not_answer_holds_nobody_else_up(
