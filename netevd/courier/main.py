@@ -21,6 +21,9 @@ from privsep.protocol import LEAD, Drain, End, Lead, Peer, ProtocolViolation, Re
 LAST_TIME_S = 3.0
 """How long attempts that are under way may take once the daemon stops."""
 
+BACKLOG = 64
+"""Answers that may wait for a worker beyond what its socket holds."""
+
 
 def main(arguments: list[str]) -> int:
     """
@@ -127,8 +130,12 @@ class _Courier:
         """Begin an attempt, or tell once more what came of it. Raises: ProtocolViolation."""
         if wanted.target >= len(self._destinations):
             raise ProtocolViolation(f"there is no target {wanted.target}")
+        if worker.backlog > BACKLOG:
+            raise ProtocolViolation("it does not read the answers that it asks for")
         last = self._attempts.get(wanted.target)
         if last is not None and last.is_same(wanted):
+            if last.worker is worker:
+                raise ProtocolViolation(f"target {wanted.target} was asked for that already")
             last.worker = worker
             if last.result is not None:
                 worker.send(last.result)

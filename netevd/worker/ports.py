@@ -40,6 +40,11 @@ class Port(Generic[T]):
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
 
+    @property
+    def backlog(self) -> int:
+        """How many messages wait for a peer that does not read."""
+        return len(self._outbox)
+
     def send(self, message: Message) -> None:
         """
         Send a message now, or keep it until `flush` can. Never blocks.

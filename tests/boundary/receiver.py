@@ -50,10 +50,14 @@ class Receiver:
     """A server on a port of its own. Answers are used up one after another, then it is 204."""
 
     def __init__(
-        self, *answers: Answer, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+        self,
+        *answers: Answer,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self._sock = socket.create_server((address, 0), family=family)
+        self._sock = socket.create_server((address, port), family=family)
         self._tls = tls
         self.answers = deque(answers)
         self.posts: list[Post] = []

@@ -122,6 +122,39 @@ def test_two_attempts_at_once_for_a_target_end_the_worker(start: Start, receive:
     assert len(server.posts) == 1
 
 
+def test_a_worker_that_asks_and_does_not_read_is_ended(start: Start) -> None:
+    """Answers that nobody reads are not kept without bound."""
+    many = 20_000
+    courier = start(*[destination("http://127.0.0.1:9/", allow_local=False)] * many)
+    with pytest.raises(Closed):
+        for number in range(2 * many):
+            wait_for(
+                lambda: _try_to_send(courier, order(number % many, number // many + 1)), "room"
+            )
+
+    assert "does not read" in courier.expect_violation()
+    courier.connect()
+    assert courier.ask(order(0, 9)).result == "refused"
+
+
+def test_a_worker_that_asks_twice_for_the_same_is_ended(start: Start) -> None:
+    """It has the answer, or will have it; only another worker may ask for it again."""
+    courier = start(destination("http://127.0.0.1:9/", allow_local=False))
+    assert courier.ask(order()).result == "refused"
+
+    courier.send(order())
+
+    assert "already" in courier.expect_violation()
+
+
+def _try_to_send(courier: CourierRig, message: object) -> bool | None:
+    try:
+        courier.send(message)
+    except BlockingIOError:
+        return None
+    return True
+
+
 def test_another_worker_gets_the_answer_without_another_post(
     start: Start, receive: Receive
 ) -> None:

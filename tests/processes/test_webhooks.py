@@ -21,6 +21,7 @@ import trustme
 
 from tests.boundary.receiver import Answer, Receiver, status
 from tests.boundary.rig import wait_for
+from tests.processes.nameserver import NameServer
 from tests.processes.rig import Daemon, ip
 from tests.processes.test_reload import reload
 from tests.unit.cli.rig import NETEVD, environment
@@ -195,6 +196,69 @@ class Elsewhere:
         self.receiver = self._make()
         self._ready.set()
         self.receiver.closing.wait(60)
+
+
+@pytest.fixture
+def resolver(tmp_path: Path) -> Iterator[Callable[..., tuple[NameServer, tuple[str, ...]]]]:
+    """Return a maker of name servers, with what has a command ask them and nobody else."""
+    made: list[NameServer] = []
+    configuration, order = tmp_path / "resolv.conf", tmp_path / "nsswitch.conf"
+    configuration.write_text("nameserver 127.0.0.1\n")
+    order.write_text("passwd: files\ngroup: files\nhosts: dns\n")
+
+    def make(answer: Callable[[int], list[str] | None]) -> tuple[NameServer, tuple[str, ...]]:
+        made.append(NameServer(answer))
+        places = {configuration: "/etc/resolv.conf", order: "/etc/nsswitch.conf"}
+        return made[-1], mounting(places)
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_a_name_that_changes_is_judged_each_time_and_asked_for_once(
+    make_daemon: Make, receive: Receive, link: None, resolver: Callable[..., Any]
+) -> None:
+    """What is connected to is the answer that was judged; another answer a moment later is too late."""
+    there = Elsewhere(lambda: receive(address="10.9.0.2"))
+    assert there.receiver is not None
+    here = receive(address="0.0.0.0", port=there.receiver.port)
+    answers = [["10.9.0.2"], ["127.0.0.1"], ["10.9.0.2", "127.0.0.1"], ["10.9.0.1"]]
+    server, prefix = resolver(lambda number: answers[number])
+    url = here.url(host="rebind.test")
+    daemon = make_daemon(configure({"url": url}, allow_local=False)).start(prefix=prefix)
+
+    change(1)
+    taken(daemon)
+    for number in (2, 3, 4):
+        change(number)
+        wait_for(lambda number=number: count_refused(daemon) == number - 1 or None, "refusal")
+
+    assert server.asked == 4
+    assert len(there.receiver.posts) == 1
+    assert here.connections == 0
+
+
+def count_refused(daemon: Daemon) -> int:
+    """Return how many events were refused."""
+    return sum("allow_local" in entry["message"] for entry in list(daemon.log))
+
+
+def test_a_name_server_that_is_silent_costs_its_webhook_alone(
+    make_daemon: Make, receive: Receive, link: None, resolver: Callable[..., Any]
+) -> None:
+    """The C library waits longer than the attempt may; others are posted, and a stop is not held up."""
+    _, prefix = resolver(lambda _: None)
+    server = receive()
+    silent = {"url": server.url(host="silent.test")}
+    daemon = make_daemon(configure(silent, {"url": server.url()}, timeout="500ms"))
+    daemon.start(prefix=prefix)
+
+    change()
+
+    server.wait()
+    daemon.expect(lambda entry: "no answer within 0.5 s" in entry["message"])
+    assert daemon.stop() == 0
 
 
 def test_a_name_elsewhere_is_posted_to_by_tls(
