@@ -73,6 +73,11 @@ _COMMANDS: Final = (
         "netevd.cli.apply:rollback",
         "Take the configuration back that was applied with --confirm, now.",
     ),
+    Lazy(
+        "routing",
+        "netevd.cli.routing:routing",
+        "See and steer the rules and routes that the daemon makes.",
+    ),
     _RUN,
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
     Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),

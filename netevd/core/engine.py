@@ -235,6 +235,10 @@ class Engine:
         """What marks rules and routes as netevd's."""
         return self._policy.ours
 
+    def get_policy_trial(self) -> float | None:
+        """Return when the routing configuration is given up unless confirmed; None: it is not."""
+        return self._policy.trial_due
+
     def get_policy(self, now: Now) -> PolicyState:
         """Return what policy routing wants, and how the kernel differs from it now."""
         return self._policy.get_state(now)

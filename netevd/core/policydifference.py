@@ -56,8 +56,8 @@ def find_difference(
     return Difference(
         (
             *map(AddRoute, new_routes),
-            *map(AddRule, sorted(plan.rules - present_rules - satisfied, key=_order)),
-            *map(DeleteRule, sorted(present_rules - plan.rules, key=_order)),
+            *map(AddRule, sorted(plan.rules - present_rules - satisfied, key=order_rule)),
+            *map(DeleteRule, sorted(present_rules - plan.rules, key=order_rule)),
             *map(DeleteRoute, sorted(present - plan.routes)),
         ),
         tuple(blocked),
@@ -99,5 +99,6 @@ def _drop_owner(route: Route) -> Route:
     return next(open_ways(route))._replace(protocol=0, scope=0)
 
 
-def _order(rule: Rule) -> tuple[int, int, str, str]:
+def order_rule(rule: Rule) -> tuple[int, int, str, str]:
+    """Return by what rules are sorted: as the kernel asks them."""
     return rule.family, rule.priority, rule.source, rule.oifname

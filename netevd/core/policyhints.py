@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from netevd.core.policydifference import Difference
-from netevd.core.policyplan import Plan
+from netevd.core.policyplan import Plan, Planned
+from netevd.model.answers import PlannedObject
 from netevd.model.route import ANYWHERE, Route, show_protocol, show_table
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule, Ours
 from netevd.model.rule import RULE_ACTIONS, Rule
-from netevd.model.shape import describe_route
+from netevd.model.shape import describe_route, printable
 
 _REFUSALS = frozenset((6, 7, 8))
 """FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT. Source: linux/fib_rules.h."""
@@ -100,3 +101,15 @@ def _selects(rule: Rule) -> bool:
         or rule.ip_protocol or rule.source_ports or rule.destination_ports or rule.tos
         or rule.l3mdev or rule.tunnel_id
     )  # fmt: skip
+
+
+def shape_planned(planned: Planned) -> PlannedObject:
+    """Return the object of what is planned for a link."""
+    return {
+        "interface": printable(planned.name),
+        "family": "ipv4" if planned.family == 4 else "ipv6",
+        "slot": planned.slot or None,
+        "sources": list(planned.sources),
+        "gateways": list(planned.gateways),
+        "reason": planned.reason or None,
+    }

@@ -163,6 +163,11 @@ class PolicyRouting:
         return get_ours(self._routing)
 
     @property
+    def trial_due(self) -> float | None:
+        """When the configuration is given up, in monotonic seconds; None: it is on no trial."""
+        return self._trial.due
+
+    @property
     def _routing(self) -> Routing:
         return self._trial.routing
 

@@ -61,6 +61,12 @@ class Steering(Protocol):
     def resume(self, path: str, by: str) -> bool:
         """Let a paused script run again; tell whether it was paused. by: who has asked."""
 
+    def flush_routing(self, by: str) -> None:
+        """Remove every rule and route of netevd's. by: who has asked."""
+
+    def confirm_routing(self, by: str) -> bool:
+        """Keep the routing configuration on trial; tell whether one is. by: who has asked."""
+
     async def examine(self) -> Vitals:
         """Find out how the daemon is; helper and runners are asked."""
 
@@ -314,6 +320,18 @@ class Api:
                 HTTPStatus.NOT_FOUND, f"no paused script has the path {printable(path)!r}"
             )
         return _answer({"path": printable(path), "paused": False})
+
+    async def _get_routing(self, _: Given) -> Response:
+        return _answer(self._view.get_routing())
+
+    async def _flush_routing(self, _: Given) -> Response:
+        self._steering.flush_routing(_find_asker())
+        return _answer({"outcome": "flushed"})
+
+    async def _confirm_routing(self, _: Given) -> Response:
+        if not self._steering.confirm_routing(_find_asker()):
+            raise Problem(HTTPStatus.CONFLICT, "no routing configuration is on trial")
+        return _answer({"outcome": "confirmed"})
 
     async def _reload(self, _: Given) -> Response:
         busy = Problem(HTTPStatus.CONFLICT, "a reload is under way; try again when it is over")

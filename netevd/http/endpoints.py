@@ -21,6 +21,7 @@ from netevd.model.answers import (
     HooksObject,
     InterfacesObject,
     PeersObject,
+    PolicyRoutingObject,
     ReadyObject,
     ReloadedObject,
     ResumedObject,
@@ -28,6 +29,7 @@ from netevd.model.answers import (
     RulesObject,
     RunsObject,
     StatusObject,
+    SteeredObject,
 )
 from netevd.model.objects import DetailedInterfaceObject, ExplanationObject
 from netevd.model.snapshot import OperationalState
@@ -165,6 +167,10 @@ ENDPOINTS: Final = (
         ),
     ),
     Endpoint(
+        "GET", "/api/v1/routing", "get_routing", "Policy routing: what is wanted, and how the kernel"
+        " differs from it.", PolicyRoutingObject,
+    ),
+    Endpoint(
         "GET", "/api/v1/peers", "get_peers", "Peers of WireGuard devices, as they were read last.",
         PeersObject,
         (Parameter("interface", "Only those of this interface.", example="wg0"),),
@@ -229,6 +235,14 @@ ENDPOINTS: Final = (
         "POST", "/api/v1/hooks/resume", "resume", "Let a paused script run again.", ResumedObject,
         (Parameter("path", "Of the script.", required=True, example="/etc/netevd/routable.d/10-x"),),
         (404,), tags=("steering",),
+    ),
+    Endpoint(
+        "POST", "/api/v1/routing/flush", "flush_routing", "Remove every rule and route of netevd's,"
+        " until the configuration is read again.", SteeredObject, tags=("steering",),
+    ),
+    Endpoint(
+        "POST", "/api/v1/routing/confirm", "confirm_routing", "Keep the routing configuration that is"
+        " on trial.", SteeredObject, (), (409,), tags=("steering",),
     ),
     Endpoint(
         "POST", "/api/v1/reload", "reload", "Read the configuration again; answers when that is over.",

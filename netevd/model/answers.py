@@ -113,6 +113,45 @@ class HooksObject(TypedDict):
     count: int
 
 
+class PlannedObject(TypedDict):
+    """What policy routing wants for one interface in one family, or why nothing."""
+
+    interface: str
+    family: Literal["ipv4", "ipv6"]
+    slot: int | None
+    sources: list[str]
+    gateways: list[str]
+    reason: str | None
+    """Why nothing is wanted; null if something is."""
+
+
+class PolicyRoutingObject(TypedDict):
+    """Policy routing: what is wanted, and how the kernel differs from it."""
+
+    enabled: bool
+    interfaces: list[PlannedObject]
+    rules: list[RuleObject]
+    """That are wanted."""
+    routes: list[RouteObject]
+    """That are wanted."""
+    changes: list[str]
+    """What would make the kernel so, as commands of ip(8); none: it is so."""
+    contested: bool
+    """Somebody keeps removing what is netevd's."""
+    halted: str | None
+    """Why nothing is written any more."""
+    trial_seconds: float | None
+    """How long the configuration is still on trial; null: it is not."""
+    given_up: bool
+    """The configuration was not confirmed: that of before is in force."""
+
+
+class SteeredObject(TypedDict):
+    """What became of a request to policy routing."""
+
+    outcome: str
+
+
 class ResumedObject(TypedDict):
     """A script that was paused."""
 

@@ -12,8 +12,11 @@ from typing import Literal
 
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.answers import HookObject, ReloadObject, StatusObject
+from netevd.core.policydifference import order_rule
+from netevd.core.policyhints import describe_change, shape_planned
+from netevd.model.answers import HookObject, PolicyRoutingObject, ReloadObject, StatusObject
 from netevd.model.event import Event
+from netevd.model.inputs import Now
 from netevd.model.objects import DetailedInterfaceObject, KnownPeerObject, RouteObject, RuleObject
 from netevd.model.route import Route
 from netevd.model.rule import Rule
@@ -213,6 +216,23 @@ class View:
     def get_rules(self) -> list[Rule]:
         """Return every rule of the routing policy, by family and priority."""
         return self._engine.get_rules()
+
+    def get_routing(self) -> PolicyRoutingObject:
+        """Return what policy routing wants, and how the kernel differs from it."""
+        now = Now(time.monotonic(), time.time_ns())
+        state = self._engine.get_policy(now)
+        rest = None if state.trial_until is None else state.trial_until - now.monotonic
+        return {
+            "enabled": state.enabled,
+            "interfaces": [shape_planned(each) for each in state.plan.links],
+            "rules": [self.shape_rule(each) for each in sorted(state.plan.rules, key=order_rule)],
+            "routes": [self.shape_route(each) for each in sorted(state.plan.routes)],
+            "changes": [printable(describe_change(each)) for each in state.difference.changes],
+            "contested": state.contested,
+            "halted": state.halted or None,
+            "trial_seconds": None if rest is None else round(max(0.0, rest), 1),
+            "given_up": state.given_up,
+        }
 
     def shape_rule(self, rule: Rule) -> RuleObject:
         """Return the object of a rule."""

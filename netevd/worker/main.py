@@ -36,7 +36,9 @@ from netevd.model.actions import (
     ReadWireguard,
 )
 from netevd.model.inputs import (
+    ConfirmRouting,
     CourierConnected,
+    FlushRouting,
     HelperConnected,
     HooksListed,
     Input,
@@ -165,6 +167,8 @@ class _Worker:
                 " is not known how many were used"
             )
         self._keys = tuple(configure.runners)
+        # a reload is meant: what it does not want any more goes at once
+        grace_until = configure.started + GRACE_S if configure.generation == 1 else 0.0
         begin = partial(
             Engine,
             self._configuration,
@@ -173,7 +177,7 @@ class _Worker:
             observe=observe,
             keys=self._keys,
             routing=None if found is None else found.routing,
-            start=Start(os.urandom(1)[0] / 255, configure.started + GRACE_S, configure.generation),
+            start=Start(os.urandom(1)[0] / 255, grace_until, configure.generation),
         )
         try:
             self._engine = begin(state=state, routes_before=None if found is None else found.routes)
@@ -434,6 +438,18 @@ class _Worker:
         self.note("resume", "accepted" if was_paused else "refused", by=by, detail=path)
         self.submit(ResumeHook(path))
         return was_paused
+
+    def flush_routing(self, by: str) -> None:
+        """Remove every rule and route of netevd's. by: who has asked."""
+        self.note("routing-flush", "accepted", by=by, detail="")
+        self.submit(FlushRouting())
+
+    def confirm_routing(self, by: str) -> bool:
+        """Keep the routing configuration on trial; tell whether one is. by: who has asked."""
+        on_trial = self._engine.get_policy_trial() is not None
+        self.note("routing-confirm", "accepted" if on_trial else "refused", by=by, detail="")
+        self.submit(ConfirmRouting())
+        return on_trial
 
     async def examine(self) -> Vitals:
         """Find out how the daemon is; helper and runners are asked, at most once a second."""

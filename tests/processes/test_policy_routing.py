@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.boundary.rig import wait_for
-from tests.processes.rig import Daemon
+from tests.processes.rig import Daemon, ip
 from tests.processes.uplinks import Uplinks
 
 MakeDaemon = Callable[..., Daemon]
+
+COMMAND = "import sys; from netevd.cli.main import main; sys.exit(main())"
 
 POLICY = """
 system: {log_format: json}
@@ -87,3 +95,229 @@ def test_both_addresses_answer_from_outside(make_daemon: MakeDaemon, uplinks: Up
     assert daemon.stop() == 0
     assert show_others() == before
     assert uplinks.reached() == uplinks.all  # on_exit: keep
+
+
+def answers(uplinks: Uplinks) -> frozenset[tuple[str, int]]:
+    """Return where a connection is answered, once it is everywhere."""
+    return wait_for(lambda: uplinks.reached() == uplinks.all and uplinks.all, "answers over both")
+
+
+@pytest.mark.parametrize("same_subnet", [False, True])
+def test_it_stays_so_whatever_happens(make_daemon: MakeDaemon, *, same_subnet: bool) -> None:
+    """
+    Both addresses answer by their own link before and after: a new gateway, a bounce of the link,
+    the removal of all rules and routes of netevd, a daemon that is killed, a reload.
+    """
+    with Uplinks(same_subnet=same_subnet) as uplinks:
+        daemon = make_daemon(POLICY).start()
+        answers(uplinks)
+        ip(
+            f"route replace default via {uplinks.gateway4(1, 2)} dev eth1 metric 200",
+            f"route del ::/0 via {uplinks.gateway6(1)} dev eth1 metric 200",
+            f"route add ::/0 via {uplinks.gateway6(1, 2)} dev eth1 metric 200",
+        )
+        wait_for(
+            lambda: any(uplinks.gateway6(1, 2) in each for each in show_ours()) or None,
+            "new gateway",
+        )
+        answers(uplinks)
+        ip("link set eth1 down")
+        wait_for(lambda: not any("eth1" in each for each in show_ours()) or None, "nothing of eth1")
+        ip(
+            "link set eth1 up",
+            f"addr replace {uplinks.address6(1)}/64 dev eth1 nodad",
+            f"route add default via {uplinks.gateway4(1)} dev eth1 metric 200",
+            f"route add ::/0 via {uplinks.gateway6(1)} dev eth1 metric 200",
+        )
+        answers(uplinks)
+        whole = show_ours()
+        flush_ours()
+        daemon.expect(lambda entry: entry.get("event") == "routing-drift")
+        wait_for(lambda: show_ours() == whole or None, "all of it again")
+        answers(uplinks)
+
+        os.kill(daemon.pid, signal.SIGKILL)
+        daemon.process.wait()
+        flush_ours("4")
+        daemon.start(ready=False)
+        wait_for(lambda: show_ours() == whole or None, "all of it by another daemon")
+        answers(uplinks)
+        daemon.configure(initial=False)
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.expect(lambda entry: "reads its configuration again" in entry["message"])
+        assert answers(uplinks) == uplinks.all
+        assert show_ours() == whole
+
+
+def flush_ours(families: str = "46") -> None:
+    """Remove all that is netevd's, as its enemy would."""
+    for family in families:
+        for rule in ("21001", "21002", "21400", "21501", "21502"):
+            while not subprocess.run(
+                ["ip", f"-{family}", "rule", "del", "priority", rule],
+                capture_output=True,
+                check=False,
+            ).returncode:
+                pass
+        for table in ("21001", "21002", "21501", "21502"):
+            subprocess.run(
+                ["ip", f"-{family}", "route", "flush", "table", table],
+                capture_output=True,
+                check=False,
+            )
+
+
+def test_a_container_bridge_stays_reachable(make_daemon: MakeDaemon, uplinks: Uplinks) -> None:
+    """From every address of the host, what main has a route for is reached by that route."""
+    ip(
+        "link add docker0 type bridge", "link set docker0 up", "addr add 172.17.0.1/16 dev docker0",
+        "addr add 2001:db8:d::1/64 dev docker0 nodad",
+    )  # fmt: skip
+    make_daemon(POLICY.replace("resync: 5s", "primary: include")).start()
+    answers(uplinks)
+
+    for source, target in [
+        (uplinks.address4(0), "172.17.0.5"), (uplinks.address4(1), "172.17.0.5"),
+        (uplinks.address6(0), "2001:db8:d::5"), (uplinks.address6(1), "2001:db8:d::5"),
+    ]:  # fmt: skip
+        found = subprocess.run(
+            ["ip", "route", "get", target, "from", source],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "dev docker0" in found, (source, found)
+
+
+def test_who_keeps_removing_is_told_and_outlasted(
+    make_daemon: MakeDaemon, uplinks: Uplinks
+) -> None:
+    """
+    Something that removes one thing of netevd's after another is told as a contest; when it ends all
+    is there again, and what others have is byte for byte as before.
+    """
+    seconds = float(os.environ.get("NETEVD_CONTEST_SECONDS", "4"))
+    daemon = make_daemon(POLICY).start()
+    answers(uplinks)
+    whole, others = show_ours(), show_others()
+    chance = random.Random(4)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for line in chance.sample(found, 1) if (found := show_ours()) else ():
+            remove(line)
+        time.sleep(0.05)
+
+    daemon.expect(lambda entry: entry.get("event") == "routing-contested")
+    assert any("ManageForeign" in each["message"] for each in daemon.log)
+    wait_for(lambda: show_ours() == whole or None, "all of it again", 40.0)
+    assert show_others() == others
+    answers(uplinks)
+
+
+def remove(line: str) -> None:
+    """Remove a rule or route as `show_ours` tells it."""
+    family, *words = line.split()
+    if words[0].endswith(":"):
+        command = ["ip", family, "rule", "del", "priority", words[0][:-1], *words[1:]]
+        command = [word for word in command if word not in {"proto", "110"}] + ["protocol", "110"]
+    else:
+        drop = {"pref", "medium", "onlink"}
+        command = ["ip", family, "route", "del", *[word for word in words if word not in drop]]
+    with suppress(subprocess.CalledProcessError):
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_configuration_that_wants_less(make_daemon: MakeDaemon, uplinks: Uplinks) -> None:
+    """A link that is not named any more loses what it had, and policy routing that is off all of it."""
+    daemon = make_daemon(POLICY.replace("enabled: true", "enabled: true, primary: include")).start()
+    answers(uplinks)
+    before = show_others()
+    for settings in ("enabled: true, primary: include, interfaces: [eth1]", "enabled: false"):
+        text = daemon.config.read_text()
+        daemon.config.write_text(
+            "\n".join(
+                f"routing: {{policy: {{{settings}}}}}" if line.startswith("routing:") else line
+                for line in text.splitlines()
+            )
+        )
+        daemon.process.send_signal(signal.SIGHUP)
+        name = "eth1" if "eth1" in settings else "nobody"
+        gone = "eth0" if "eth1" in settings else "dev"
+        wait_for(
+            lambda gone=gone: not any(gone in each for each in show_ours()) or None,
+            f"only what {name} needs", 60.0,
+        )  # fmt: skip
+    wait_for(lambda: show_ours() == [] or None, "nothing", 60.0)
+    assert show_others() == before
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    make_daemon: MakeDaemon, uplinks: Uplinks
+) -> None:
+    """With --dry-run each change is said, and none is made."""
+    daemon = make_daemon(POLICY).start("--dry-run")
+
+    daemon.expect(lambda entry: "would ask for: rule add priority 21400" in entry["message"])
+    daemon.expect(lambda entry: "would ask for: route append default" in entry["message"])
+    assert show_ours() == []
+    assert daemon.stop() == 0
+
+
+def run_command(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command against a daemon."""
+    socket = str(daemon.root / "run" / "api.sock")
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, "--socket", socket, *words],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_commands_tell_the_plan_and_remove_it(make_daemon: MakeDaemon, uplinks: Uplinks) -> None:
+    """`routing plan` says what is wanted and why, `diff` what is missing, `flush` removes it all."""
+    others = show_others()
+    daemon = make_daemon(POLICY).start()
+    answers(uplinks)
+
+    wait_for(
+        lambda: run_command(daemon, "routing", "diff").returncode == 0 or None, "no difference"
+    )
+    plan = run_command(daemon, "routing", "plan").stdout
+    assert "eth0 ipv4: nothing, it is the primary: main has its default route" in plan
+    assert (
+        f"eth1 ipv6: slot 2, from {uplinks.address6(1)}/128, gateway {uplinks.gateway6(1)}" in plan
+    )
+    rules = run_command(daemon, "show", "rules").stdout
+    assert rules.count("netevd's own") == 6
+    assert run_command(daemon, "routing", "flush").returncode == 0
+    wait_for(lambda: show_ours() == [] or None, "nothing of netevd's")
+    assert show_others() == others
+    after = run_command(daemon, "routing", "diff")
+    assert (after.returncode, after.stdout.count("rule add")) == (1, 6)
+    assert run_command(daemon, "routing", "confirm").returncode == 1
+    assert run_command(daemon, "reload").returncode == 0
+    answers(uplinks)
+
+
+def test_a_configuration_that_nobody_confirms(make_daemon: MakeDaemon, uplinks: Uplinks) -> None:
+    """
+    A configuration that cuts a link off and is not confirmed is given up: what was before is back. One
+    that is confirmed stays.
+    """
+    daemon = make_daemon(POLICY).start()
+    answers(uplinks)
+    whole = show_ours()
+    text = daemon.config.read_text()
+    bad = text.replace("resync: 5s}", "resync: 5s, families: ipv4}, confirm: 3s")
+    daemon.config.write_text(bad)
+    assert run_command(daemon, "reload").returncode == 0
+    wait_for(lambda: not any(each.startswith("-6") for each in show_ours()) or None, "no IPv6")
+    daemon.kill("worker")
+
+    daemon.expect(lambda entry: "that of before is in force again" in entry["message"])
+    wait_for(lambda: show_ours() == whole or None, "what was before")
+    assert "was not confirmed" in run_command(daemon, "routing", "plan").stderr
+    daemon.config.write_text(bad.replace("confirm: 3s", "confirm: 60s"))
+    assert run_command(daemon, "reload").returncode == 0
+    wait_for(lambda: not any(each.startswith("-6") for each in show_ours()) or None, "no IPv6")
+    assert run_command(daemon, "routing", "confirm").returncode == 0
+    assert "on trial" not in run_command(daemon, "routing", "plan").stderr

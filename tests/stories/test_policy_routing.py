@@ -497,3 +497,18 @@ def test_addresses_come_in_any_order(play: Play) -> None:
     }
     story.pass_over()
     assert address("10.0.1.1/24", 3) in story.engine.get_snapshots()[1].addresses
+
+
+def test_a_default_that_goes_takes_its_copy(play: Play) -> None:
+    """When a router says that its lifetime is over, the kernel drops its route, and we our copy."""
+    story = settle(play)
+
+    story.fill(RouteGone(UPLINKS[3]))
+    (
+        story
+        >> 0.2
+        << """
+        change 2:
+        route del default via 10.0.1.254 dev if3 table 21502 proto 110 metric 200
+    """
+    )
