@@ -21,6 +21,7 @@ from typing import Final
 
 import table
 from bursts import flap, links, many_links
+from commands import commands
 from filters import filters
 from journal import journal
 from lab import ensure_users
@@ -50,6 +51,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "scrape": scrape,
     "serving": serving,
     "readers": readers,
+    "commands": commands,
 }
 NEEDED: Final = {
     "gcc": "gcc libc6-dev",
