@@ -180,7 +180,8 @@ class Past:
         if event.initial and not self._engine.runs_initial:
             return "it told the state at start, for which no script runs (scripts.initial: false)"
         if verdict.scripts is not None:
-            return "none of the scripts that the filter names was run"
+            names = "none of the scripts that the filter names was run"
+            return names if verdict.scripts else "the filter has no script run"
         hooks = self._engine.get_hooks(event.type)
         directory = f"{event.type.value}.d"
         if not hooks:

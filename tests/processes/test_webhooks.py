@@ -44,10 +44,16 @@ def receive() -> Iterator[Receive]:
         each.close()
 
 
-def configure(*webhooks: dict[str, Any], event: str = "address-added", **settings: Any) -> str:
+def configure(
+    *webhooks: dict[str, Any],
+    event: str = "address-added",
+    more: dict[str, Any] | None = None,
+    **settings: Any,
+) -> str:
     """Return a configuration whose addresses are posted, and nothing else."""
     settings = {"allow_local": True, **settings}
     rule = {"match": {"event_type": event}, "action": "execute", "webhooks": list(webhooks)}
+    rule |= more or {}
     return (
         "system: {log_format: json}\n"
         f"filters: [{json.dumps(rule)}]\n"
@@ -83,7 +89,8 @@ def test_an_event_is_posted_again_until_it_is_taken(
 ) -> None:
     """500, then 429, then 200: one key, growing attempts, one body; `explain` tells all of it."""
     server = receive(status(500), status(429, "Retry-After: 2"), status(200, body=b"thanks"))
-    daemon = make_daemon(configure({"url": server.url("/secret?x=1")})).start()
+    hook = {"url": server.url("/secret?x=1")}
+    daemon = make_daemon(configure(hook, more={"scripts": []})).start()
 
     change()
 
@@ -104,6 +111,7 @@ def test_an_event_is_posted_again_until_it_is_taken(
     told = netevd(daemon, "explain", str(first.sequence))
     assert "failed, attempt 1: status 500; it is tried again" in told
     assert "has taken it (status 200, attempt 3)" in told
+    assert "the filter has no script run" in told
     assert "in 2.0 s" in daemon.expect(lambda e: "status 429" in e["message"])["message"]
     assert "secret" not in "".join(daemon.raw) + told
     assert read_metrics(daemon) == {
