@@ -108,7 +108,11 @@ def _judge_write(request: protocol.Write, state: State, policy: WritePolicy, now
 def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
     """Return why a rule or route is none of ours, "" if it may be."""
     in_ours = 0 < change.table - policy.base < 900
-    if isinstance(change, protocol.AddRoute | protocol.DeleteRoute):
+    if isinstance(change, protocol.DeleteRoute):  # of ours whatever it is: the number makes it so
+        return "" if in_ours else "its table is not ours"
+    if isinstance(change, protocol.DeleteRule):
+        return "" if -1000 <= change.priority - policy.base < 900 else "its priority is not ours"
+    if isinstance(change, protocol.AddRoute):
         ways = (bool(change.ifindex), change.refuses)
         fits = (
             in_ours

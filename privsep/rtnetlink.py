@@ -217,9 +217,9 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
 def _encode_route(route: protocol.AddRoute | protocol.DeleteRoute, owner: int) -> bytes:
     family, destination, length = _read_network(route.destination, route.family)
     on_link = route.family == 4 and not (route.gateway or route.refuses)
-    removes = isinstance(route, protocol.DeleteRoute)  # whatever scope it has
+    removes = isinstance(route, protocol.DeleteRoute)  # whatever scope and type it has
     scope = _SCOPE_NOWHERE if removes else _SCOPE_LINK if on_link else 0
-    kind = _RTN_UNREACHABLE if route.refuses else _RTN_UNICAST
+    kind = 0 if removes else _RTN_UNREACHABLE if route.refuses else _RTN_UNICAST
     flags = _RTNH_F_ONLINK * route.onlink
     head = struct.pack("=8BI", family, length, 0, 0, 0, owner, scope, kind, flags)
     other, gateway, _ = _read_network(route.gateway, 6 if ":" in route.gateway else 4)

@@ -17,6 +17,7 @@ import msgspec
 
 from netevd.config.directories import find_misplacement
 from netevd.config.load import Loaded
+from netevd.config.routing import find_routing_doubts
 from netevd.config.schema import Filter, Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
@@ -36,6 +37,7 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
             *_doubt_rules(loaded),
             *_doubt_filters(loaded),
             *_doubt_switches(loaded),
+            *find_routing_doubts(loaded.configuration.routing, loaded.places),
         ]
     )
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Final, TypeAlias
+from typing import Final
 
 from netevd.config.directories import find_misplacement
 from netevd.config.identities import RUNNER_LIMIT, Identities
+from netevd.config.routing import find_routing_conflicts
 from netevd.config.schema import Configuration, find_ceiling
-from netevd.config.tree import Place, Problem
+from netevd.config.tree import Place, Places, Problem
 from netevd.config.values import show_bytes
 from netevd.config.webhooks import find_faults
-
-Places: TypeAlias = dict[tuple[str, ...], Place]
-"""Place of every setting that a file gives, by its path of keys; in lists the index is one."""
 
 
 def find_conflicts(configuration: Configuration, places: Places) -> list[Problem]:
@@ -24,6 +22,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_rule_conflicts(configuration, places),
             *_find_filter_conflicts(configuration, places),
             *_find_damping_conflicts(configuration, places),
+            *find_routing_conflicts(configuration.routing, places),
             *_find_api_conflicts(configuration, places),
             *(Problem(places[key], text) for key, text in find_faults(configuration)),
             *_find_peer_conflicts(configuration, places),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from typing import Final
+from typing import Final, TypeAlias
 
 from attrs import field, frozen
 from ruamel.yaml import YAML
@@ -34,6 +34,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+Places: TypeAlias = dict[tuple[str, ...], Place]
+"""Place of every setting that a file gives, by its path of keys; in lists the index is one."""
 
 
 @frozen(slots=True, order=True)

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from attrs import frozen
 
 from netevd.config.schema import Policy, Routing
-from netevd.core.environment import is_link_local
+from netevd.core.environment import find_bad_name, is_link_local
 from netevd.model.address import IFA_F_DADFAILED, IFA_F_PERMANENT, RT_SCOPE_UNIVERSE, Address
 from netevd.model.link import IfIndex, Link
 from netevd.model.route import ANYWHERE, STABLE_FLAGS, TABLE_MAIN, Nexthop, Route, Table
@@ -35,6 +35,8 @@ _METRIC6: Final = 1024
 _LAST: Final = 0xFFFFFFFF
 """The highest metric: what comes after every other route."""
 _SCOPE_LINK: Final = 253
+_WIDEST: Final = {32: 8, 128: 16}
+"""Shortest prefix that rules of a link select, by the length of an address: as privsep.policy has it."""
 _RANKS: Final = {1: 0, 0: 1, 3: 2}
 """RFC 4191 preference to its order: high, medium, low."""
 
@@ -230,7 +232,7 @@ class _Family:
         for place, table in enumerate((ours.connected_table(slot), ours.default_table(slot))):
             above = table - ours.base
             rules.update(self._rule(above, table, source=source) for source in sources)
-            if place and policy.bind_device:
+            if place and policy.bind_device and find_bad_name(link.name) is None:
                 rules.add(self._rule(above, table, oif=link.name))
         routes.update(self._make_connected(link.ifindex, slot))
         gateways = tuple(hop.gateway for each in defaults for hop in each.nexthops)
@@ -252,7 +254,7 @@ class _Family:
         found: dict[str, None] = {}
         for address in addresses:
             source = f"{address.ip}/{whole}"
-            if self._policy.sources != "address" and 1 <= address.prefix < whole:
+            if self._policy.sources != "address" and _WIDEST[whole] <= address.prefix < whole:
                 prefix = _find_network(address.ip, address.prefix)
                 made_itself = (
                     self._family == 6

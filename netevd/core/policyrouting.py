@@ -186,8 +186,9 @@ class PolicyRouting:
             case ConfirmRouting():
                 if self._trial.confirm():
                     actions.append(Note("info", "The routing configuration is confirmed"))
-            case DumpEnded() | RoutesDumpEnded():
-                self._touch(now)
+            case DumpEnded(dump=number) | RoutesDumpEnded(dump=number):
+                if number > 0:  # not the one that ends a change
+                    self._touch(now)
             case LinkSeen(link=link, dump=dump):
                 if not dump and matches(self._routing.policy, link):
                     self._touch(now)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from attrs import evolve
+
 from netevd.model.link import IfIndex
 from netevd.model.route import STABLE_FLAGS, Nexthop, Route
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule
@@ -24,7 +26,11 @@ def make_request(change: Change) -> protocol.Change:
         case AddRule(rule=rule):
             return protocol.AddRule(*_spell_rule(rule))
         case DeleteRule(rule=rule):
-            return protocol.DeleteRule(*_spell_rule(rule))
+            # a name that is no text is left out: then it does not count
+            iif, oif = (
+                name if protocol.is_ifname(name) else "" for name in (rule.iifname, rule.oifname)
+            )
+            return protocol.DeleteRule(*_spell_rule(evolve(rule, iifname=iif, oifname=oif)))
         case AddRoute(route=route):
             return protocol.AddRoute(*_spell_route(route))
         case DeleteRoute(route=route):

@@ -43,16 +43,18 @@ class Ours:
     base: int = 21000
 
     def has_rule(self, rule: Rule) -> bool:
-        """Tell whether a rule is ours."""
-        return rule.protocol == self.protocol and self.has_priority(rule.priority)
+        """Tell whether a rule is ours; we make none that does anything but look up a table."""
+        mine = rule.protocol == self.protocol and self.has_priority(rule.priority)
+        return mine and rule.action == LOOKUP and not (rule.tos or rule.invert)
 
     def has_priority(self, priority: int) -> bool:
         """Tell whether a priority of rules is in our range."""
         return self.base - FIXED_BELOW <= priority < self.base + END_ABOVE
 
     def has_route(self, route: Route) -> bool:
-        """Tell whether a route is ours."""
-        return route.protocol == self.protocol and self.has_table(route.table)
+        """Tell whether a route is ours; we make none for a TOS, a source or a nexthop object."""
+        mine = route.protocol == self.protocol and self.has_table(route.table)
+        return mine and not (route.tos or route.source or route.nexthop_id)
 
     def made(self, route: Route) -> bool:
         """Tell whether netevd has made a route, be it for policy routing or for tunnels."""

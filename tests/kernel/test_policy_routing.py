@@ -25,6 +25,7 @@ def make_uplinks(*more: str) -> None:
         "link set lo up",
         "link add name eth0 type veth peer name p0",
         "link add name eth1 type veth peer name p1",
+        *[f"link set {name} addrgenmode none" for name in ("eth0", "eth1", "p0", "p1")],
         *[f"link set {name} up" for name in ("eth0", "eth1", "p0", "p1")],
         "addr add 10.0.0.1/24 dev eth0",
         "addr add 10.0.1.1/24 dev eth1",
@@ -127,3 +128,22 @@ def test_an_address_without_a_subnet() -> None:
     assert not any(reconciler.reconcile())
     found = [r for r in look()[1] if r.table == 21502 and r.family == 4]
     assert [(r.nexthops[0].gateway, r.nexthops[0].flags) for r in found] == [("192.0.2.1", 4)]
+
+
+def test_whatever_has_our_number_goes() -> None:
+    """Rules and routes with our number in our range, of any shape that others gave them, are removed."""
+    make_uplinks(
+        "rule add from 10.0.0.0/8 iif eth0 table 52 priority 21001 protocol 110",
+        "rule add from all oif eth1 lookup 254 priority 21888 protocol 110",
+        "route add blackhole 10.5.0.0/16 table 21777 proto 110",
+        "route add throw 10.6.0.0/16 table 21777 proto 110 metric 5",
+        "route add prohibit 2001:db8:5::/48 table 21777 proto 110",
+        "route add 10.7.0.0/16 table 21777 proto 110 nexthop via 10.0.0.7 nexthop via 10.0.1.7",
+        "route add 2001:db8:6::/48 table 21777 proto 110 nexthop via fe80::7 dev eth0 nexthop via fe80::8 dev eth1",
+        "route add 10.8.0.0/16 dev eth1 table 21777 proto 110 src 10.0.1.1 mtu 1400",
+    )
+    reconciler = Reconciler(Routing())
+
+    assert set(reconciler.reconcile()) == {0, 3}  # all ways of an IPv4 route go at once
+    assert reconciler.plan()[1].changes == ()
+    assert not [each for each in look()[1] if each.protocol == 110]

@@ -10,12 +10,15 @@ from netevd.config.schema import FixedRule, Mark, Policy, Routing
 from netevd.core.policydifference import Difference, find_difference, open_ways
 from netevd.core.policyplan import Known, Plan, get_ours, make_plan
 from netevd.core.policyslots import assign, find_keys
+from netevd.kernel.changes import make_request
 from netevd.model.address import Address
 from netevd.model.link import IFF_LOWER_UP, IFF_UP, IfIndex, Link
 from netevd.model.route import Nexthop, Route, Table
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule
 from netevd.model.rule import Rule
 from netevd.model.snapshot import OperationalState, Snapshot
+from privsep.policy import Grant, State, judge
+from privsep.protocol import REQUEST, Write, WritePolicy, pack
 
 
 class Kernel:
@@ -203,3 +206,18 @@ def test_no_number_means_two_links(situation: tuple[Routing, Plan, Kernel]) -> N
     assert all(len(found) <= 1 for found in links.values())
     keys = [(r.family, r.table, r.destination, r.priority) for r in plan.routes]
     assert len(keys) == len(set(keys))
+
+
+@given(situations())
+def test_the_helper_grants_all_that_is_ever_asked_for(
+    situation: tuple[Routing, Plan, Kernel],
+) -> None:
+    """What it takes for nonsense ends the worker: so no plan may lead there, whatever the kernel has."""
+    routing, plan, kernel = situation
+    policy = routing.policy
+    marks = policy.mark_mask if policy.return_path == "conntrack-mark" else 0
+    writes = WritePolicy(True, policy.protocol, policy.base, marks)
+    changes = kernel.compare(plan, routing).changes
+    for change in changes:
+        request = REQUEST.unpack(pack(Write([make_request(change)])))
+        assert isinstance(judge(request, State(greeted=True), writes, 0.0), Grant)

@@ -82,13 +82,21 @@ def test_what_is_wanted_is_granted_and_may_be_taken_back(change: Change) -> None
     ],
 )  # fmt: skip
 def test_what_is_not_ours_ends_the_worker(change: Change) -> None:
-    """No such rule or route is ever made, and none is removed either; beside good ones neither."""
-    fields = {name: getattr(change, name) for name in change.__struct_fields__}
-    for each in (change, (DeleteRule if isinstance(change, AddRule) else DeleteRoute)(**fields)):
-        with pytest.raises(ProtocolViolation):
-            ask(each)
-        with pytest.raises(ProtocolViolation):
-            ask(RULE, each, ROUTE)
+    """No such rule or route is ever made, beside good ones neither."""
+    with pytest.raises(ProtocolViolation):
+        ask(change)
+    with pytest.raises(ProtocolViolation):
+        ask(RULE, change, ROUTE)
+
+
+@pytest.mark.parametrize("number", [0, 254, 19999, 21900, 32766, 2**32 - 1])
+def test_what_is_out_of_our_range_is_not_removed(number: int) -> None:
+    """Within it, whatever has our number may go, of whatever shape; the kernel looks at the number."""
+    with pytest.raises(ProtocolViolation):
+        ask(DeleteRule(4, number, 254))
+    with pytest.raises(ProtocolViolation):
+        ask(DeleteRoute(4, number, "0.0.0.0/0", 0, 3))
+    assert isinstance(ask(DeleteRule(4, 21001, 52), DeleteRoute(4, 21001, "", 0, 0)), Grant)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +139,7 @@ def test_so_many_and_no_more() -> None:
 
 CHANGES = st.builds(
     lambda kind, *values: kind(*values),
-    st.sampled_from([AddRule, DeleteRule]),
+    st.just(AddRule),
     st.sampled_from([4, 6]),
     st.one_of(st.integers(0, 2**32 - 1), st.integers(19990, 22000)),
     st.one_of(st.integers(0, 2**32 - 1), st.integers(20990, 22000), st.just(254)),
@@ -146,7 +154,7 @@ CHANGES = st.builds(
 
 
 @given(CHANGES)
-def test_what_is_granted_stays_in_its_range(change: AddRule | DeleteRule) -> None:
+def test_what_is_granted_stays_in_its_range(change: AddRule) -> None:
     """Of all rules, those that are granted have our priorities, and none of them catches all."""
     try:
         verdict = ask(change)
