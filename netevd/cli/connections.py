@@ -82,9 +82,16 @@ def _find(timeout_s: float, *, reading: bool) -> http.client.HTTPConnection:
         paths.append(f"{own}/api.sock")
     try:
         return _connect_socket(paths, timeout_s)
-    except Failure:
-        if reading and (found := _guess(timeout_s)):
+    except Failure as failure:
+        found = _guess(timeout_s)
+        if found is not None and reading:
             return found
+        if found is not None and failure.code is Exit.UNREACHABLE:
+            text = (
+                f"the daemon at http://127.0.0.1:{_PORT} may only be read that way; to change"
+                " something name its socket by --socket, or give --url and --token-file"
+            )
+            raise Failure(text, Exit.DENIED) from None
         raise
 
 

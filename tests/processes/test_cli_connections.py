@@ -149,7 +149,8 @@ def test_loopback_is_asked_where_no_socket_answers(namespace: None, directory: P
         changed = netevd("reload", env=environment)
 
     assert json.loads(read.stdout) == answer
-    assert changed.returncode == 3
+    assert changed.returncode == 5
+    assert "may only be read that way" in changed.stderr
 
 
 def test_who_may_not_ask_is_told_who_may(directory: Path) -> None:
