@@ -77,16 +77,17 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
         given = _take_candidate(before, main, kind, memory[0])
         trees = (parse(before, main), parse(given, main), main)
         if peeping := find_peeping(*trees):
-            return _reject(sorted(peeping))
+            return _reject(peeping)
     loaded = load(path, os.environ, given)
     if isinstance(loaded, list):
         return _reject(loaded)
+    # before any file is read that it names: what a worker may not read must not come back in problems
+    if trees is not None and (forbidden := find_forbidden(*trees)):
+        return _reject(forbidden)
     problems: list[Problem] = []
     runners = _make_runners(loaded, problems, observe=observe)
     if not observe:
         problems += _find_untrusted(loaded)
-    if trees is not None:
-        problems += find_forbidden(*trees)
     secrets = read_secrets(loaded, observe=observe, problems=problems)
     headers, faults = headersfiles.read_all(loaded, observe=observe)
     problems += faults

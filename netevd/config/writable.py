@@ -50,7 +50,7 @@ def find_forbidden(before: Tree | None, after: Tree | None, path: str) -> list[P
     """
     problems: list[Problem] = []
     _compare(before, after, WRITABLE, ("", Place(path)), problems)
-    return problems
+    return sorted(problems)
 
 
 def find_peeping(before: Tree | None, after: Tree | None, path: str) -> list[Problem]:
@@ -71,7 +71,7 @@ def find_peeping(before: Tree | None, after: Tree | None, path: str) -> list[Pro
         if name not in known:
             message = f"variable {name} does not stand in the file yet; root writes it there first"
             problems.append(Problem(place, message))
-    return problems
+    return sorted(problems)
 
 
 def _find_variables(tree: Tree | None) -> Iterator[tuple[str, Place]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import grp
+import json
 import os
 import select
 import signal
@@ -183,6 +185,52 @@ def test_nothing_that_grants_more_is_patched(daemon: Daemon, taken: Taken) -> No
         settled = taken.hear()
         assert settled.outcome == "invalid", (patch, settled)
         assert list_files(daemon) == before, patch
+
+
+SECRET = "the-secret-of-another"
+
+
+def test_what_it_may_not_read_is_not_read_for_it(
+    make_daemon: Callable[..., Daemon], namespace: None
+) -> None:
+    """Neither a file that the reader may read, nor a variable of the supervisor's, comes back in problems."""
+    daemon = make_daemon(OPEN)
+    hidden = daemon.root / "hidden"
+    hidden.write_text(f"{SECRET}: {SECRET}\n")
+    hidden.chmod(0o640)
+    os.chown(hidden, 0, grp.getgrnam("netevd-net").gr_gid)
+    daemon.start(environment={"HIDDEN": SECRET})
+    taken = Taken(daemon)
+    kept = daemon.config.read_text()
+    tries = [
+        f"include: {hidden}",
+        f"include: {daemon.root}/hid*",
+        f"webhooks: [{{url: 'https://example.org/', headers_file: {hidden}}}]",
+        f"filters: [{{action: log, webhooks: [{{url: 'https://a/', headers_file: {hidden}}}]}}]",
+        "script_timeout: '${HIDDEN}'",
+        "script_timeout: '${HIDDEN:-5s}'",
+        "network: {links: ['${HIDDEN}']}",
+        "script_timeout: '${NONE:-${HIDDEN}}'",
+        "debounce: {overrides: [{interface_pattern: '${HIDDEN}'}]}",
+    ]
+    api = "api: {config_writes: true, "
+    files = ["tokens_file: HIDDEN}", "tls: {cert_file: HIDDEN, key_file: HIDDEN}}",
+             "tls: {client_ca_file: HIDDEN}}"]  # fmt: skip
+    texts = [f"{kept}{each}\n" for each in tries]
+    texts += [
+        kept.replace("api: {config_writes: true}", api + each.replace("HIDDEN", str(hidden)))
+        for each in files
+    ]
+    for text in texts:
+        taken.send(make(text))
+
+        settled = taken.hear()
+        assert settled.outcome == "invalid", text
+        assert settled.problems
+        assert SECRET not in str(settled), text
+    taken.send(make(json.dumps({"script_timeout": "${HIDDEN}"}), patch=True))
+    assert SECRET not in str(taken.hear())
+    taken.close()
 
 
 @pytest.mark.parametrize(

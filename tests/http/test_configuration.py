@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from tests.boundary.rig import wait_for
-from tests.http.rig import add_pair, ask, connect
+from tests.http.rig import add_pair, ask, connect, connect_tcp
+from tests.http.test_access import bearer, make_token
 from tests.processes.rig import RECORD, Daemon, children, comm, ip
 
 PATH = "/api/v1/config"
@@ -238,6 +239,31 @@ def test_an_edit_by_hand_is_never_overwritten(writable: Daemon, client: httpx.Cl
     assert client.post("/api/v1/reload").status_code == 200
     writable.expect_serving(2)
     assert put(client, before + "# by hand\nscript_timeout: 5s\n").status_code == 200
+
+
+def test_over_tcp_it_takes_a_token_of_an_admin(make_daemon: Callable[..., Daemon]) -> None:
+    """Nobody reads the file itself without one, and nobody else than an admin changes it."""
+    daemon = make_daemon()
+    secrets = {role: make_token(daemon, role, role) for role in ("read", "operate", "admin")}
+    daemon.config.write_text(
+        daemon.config.read_text()
+        + f"api: {{config_writes: true, tokens_file: {daemon.root}/tokens}}\n"
+    )
+    daemon.start()
+    text = daemon.config.read_text() + "script_timeout: 5s\n"
+    as_yaml = {"Accept": "application/yaml"}
+
+    with connect_tcp() as client:
+        assert client.get(PATH).status_code == 200
+        assert client.get(PATH, headers=as_yaml).status_code == 403
+        assert client.put(PATH, content=text, headers=YAML).status_code == 401
+    for role, secret in secrets.items():
+        with connect_tcp(headers=bearer(secret)) as client:
+            shown = client.get(PATH, headers=as_yaml)
+            assert shown.status_code == (403 if role == "read" else 200), role
+            status = put(client, text).status_code
+            assert status == (200 if role == "admin" else 403), role
+    assert daemon.config.read_text() == text
 
 
 # --- patch -------------------------------------------------------------------------------------------
