@@ -84,27 +84,27 @@ class ConfigurationPages:
 
     async def put(self, given: Given) -> Response:
         """Write the main file anew, octet by octet."""
+        content = await _read_body()
         kind = request.mimetype
         if kind and kind not in YAML_TYPES:
             detail = f"expected the file as {YAML}, found {kind[:80]}; for a part of it use PATCH"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-        return await self._change(given, patch=False)
+        return await self._change(given, content, patch=False)
 
     async def patch(self, given: Given) -> Response:
         """Change some settings of the main file; comments stay."""
+        content = await _read_body()
         if request.mimetype != PATCH:
             detail = f"expected {PATCH}, found {request.mimetype[:80] or 'no type'}"
             raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
-        return await self._change(given, patch=True)
+        return await self._change(given, content, patch=True)
 
-    async def _change(self, given: Given, *, patch: bool) -> Response:
+    async def _change(self, given: Given, content: bytes, *, patch: bool) -> Response:
         dry_run = given.get("dry_run") == Flag.YES
         confirm_s = given.get_number("confirm", 0)
         by = _find_asker()
         self._refuse_if_closed()
         self._check_tag(needed=not dry_run)
-        content = await request.get_data(as_text=False)
-        assert isinstance(content, bytes)
         if len(content) > CANDIDATE_LIMIT:
             detail = f"expected at most {CANDIDATE_LIMIT} octets, found {len(content)}"
             raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
@@ -182,6 +182,13 @@ class ConfigurationPages:
         """Take it back."""
         self._refuse_unless_fine(await self._writer.roll_back(_find_asker()))
         return _answer({"outcome": "rolled back"})
+
+
+async def _read_body() -> bytes:
+    """Return the body; it is read before anything is refused, so that the connection can be used on."""
+    content = await request.get_data(as_text=False)
+    assert isinstance(content, bytes)
+    return content
 
 
 def _find_caller() -> Caller:

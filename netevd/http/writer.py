@@ -14,7 +14,7 @@ class Settlement:
     """What became of a request to change the configuration."""
 
     outcome: str
-    """As in `Settled` of privsep.protocol."""
+    """As in `Settled` of privsep.protocol; or taken: another client's is being settled."""
     problems: tuple[str, ...] = ()
     sealed: Sealed | None = None
     """What was made of a configuration that was only to be checked."""

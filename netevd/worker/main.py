@@ -656,6 +656,7 @@ class _Worker:
         self._log.info(f"netevd is {status}", kind=Kind.SERVING)
         self._view.gauges.note_all()
         self._control.send(Serving(status))
+        self._writes.serving.set()
         gc.collect()
         gc.freeze()
         gc.enable()

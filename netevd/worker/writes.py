@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 import trio
@@ -13,6 +14,10 @@ from netevd.http.writer import Settlement
 from netevd.report.audit import Note
 from netevd.worker.ports import Port
 from privsep.protocol import Candidate, Control, Decide, Message, Settled
+
+TRIES: Final = 20
+PAUSE_S: Final = 0.1
+"""How often and after how many seconds a change is tried again while a reload is under way."""
 
 
 class Writes:
@@ -36,7 +41,11 @@ class Writes:
         """Until when it has to be confirmed, monotonic seconds; 0 if it has not."""
         self._settled: trio.Event | None = None
         """While an answer is awaited, whoever still waits for it: a second request would end us."""
+        self.serving = trio.Event()
+        """Set once this worker serves: before that nothing is changed."""
         self._settlement = Settlement("busy")
+        self._written: Settlement | None = None
+        self._over = False
 
     async def write(
         self, content: bytes, by: str, *, patch: bool, dry_run: bool, confirm_s: int
@@ -48,7 +57,13 @@ class Writes:
         """
         if not dry_run:
             self._note("configuration", "asked", by=by, detail=f"to be confirmed: {confirm_s} s")
+        await self.serving.wait()
         settlement = await self._ask(Candidate(content, patch, dry_run, confirm_s))
+        for _ in range(TRIES):
+            if settlement.outcome != "busy" or self._over or self.confirm_until:
+                break
+            await trio.sleep(PAUSE_S)  # a reload that somebody else has asked for
+            settlement = await self._ask(Candidate(content, patch, dry_run, confirm_s))
         if not dry_run and settlement.outcome != "fine":
             detail = "; ".join((settlement.outcome, *settlement.problems))
             self._note("configuration", "refused", by=by, detail=detail)
@@ -74,7 +89,7 @@ class Writes:
 
     async def _ask(self, message: Message) -> Settlement:
         if self._settled is not None:
-            return Settlement("busy")
+            return Settlement("taken")
         self._settled = settled = trio.Event()
         self._control.send(message)
         await settled.wait()
@@ -84,11 +99,20 @@ class Writes:
         """Take an answer of the supervisor's."""
         found = [_read(descriptor) for descriptor in descriptors]
         sealed = found[0] if found else None
-        self._end(Settlement(message.outcome, tuple(message.problems), sealed))
+        settlement = Settlement(message.outcome, tuple(message.problems), sealed)
+        if message.outcome == "fine" and not found:
+            self._written = settlement
+        else:
+            self._end(settlement)
 
     def give_up(self) -> None:
-        """Take in that no answer comes any more: another worker goes on."""
-        self._end(Settlement("busy"))
+        """
+        Take in that another worker goes on, which is how a change that was written ends.
+
+        It is answered only now, since the client's next request on this connection would come too late.
+        """
+        self._over = True
+        self._end(self._written or Settlement("busy"))
 
     def _end(self, settlement: Settlement) -> None:
         if self._settled is not None:

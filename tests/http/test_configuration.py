@@ -185,6 +185,16 @@ def test_off_unless_root_says_so(make_daemon: Callable[..., Daemon]) -> None:
         assert client.get(PATH).json()["writable"] is False
 
 
+def test_one_change_after_the_other(writable: Daemon, client: httpx.Client) -> None:
+    """Whoever has heard that a change is in force may make the next one at once."""
+    for seconds in range(3, 6):
+        content = f'{{"script_timeout": "{seconds}s"}}'.encode()
+        answer = client.patch(PATH, content=content, headers={**PATCH, "If-Match": "*"})
+        assert answer.status_code == 200, answer.text
+
+    assert writable.config.read_text().endswith("\nscript_timeout: 5s\n")
+
+
 def test_of_two_writers_one_wins(writable: Daemon, client: httpx.Client) -> None:
     """Both have read the same; the second one is told that it is not the same any more."""
     before, tag = writable.config.read_text(), read_tag(client)
