@@ -14,6 +14,8 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, Data, EndBody
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import WSStream
+from wsproto.connection import ConnectionState
 
 from netevd.http.auth import BODY_LIMIT
 from netevd.http.problem import describe
@@ -61,11 +63,12 @@ class Http1(H11Protocol):
 
     async def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer with a problem in place of the application, and close; what is begun is answered."""
-        if self.connection.our_state is h11.SEND_BODY:
+        ours = getattr(self.connection, "h11_connection", self.connection).our_state
+        if ours is h11.SEND_BODY:
             return
         self._refused = True
         await self._close_stream()
-        if self.connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+        if ours in {h11.IDLE, h11.SEND_RESPONSE}:
             content = describe(status, detail)
             headers = [
                 (b"content-type", b"application/problem+json"),
@@ -98,8 +101,16 @@ class Http1(H11Protocol):
         if self._refused:
             return
         await super().stream_send(event)
-        if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
-            await self.send(Closed())  # a WebSocket that did not come about
+        if self._is_over(event):
+            self._refused = True
+            await self.send(Closed())
+
+    def _is_over(self, event: StreamEvent) -> bool:
+        """Tell whether this was the last word of a WebSocket that is closed, or has not come about."""
+        if isinstance(event, EndBody):
+            return isinstance(self.connection, H11WSConnection)
+        is_frame = isinstance(event, Data) and isinstance(self.stream, WSStream)
+        return is_frame and self.stream.connection.state is not ConnectionState.OPEN  # type: ignore[union-attr]
 
     async def _handle_events(self) -> None:
         """
@@ -132,6 +143,10 @@ class Http1(H11Protocol):
                 await self.stream.handle(Body(stream_id=STREAM_ID, data=event.data))
             elif isinstance(event, h11.EndOfMessage):
                 await self.stream.handle(EndBody(stream_id=STREAM_ID))
+            elif isinstance(self.stream, WSStream) and not self.stream.handshake.accepted:
+                detail = "a client speaks once its WebSocket is accepted"
+                await self.refuse(HTTPStatus.BAD_REQUEST, detail)
+                return
             elif isinstance(event, Data):
                 await self.stream.handle(event)
 
