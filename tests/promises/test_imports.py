@@ -80,7 +80,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
         ("netevd/core", {"netevd.core", "netevd.model", "netevd.config.schema",
                          "netevd.config.condition", "netevd.config.links", "netevd.config.identities",
                          "netevd.config.webhooks", "attrs", "msgspec"}),
-        ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "msgspec"}),
+        ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "attrs", "msgspec"}),
         ("netevd/http", {"netevd.http", "netevd.__version__", "netevd.report", "netevd.model", "netevd.config.schema",
                          "netevd.config.sealed", "netevd.config.hiding", "privsep.protocol", "attrs", "h11", "hypercorn", "msgspec",
                          "quart", "quart_trio", "structlog", "trio", "werkzeug", "wsproto"}),
