@@ -27,6 +27,7 @@ from netevd.cli.words import EventGlob, EventName, InterfaceName, SequenceNumber
 from netevd.model.event import EventType
 from privsep.protocol import escape
 
+_BEGINNING: Final = "1970-01-01T00:00:01Z"
 _WIDTHS: Final = {"TIME": 12, "SEQUENCE": 16, "INTERFACE": 15, "EVENT": 18, "WHAT": 0}
 """Columns of a terminal, at least: what comes is not known yet."""
 
@@ -94,7 +95,8 @@ def events(
         answer = ask("events", {**chosen, "limit": limit or 0})
         for event in answer["events"]:
             _write(event)
-        since = str(answer["last"])
+        # before the first event of all there is no number to go on from
+        since = str(answer["last"] or _BEGINNING)
     for message in follow({**chosen, "since": since}):
         if message.kind == "event":
             _write(message.content)

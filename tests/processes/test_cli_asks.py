@@ -121,6 +121,32 @@ def test_mistyped_words_are_told_with_what_was_meant(
     assert meant in told.stderr
 
 
+# --- completion ------------------------------------------------------------------------------------
+
+
+def offered(daemon: Daemon, shell: str, *words: str) -> str:
+    """Return what is printed for the last word."""
+    whole = ["netevd", "--socket", str(find_socket(daemon)), *words]
+    return netevd(env={
+        "_NETEVD_COMPLETE": f"{shell}_complete", "COMP_WORDS": " ".join(whole),
+        "COMP_CWORD": str(len(whole) - 1),
+    }).stdout  # fmt: skip
+
+
+def test_completion_offers_what_the_daemon_knows(served: Daemon) -> None:
+    """Interfaces, and the latest events with what they were."""
+    assert offered(served, "bash", "wait", "et") == "plain,eth0\n"
+    assert offered(served, "bash", "wait", "eth0", "--for", "deg").split() == [
+        "plain,degraded",
+        "plain,degraded-carrier",
+    ]
+    numbers = [str(each["sequence"]) for each in served.announced()]
+    assert offered(served, "bash", "explain", "").split() == [
+        f"plain,{number}" for number in reversed(numbers)
+    ]
+    assert "eth0 carrier" in offered(served, "zsh", "explain", "")
+
+
 # --- wait ------------------------------------------------------------------------------------------
 
 
