@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -153,10 +154,12 @@ def serving(plan: Plan) -> list[Row]:
                 quiet.append([])
                 busy.append([])
                 for _ in range(plan.samples):  # in turn, so that both see the same neighbours
-                    client.send_signal(signal.SIGSTOP)
-                    quiet[-1].append(run_cycle(daemon))
-                    client.send_signal(signal.SIGCONT)
-                    busy[-1].append(run_cycle(daemon))
+                    for which, times in ((signal.SIGSTOP, quiet), (signal.SIGCONT, busy)):
+                        client.send_signal(which)
+                        time.sleep(
+                            random.uniform(0.02, 0.02 + 1 / RATE)
+                        )  # anywhere between two requests
+                        times[-1].append(run_cycle(daemon))
             if client.poll() is not None:
                 raise Broken(f"the client was not served: status {client.returncode}")
     rows = []
