@@ -7,7 +7,7 @@ from itertools import pairwise
 from threading import Event, Thread
 from typing import Any
 
-from tests.boundary.rig import wait_for
+from tests.boundary.rig import DEADLINE, wait_for
 from tests.processes.rig import RECORD, Daemon, ip
 
 EVENTS = ("carrier", "no-carrier", "address-added", "address-removed")
@@ -71,8 +71,12 @@ class Storm:
 
     # --- what must be so -------------------------------------------------------------------------
 
-    def check_all_told(self) -> None:
-        """Every change was told once and its script run once, in order for each link."""
+    def check_all_told(self, seconds: float = DEADLINE) -> None:
+        """
+        Every change was told once and its script run once, in order for each link.
+
+        seconds: how long what waits may take on a busy machine.
+        """
         wanted = 2 * len(self.names) * self.rounds
 
         def count() -> tuple[int, int]:
@@ -82,7 +86,9 @@ class Storm:
                 words[2].startswith("address") and ":" not in words[5] for words in own
             )
 
-        wait_for(lambda: count() >= (wanted, wanted) or None, "every run")
+        file = self.daemon.scripts / "data" / "record"
+        wait_for(lambda: file.read_bytes().count(b"\n") >= 2 * wanted or None, "every run", seconds)
+        wait_for(lambda: count() >= (wanted, wanted) or None, "every run", seconds)
         assert count() == (wanted, wanted)
         for name in self.names:
             own = [words for words in self.daemon.record() if words[1] == name]

@@ -59,7 +59,7 @@ def test_reloads_for_a_minute(make_daemon: Callable[..., Daemon]) -> None:
     storm.end()
     rate = (len(daemon.announced()) - before) / (time.monotonic() - began)
 
-    storm.check_all_told()
+    storm.check_all_told(300)
     storm.check_ends()
     undisturbed.end()
     runs = undisturbed.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from attrs import evolve
 
 from netevd.config.load import Loaded, load
@@ -13,6 +14,38 @@ from tests.stories.configurations import NO_ROUTES
 from tests.stories.playbook import NOTHING, Play, Playbook, finished, has, seen, show
 from tests.unit.config.test_debounce import SEED as DEBOUNCE
 from tests.unit.config.test_filters import SEED as FILTERS
+
+QUICK_WINS = """\
+script_timeout: 30s  # Kill scripts after 30 seconds
+system:
+  log_format: "json"  # or "text"
+network:
+  links: "${MONITOR_INTERFACES:-eth0 eth1}"
+include:
+  - /etc/netevd/conf.d/*.yaml
+"""
+"""The examples of timeout, log format, environment and include, one below the other."""
+
+
+@pytest.mark.parametrize(
+    ("environment", "links"),
+    [({}, ("eth0", "eth1")), ({"MONITOR_INTERFACES": "wan lan0 lan1"}, ("wan", "lan0", "lan1"))],
+)
+def test_quick_wins_work(
+    tmp_path: Path, environment: dict[str, str], links: tuple[str, ...]
+) -> None:
+    """They are read as they stand, beside each other, and mean what they say."""
+    if any(Path("/etc/netevd/conf.d").glob("*.yaml")):
+        pytest.skip("this machine has files that the example includes")
+    path = tmp_path / "netevd.yaml"
+    path.write_text(QUICK_WINS, encoding="utf-8")
+
+    loaded = load(str(path), environment)
+
+    assert isinstance(loaded, Loaded), loaded
+    found = loaded.configuration
+    assert (found.script_timeout, found.system.log_format) == (30.0, "json")
+    assert found.network.links == links
 
 
 def read(path: Path, text: str) -> Configuration:
