@@ -88,7 +88,10 @@ class Executioner:
 
     def _tail(self) -> list[list[str]]:
         """Return what the link of the probes has had run, of the last few thousand runs."""
-        with (self._daemon.scripts / "data" / "record").open("rb") as file:
+        path = self._daemon.scripts / "data" / "record"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 262_144))
             lines = file.read().decode().splitlines()
         found = [line.split(" ") for line in lines if " probe " in line]
