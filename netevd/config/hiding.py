@@ -10,7 +10,9 @@ import re
 from typing import Final
 
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/@\s]*@)?([^/?#\s]*)([/?#]\S*)?\Z")
-_SECRET: Final = re.compile(r"password|passphrase|secret|private_key\Z|preshared_key\Z|token\Z")
+_SECRET: Final = re.compile(
+    r"password|passphrase|secret|private_key\Z|preshared_key\Z|token\Z|hash\Z"
+)
 """Settings whose value is never shown, should one be added that is not the path of a file."""
 
 HIDDEN: Final = "..."

@@ -150,6 +150,18 @@ class Http1(H11Protocol):
             elif isinstance(event, Data):
                 await self.stream.handle(event)
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Begin to serve; a WebSocket is not compressed, since 200 kB could become 200 MB at once."""
+        kept = [each for each in request.headers if each[0] != b"sec-websocket-extensions"]
+        if len(kept) != len(request.headers):
+            request = h11.Request(
+                method=request.method,
+                target=request.target,
+                headers=kept,
+                http_version=request.http_version,
+            )
+        await super()._create_stream(request)
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Refuse what is too much or of another version; an offer of h2c is passed over."""
         if event.http_version not in {b"1.0", b"1.1"}:

@@ -65,7 +65,7 @@ def certificates(daemon: Daemon) -> Certificates:
 
 def test_loopback_reads_and_a_token_changes(daemon: Daemon) -> None:
     """Without a token nothing is changed over TCP; with one what its role is good for."""
-    settings(daemon)
+    settings(daemon, 'tokens: [{name: x, role: read, hash: "sha256:%s"}]' % ("0" * 64))
     secrets = {role: make_token(daemon, role, role) for role in ("read", "operate", "admin")}
     daemon.start()
     with connect_tcp() as client:
@@ -74,6 +74,7 @@ def test_loopback_reads_and_a_token_changes(daemon: Daemon) -> None:
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")
         assert "takes a token" in refused.json()["detail"]
+        assert "sha256" not in client.get("/api/v1/config").text
         for role, status in (("read", 403), ("operate", 404), ("admin", 404)):
             answer = client.post(RESUME, params={"path": "/x"}, headers=bearer(secrets[role]))
             assert answer.status_code == status, role

@@ -124,12 +124,14 @@ def test_a_websocket_that_talks_too_much(daemon: Daemon) -> None:
     upgrade = get(
         b"/api/v1/live", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13",
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        b"Sec-WebSocket-Extensions: permessage-deflate",
     ).replace(b"close", b"Upgrade")  # fmt: skip
     frames = {
         "large": b"\x81\xff" + (1 << 40).to_bytes(8) + b"\0" * 4 + b"a" * 100_000,
         "long": b"\x81\xff" + (200_000).to_bytes(8) + b"\0" * 4 + b"a" * 200_000,
         "unmasked": b"\x81\x05hello",
         "of no kind": b"\x8f\x80\0\0\0\0",
+        "compressed": b"\xc1\x85\0\0\0\0hello",
         "bad UTF-8": b"\x81\x82\0\0\0\0\xff\xfe",
     }
     for number, (what, frame) in enumerate(frames.items()):
@@ -138,6 +140,7 @@ def test_a_websocket_that_talks_too_much(daemon: Daemon) -> None:
             sock.sendall(upgrade)
             head = sock.recv(4096)
             assert head.startswith(b"HTTP/1.1 101"), what
+            assert b"extensions" not in head.lower(), "what is compressed could be a bomb"
             with contextlib.suppress(ConnectionError):
                 sock.sendall(frame)
                 while sock.recv(65536):
