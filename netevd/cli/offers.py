@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import click
+
 LIMIT_S: Final = 0.5
 
 
@@ -18,12 +20,12 @@ class _TooLong(Exception):
     """The time is over."""
 
 
-def offer(path: str, key: str, **parameters: str | int) -> list[dict[str, Any]]:
-    """Return the objects of an answer's list; none where no daemon answers in time."""
+def offer(ctx: click.Context, path: str, key: str, **parameters: str | int) -> list[dict[str, Any]]:
+    """Return the objects of an answer's list; none where no daemon answers in time. ctx: names it."""
     from netevd.cli.client import ask  # noqa: PLC0415 - only for those who complete
 
     try:
-        with _limit():
+        with _limit(), ctx.scope(cleanup=False):
             found = ask(path, parameters, timeout_s=LIMIT_S)[key]
     except Exception:  # a shell is in the middle of a line: it is told nothing
         return []

@@ -127,7 +127,9 @@ class InterfaceName(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Offer the interfaces that the daemon knows, without one those of this namespace."""
         names = (
-            [] if self._ours else [str(each["name"]) for each in offer("interfaces", "interfaces")]
+            []
+            if self._ours
+            else [str(each["name"]) for each in offer(ctx, "interfaces", "interfaces")]
         )
         if not names:
             try:
@@ -167,7 +169,7 @@ class SequenceNumber(click.IntRange):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer the latest events."""
-        found = offer("events", "events", limit=_LATEST)
+        found = offer(ctx, "events", "events", limit=_LATEST)
         return [
             CompletionItem(number, help=f"{each['interface'] or 'host'} {each['type']}")
             for each in reversed(found)
@@ -184,7 +186,7 @@ class RunNumber(click.IntRange):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer the latest runs."""
-        found = offer("runs", "runs", limit=_LATEST)
+        found = offer(ctx, "runs", "runs", limit=_LATEST)
         return [
             CompletionItem(number, help=f"{each['script']} {each['result'] or 'has not ended'}")
             for each in reversed(found)

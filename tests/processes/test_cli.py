@@ -390,6 +390,7 @@ def test_completion_knows_commands_types_and_interfaces() -> None:
     assert _complete("list", "") == [
         "hooks",
         "interfaces",
+        "peers",
         "routes",
         "rules",
         "runs",
