@@ -31,6 +31,7 @@ from plan import Plan
 from readers import readers
 from rest import ready, rest
 from routes import routes
+from routing import routing
 from serving import scrape, serving
 from subjects import Broken
 
@@ -46,6 +47,7 @@ MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "filters": filters,
     "journal": journal,
     "peers": peers,
+    "routing": routing,
     "ready": ready,
     "rest": rest,
     "scrape": scrape,
