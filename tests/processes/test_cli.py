@@ -396,7 +396,7 @@ def test_completion_knows_commands_types_and_interfaces() -> None:
         "runs",
     ]
     assert "--interface" in _complete("test", "script", "--i")
-    assert _complete("test", "script", "--event", "rout") == ["routable", "routes"]
+    assert _complete("test", "script", "--event", "routa") == ["routable"]
     assert _complete("test", "script", "--env", "NETEVD_AD") == ["NETEVD_ADDRESS="]
     assert "lo" in _complete("test", "script", "--interface", "")
     assert _complete("completion", "f") == ["fish"]
