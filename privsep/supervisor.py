@@ -47,6 +47,8 @@ READER_TIME: Final = 20.0
 """Seconds a reader may take."""
 HAND_OVER_TIME: Final = 5.0
 """Seconds that a worker and a helper which are replaced have to work off what they got."""
+RETRY: Final = 5.0
+"""Seconds until the content of before, which could not be brought back, is tried again."""
 STOP_TIME: Final = 7.5
 """Seconds from the order to stop until whoever is left is killed."""
 _MAY_DIFFER: Final = (
@@ -425,6 +427,8 @@ class Supervisor:
         if words:
             self._log.write("warn", f"{self._file.path} {words}")
             self._note("configuration", outcome, words)
+        if outcome == "unwritable":
+            self._confirm_until = time.monotonic() + RETRY
         if outcome == "rolled-back" and self._now is not None:
             self._reload("the end of a trial")
         return outcome, words

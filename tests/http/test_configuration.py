@@ -59,11 +59,9 @@ def list_beside(daemon: Daemon) -> set[str]:
 
 def wait_content(daemon: Daemon, text: str) -> None:
     """Return once the file has this content, and no trial is left of it."""
+    mark = daemon.config.with_name(f"{daemon.config.name}.unconfirmed")
     wait_for(
-        lambda: (
-            (daemon.config.read_text() == text and ".unconfirmed" not in list_beside(daemon))
-            or None
-        ),
+        lambda: (daemon.config.read_text() == text and not mark.exists()) or None,
         "content of the file",
     )
 
@@ -527,6 +525,32 @@ def test_a_full_disk_changes_nothing(make_daemon: Callable[..., Daemon]) -> None
             }  # fmt: skip
             (place / "filler").unlink()
             assert put(client, text + "#" * 3000 + "\n").status_code == 200
+        daemon.stop()
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_what_cannot_be_brought_back_is_tried_again(make_daemon: Callable[..., Daemon]) -> None:
+    """A file system that is read-only when the time is over: the old content comes once it is not."""
+    daemon = make_daemon(OPEN)
+    place = daemon.root / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", place], check=True)
+    try:
+        before = daemon.config.read_text()
+        daemon.config = place / "netevd.yaml"
+        daemon.config.write_text(before)
+        daemon.start()
+        with connect(daemon) as client:
+            text = before + "script_timeout: 5s\n"
+            assert put(client, text, confirm="2").status_code == 200
+            subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+            daemon.expect(lambda entry: "Read-only file system" in entry["message"])
+            assert daemon.config.read_text() == text
+            subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+
+            wait_content(daemon, before)
+            wait_for(lambda: _ask_timeout(daemon) == 30.0 or None, "the settings of before")
         daemon.stop()
     finally:
         subprocess.run(["umount", "-l", place], check=True)
