@@ -41,6 +41,9 @@ LIMIT: Final = 100
 """Events or runs in an answer when nobody says how many."""
 
 
+FIELD_LIMIT: Final = 100
+"""Parameters of one query."""
+
 EVENTS: Final = next(each for each in ENDPOINTS if each.streams)
 
 
@@ -412,7 +415,11 @@ def _read_header(scope: Any, name: bytes) -> str:
 
 def _read_query(scope: Any) -> dict[str, list[str]]:
     text = scope["query_string"].decode("ascii", "replace")
-    return parse_qs(text, keep_blank_values=True, max_num_fields=100)
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=FIELD_LIMIT)
+    except ValueError:
+        detail = f"a query has at most {FIELD_LIMIT} parameters"
+        raise Problem(HTTPStatus.BAD_REQUEST, detail) from None
 
 
 def _answer(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -445,7 +452,12 @@ async def _answer_problem(problem: Problem) -> Response:
 
 async def _answer_http_exception(error: HTTPException) -> Response:
     status = HTTPStatus(error.code or 500)
-    answer = Problem(status, error.description or status.phrase).answer()
+    detail = error.description or status.phrase
+    if status is HTTPStatus.NOT_FOUND:
+        detail = f"{request.path[:200]!r} is not found; /api/v1/openapi.json has every path"
+    elif status is HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method[:20]} is not for this path; the header Allow has those that are"
+    answer = Problem(status, detail).answer()
     for name, value in error.get_headers():
         if name.lower() not in {"content-type", "content-length"}:
             answer.headers[name] = value

@@ -22,6 +22,9 @@ _AGO: Final = re.compile(r"(\d{1,9})([smhd])\Z", re.ASCII)
 TEXT_LIMIT: Final = 1024
 """Characters of a parameter's value."""
 
+GLOB_LIMIT: Final = 64
+"""Globs of one choice: each event is compared with all of them."""
+
 
 class Given:
     """The parameters of one request, each checked as its endpoint describes it."""
@@ -92,6 +95,10 @@ def _check_value(parameter: Parameter, value: str) -> None:
 
 def read_choice(since: str, types: Sequence[str], interfaces: Sequence[str]) -> Choice:
     """Return which events are asked for. Raises: Problem."""
+    if len(types) + len(interfaces) > GLOB_LIMIT:
+        raise _refuse(f"type, interface: expected at most {GLOB_LIMIT} of both")
+    if any(len(each) > TEXT_LIMIT for each in (*types, *interfaces)):
+        raise _refuse(f"type, interface: expected at most {TEXT_LIMIT} characters each")
     for word in types:
         if not any(each in word for each in "*?[") and word not in set(EventType):
             near = get_close_matches(word, list(EventType), 1)

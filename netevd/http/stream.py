@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias
 
 import trio
+from attrs import evolve
 
 from netevd.http.broadcast import BATCH, Broadcast, Message, tell_event, tell_gap
 from netevd.http.pace import STEP
@@ -105,8 +106,12 @@ class Reader:
     def _begin_scan(self) -> list[Message]:
         """Look into the journal from where the client is; return the message of a gap, if any."""
         self._place = self._broadcast.end
-        choice, first = self.choice, self._past.find_first()
+        choice, first, last = self.choice, self._past.find_first(), self._past.find_last()
         since = max(choice.since, self._last)
+        if since > last:  # of another history: such a number never comes, or comes again
+            self._last = last
+            self.choice = evolve(choice, since=last)
+            return [tell_gap(last + 1, since)]
         self._scan = self._past.scan_events(
             Choice(choice.types, choice.interfaces, since, choice.since_ns)
         )

@@ -54,6 +54,10 @@ class Past:
                 return each.event.sequence
         return self._engine.numbers.sequence
 
+    def find_last(self) -> int:
+        """Return the sequence number of the last event that ever was."""
+        return self._engine.numbers.sequence - 1
+
     def find_last_event(self) -> Event | None:
         """Return the last event of the journal, None for none."""
         for each in self._journal.scan_back():

@@ -172,14 +172,8 @@ class View:
 
     def find_interface(self, name: str) -> DetailedInterfaceObject | None:
         """Return the link of this name as it is shown, None for none."""
-        plain = self._insight.find_snapshot(name)
-        if plain is not None:
-            return self._shape_interface(plain)
-        if "\\" not in name:
-            return None
-        found = self._insight.iterate_snapshots()
-        escaped = (each for each in found if printable(each.link.name) == name)
-        return next((self._shape_interface(each) for each in escaped), None)
+        found = self._insight.find_snapshot(name)
+        return None if found is None else self._shape_interface(found)
 
     def iterate_interfaces(self) -> Iterator[DetailedInterfaceObject]:
         """Yield every link that exists, each as it is when its turn comes."""

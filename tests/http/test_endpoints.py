@@ -255,10 +255,10 @@ def test_the_configuration_in_force_is_shown_without_secrets(
 @pytest.mark.parametrize(
     ("method", "path", "accept", "status", "words"),
     [
-        ("GET", "/api/v1/nothing", "*/*", 404, "not found"),
+        ("GET", "/api/v1/nothing", "*/*", 404, "openapi.json has every path"),
         ("GET", "/api/v1/interfaces/eth9", "*/*", 404, "there is no interface 'eth9'"),
         ("GET", "/api/v1/runs/123456", "*/*", 404, "there is no run 123456"),
-        ("DELETE", "/api/v1/status", "*/*", 405, ""),
+        ("DELETE", "/api/v1/status", "*/*", 405, "DELETE is not for this path"),
         ("GET", "/api/v1/status", "text/html", 406, "application/json"),
         ("GET", "/api/v1/events", "text/html", 406, "text/event-stream"),
         ("GET", "/api/v1/status?verbose=1", "*/*", 400, "unknown parameter 'verbose'"),
@@ -269,6 +269,8 @@ def test_the_configuration_in_force_is_shown_without_secrets(
         ("GET", "/api/v1/events?type=routabel", "*/*", 400, "did you mean routable?"),
         ("GET", "/api/v1/events?since=tomorrow&limit=1", "*/*", 400, "since: expected"),
         ("GET", "/api/v1/live", "*/*", 426, "WebSocket"),
+        ("GET", "/api/v1/events?" + "&".join(["a=1"] * 101), "*/*", 400, "at most 100"),
+        ("GET", "/api/v1/events?" + "&".join(["type=*"] * 65), "*/*", 400, "at most 64"),
         ("POST", "/api/v1/hooks/resume", "*/*", 400, "path is needed"),
     ],
 )  # fmt: skip

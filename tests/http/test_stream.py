@@ -100,6 +100,12 @@ def test_the_stream_goes_on_after_a_death_and_a_restart(served: Daemon) -> None:
     served.expect_serving(3)
     with connect(served) as client, stream(client, event.number, type="address-usable") as reader:
         assert reader.read_kind("event").content["address"]["ip"] == "10.1.3.1"
+    with connect(served) as client, stream(client, "99999999999999999") as reader:
+        strange = reader.read()
+        assert strange is not None
+        assert (strange.kind, strange.content["to"]) == ("gap", 99999999999999999)
+        ip("addr add 10.1.4.1/24 dev eth0")
+        assert reader.read_kind("event").content["sequence"] >= strange.content["from"]
     with connect(served) as client, stream(client, "5") as reader:
         gap = reader.read()
         assert gap is not None
