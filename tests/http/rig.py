@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -132,7 +133,9 @@ class Reader:
     def read(self) -> Message | None:
         """Return the next message, None at the end of the stream; comments are passed over."""
         fields: dict[str, str] = {}
+        end = time.monotonic() + DEADLINE
         for line in self._lines:
+            assert time.monotonic() < end, "nothing came but comments"
             if not line and fields.keys() - {"retry"}:
                 content = json.loads(fields["data"])
                 check_message(fields["event"], content)
