@@ -235,6 +235,10 @@ class Engine:
         """What marks rules and routes as netevd's."""
         return self._policy.ours
 
+    def count_policy(self) -> tuple[dict[tuple[str, int], int], bool]:
+        """Return how many rules and routes of ours there are, by family, and whether it is contested."""
+        return self._policy.count(), self._policy.contested
+
     def get_policy_trial(self) -> float | None:
         """Return when the routing configuration is given up unless confirmed; None: it is not."""
         return self._policy.trial_due

@@ -9,6 +9,7 @@ kernel says so: what counts as present is what rules and routes of the engine sa
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple, TypeAlias
 
@@ -161,6 +162,24 @@ class PolicyRouting:
     def ours(self) -> Ours:
         """What marks rules and routes as netevd's."""
         return get_ours(self._routing)
+
+    @property
+    def contested(self) -> bool:
+        """Whether somebody keeps removing what is ours, or has made us give up."""
+        return self._contest.going_on
+
+    def count(self) -> dict[tuple[str, int], int]:
+        """Return how many rules and routes of ours there are, by kind and family."""
+        counts = Counter({(kind, family): 0 for kind in ("rule", "route") for family in (4, 6)})
+        counts.update(
+            ("rule", each.family) for each in self._rules.get_rules() if self.ours.has_rule(each)
+        )
+        counts.update(
+            ("route", each.family)
+            for each in self._table.get_concerning()
+            if self.ours.has_route(each)
+        )
+        return counts
 
     @property
     def trial_due(self) -> float | None:

@@ -132,6 +132,15 @@ INTERFACE_STATE: Final = Family(
 OWN_RULES: Final = Family(
     "netevd_routing_rules_total", "gauge", "Policy routing rules that netevd has made."
 )
+OURS: Final = Family(
+    "netevd_routing_entries", "gauge",
+    "What policy routing has in the kernel: rules and routes that are netevd's, by family.",
+    ("kind", "family"),
+)  # fmt: skip
+CONTESTED: Final = Family(
+    "netevd_routing_contested", "gauge",
+    "1 while somebody keeps removing netevd's rules or routes, or has made it give up.",
+)  # fmt: skip
 RULES: Final = Family(
     "netevd_rules", "gauge", "Policy routing rules that exist, whoever made them."
 )
@@ -246,7 +255,7 @@ COUNTED: Final = (
 """What is counted while it happens."""
 
 LOOKED_UP: Final = (
-    SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, OWN_RULES, RULES,
+    SCRIPTS_RUNNING, RUNS_WAITING, SCRIPTS_PAUSED, INTERFACES, INTERFACE, INTERFACE_STATE, OWN_RULES, OURS, CONTESTED, RULES,
     ROUTES, BUILD, STARTED, GENERATION, RELOAD_OK, RELOAD_TIME, ON_DISK, HEALTH, HTTP_CONNECTIONS,
     STREAM_CLIENTS, PEERS, PEER_BYTES, PEER_HANDSHAKE,
 )  # fmt: skip
