@@ -221,8 +221,8 @@ class PolicyRouting:
             self._touch(now)
 
     def _touch(self, now: Now) -> None:
-        if self._active and self._due is None:
-            self._due = now.monotonic + COALESCE_S
+        if self._active:
+            self._want(now.monotonic + COALESCE_S)
 
     def deadline(self) -> float | None:
         """Return when `step` is wanted, in monotonic seconds; None for never."""

@@ -512,3 +512,15 @@ def test_a_default_that_goes_takes_its_copy(play: Play) -> None:
         route del default via 10.0.1.254 dev if3 table 21502 proto 110 metric 200
     """
     )
+
+
+def test_what_waits_for_its_time_holds_up_nothing(play: Play) -> None:
+    """While something is left alone until later, what happens is looked at as soon as ever."""
+    stale = Rule(4, 21007, 1, 21007, "10.9.9.9/32", protocol=110)  # type: ignore[arg-type]
+    story = begin(play, stale, start=Start(grace_until=1030.0))
+    story.fill(0.2)
+    carry_out(story)
+    story.fill(0.5, RuleGone(ours(story)[0]), 0.2)
+
+    (asked,) = [each for each in story.actions if isinstance(each, ChangeRouting)]
+    assert [type(each) for each in asked.changes] == [AddRule]
