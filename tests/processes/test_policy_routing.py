@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -321,3 +323,53 @@ def test_a_configuration_that_nobody_confirms(make_daemon: MakeDaemon, uplinks: 
     wait_for(lambda: not any(each.startswith("-6") for each in show_ours()) or None, "no IPv6")
     assert run_command(daemon, "routing", "confirm").returncode == 0
     assert "on trial" not in run_command(daemon, "routing", "plan").stderr
+
+
+RADVD = """
+interface near {
+    AdvSendAdvert on; MinRtrAdvInterval 3; MaxRtrAdvInterval 4; AdvDefaultLifetime 60;
+    AdvDefaultPreference high;
+    prefix 2001:db8:77::/64 { AdvOnLink on; AdvAutonomous on; };
+};
+"""
+
+
+def test_a_router_that_advertises_itself(make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    """
+    A prefix from a router advertisement has rules as a whole, its router is copied, and both go when
+    the router says that its lifetime is over.
+    """
+    if shutil.which("radvd") is None:
+        pytest.skip("needs radvd")
+    router = f"nt{os.getpid() % 100000}a"
+    subprocess.run(["ip", "netns", "add", router], check=True)
+    inside = ["ip", "netns", "exec", router]
+    (tmp_path / "radvd.conf").write_text(RADVD)
+    program = None
+    try:
+        ip(
+            "link add name eth0 type veth peer name p0", "link set eth0 up", "link set p0 up",
+            "addr add 2001:db8:1::1/64 dev eth0 nodad", "route add ::/0 via fe80::9 dev eth0 metric 10",
+            f"link add name eth1 type veth peer name near netns {router}", "link set eth1 up",
+        )  # fmt: skip
+        Path("/proc/sys/net/ipv6/conf/eth1/accept_ra").write_text("2")
+        subprocess.run([*inside, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"], check=True)
+        subprocess.run([*inside, "ip", "link", "set", "near", "up"], check=True)
+        make_daemon(POLICY).start()
+        words = ["radvd", "-n", "-C", str(tmp_path / "radvd.conf"), "-p", str(tmp_path / "pid")]
+        program = subprocess.Popen([*inside, *words, "-m", "stderr"], stderr=subprocess.DEVNULL)
+
+        def has(text: str) -> bool:
+            return any(text in each for each in show_ours())
+
+        wait_for(lambda: has("from 2001:db8:77::/64 lookup 21502") or None, "a rule of the prefix")
+        wait_for(lambda: has("default via fe80") or None, "the router")
+        assert has("2001:db8:77::/64 dev eth1 table 21002")
+        program.terminate()
+        wait_for(lambda: not has("default via fe80") or None, "no router any more")
+        assert has("from 2001:db8:77::/64 lookup 21502")
+    finally:
+        if program is not None:
+            program.kill()
+            program.wait()
+        subprocess.run(["ip", "netns", "del", router], check=False)
