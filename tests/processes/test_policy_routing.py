@@ -373,3 +373,52 @@ def test_a_router_that_advertises_itself(make_daemon: MakeDaemon, tmp_path: Path
             program.kill()
             program.wait()
         subprocess.run(["ip", "netns", "del", router], check=False)
+
+
+def test_a_port_forward_is_answered_by_its_link(make_daemon: MakeDaemon, uplinks: Uplinks) -> None:
+    """
+    A connection that is forwarded to a container is answered by the link that it came over, by the
+    mark that the nftables of docs/routing.md keep.
+    """
+    page = (Path(__file__).parents[2] / "docs" / "routing.md").read_text()
+    table = page[page.index("    table inet netevd {") : page.index("Choose bits that")]
+    inside = f"nt{os.getpid() % 100000}d"
+    subprocess.run(["ip", "netns", "add", inside], check=True)
+    server = None
+    try:
+        ip(
+            "link add docker0 type bridge", "link set docker0 up", "addr add 172.17.0.1/16 dev docker0",
+            f"link add name vdock type veth peer name eth0 netns {inside}",
+            "link set vdock master docker0", "link set vdock up",
+        )  # fmt: skip
+        uplinks.run(
+            inside,
+            "link set eth0 up",
+            "addr add 172.17.0.5/16 dev eth0",
+            "route add default via 172.17.0.1",
+        )
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        forward = (
+            "table ip forward { chain pre { type nat hook prerouting priority dstnat;\n"
+            f"ip daddr {uplinks.address4(1)} tcp dport 7008 dnat to 172.17.0.5:7007\n}}\n}}\n"
+        )
+        subprocess.run(["nft", "-f", "-"], input=forward, text=True, check=True)
+        program = (
+            "import socket\ns = socket.create_server(('', 7007))\n"
+            "while True:\n    c, _ = s.accept()\n    c.sendall(b'here')\n    c.close()\n"
+        )
+        server = subprocess.Popen(["ip", "netns", "exec", inside, "python3", "-I", "-c", program])
+        settings = "resync: 5s, return_path: conntrack-mark, mark_mask: 0xff00"
+        daemon = make_daemon(POLICY.replace("resync: 5s", settings)).start()
+        answers(uplinks)
+        assert not uplinks.answers_at(uplinks.address4(1), 7008)
+        subprocess.run(["nft", "-f", "-"], input=table, text=True, check=True)
+
+        wait_for(lambda: uplinks.answers_at(uplinks.address4(1), 7008) or None, "the container")
+        answers(uplinks)
+        assert daemon.stop() == 0
+    finally:
+        if server is not None:
+            server.kill()
+            server.wait()
+        subprocess.run(["ip", "netns", "del", inside], check=False)

@@ -136,26 +136,35 @@ class Uplinks:
 
     def reached(self) -> frozenset[tuple[str, int]]:
         """Return the uplinks and families of which a connection from the client was answered."""
-        program = (
-            "import socket, sys\n"
-            "for word in sys.argv[1:]:\n"
-            "    host, source = word.split(',')\n"
-            "    try:\n"
-            f"        with socket.create_connection((host, {PORT}), 1.0, (source, 0)) as connection:\n"
-            "            print(host if connection.recv(9) == b'here' else '')\n"
-            "    except OSError:\n"
-            "        pass\n"
-        )
         wanted = {}
         for number in (0, 1):
             wanted[self.address4(number)] = (f"eth{number}", 4)
             wanted[self.address6(number)] = (f"eth{number}", 6)
-        words = [f"{host},{CLIENT6 if ':' in host else CLIENT4}" for host in wanted]
+        found = self._connect([(host, PORT) for host in wanted])
+        return frozenset(wanted[host] for host in found)
+
+    def answers_at(self, host: str, port: int) -> bool:
+        """Tell whether a connection from the client to this address and port was answered."""
+        return bool(self._connect([(host, port)]))
+
+    def _connect(self, places: list[tuple[str, int]]) -> list[str]:
+        """Return the addresses of those places that answer the client."""
+        program = (
+            "import socket, sys\n"
+            "for word in sys.argv[1:]:\n"
+            "    host, port, source = word.split(',')\n"
+            "    try:\n"
+            "        with socket.create_connection((host, port), 1.0, (source, 0)) as connection:\n"
+            "            print(host if connection.recv(9) == b'here' else '')\n"
+            "    except OSError:\n"
+            "        pass\n"
+        )
+        words = [f"{host},{port},{CLIENT6 if ':' in host else CLIENT4}" for host, port in places]
         done = subprocess.run(
             ["ip", "netns", "exec", self.client, "python3", "-I", "-c", program, *words],
             capture_output=True, text=True, check=True, timeout=30,
         )  # fmt: skip
-        return frozenset(wanted[line] for line in done.stdout.split())
+        return done.stdout.split()
 
     def __exit__(
         self,
