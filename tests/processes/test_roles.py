@@ -93,8 +93,8 @@ def test_supervisor_keeps_no_end_between_others(daemon: Daemon) -> None:
     ip("link add index 101 name a0 type veth peer name b0")
     daemon.wait_event("a0", "link-added")
 
-    # wake pair, one lead each for helper and runner, control, two event sockets, the listener
-    assert len(_sockets(daemon.pid)) == 2 + 2 + 1 + 2 + 1
+    # wake pair, one lead each for helper and runner, control, two event sockets, the listeners (unix and TCP)
+    assert len(_sockets(daemon.pid)) == 2 + 2 + 1 + 2 + 2
 
 
 def test_no_role_can_be_read_or_signalled_by_the_worker(daemon: Daemon) -> None:

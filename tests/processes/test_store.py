@@ -231,7 +231,7 @@ def _make_small_memory() -> int:
         ("netevd-routes", lambda: socket.socket().detach(), "it is no event socket"),
         ("netevd-slate-0", _make_small_memory, f"expected {SLATE_SIZE} and"),
         ("netevd-slate-0", lambda: socket.socket().detach(), "it is no memory"),
-        ("netevd-slate-1", _write_foreign_slate, "it has the format netevd-9, not netevd-1"),
+        ("netevd-slate-1", _write_foreign_slate, "it has the format netevd-9, not netevd-2"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_discarded_and_said(
