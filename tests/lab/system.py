@@ -21,6 +21,9 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/
 cd "$2/root"
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount --bind /proc/sys/net proc/sys/net
 mount -t tmpfs tmpfs sys/fs/cgroup
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs tmpfs run
@@ -36,7 +39,8 @@ for each in "$@"; do mkdir -p ".$each"; mount --bind -o ro "$each" ".$each"; don
 hostname lab
 exec chroot . env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal-or-kmsg
 """
-"""systemd needs its own cgroup, /dev and /run, and a /sys that it can't write (then it waits for no udev)."""
+"""systemd needs its own cgroup, /dev and /run, and a /sys that it can't write (then it waits for no udev).
+Sysctls that are no network namespace's own are this machine's, and not for it to set."""
 
 
 class System:
