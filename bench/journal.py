@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Final
@@ -12,12 +13,10 @@ from table import Row
 
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
+from netevd.kernel.decode import decode
 from netevd.model.actions import EndRun, Publish
-from netevd.model.address import Address
 from netevd.model.history import RunOutcome
 from netevd.model.inputs import (
-    AddressGone,
-    AddressSeen,
     DumpEnded,
     HelperConnected,
     Input,
@@ -71,16 +70,26 @@ class _Worker:
 
     def measure(self, turn: int, size: int) -> float:
         """Return seconds for one event. size: messages in a packet."""
-        inputs: list[Input] = []
+        messages: list[bytes] = []
         for number in range(MESSAGES // 2):
-            text = f"10.{turn}.{number // 250}.{number % 250 + 1}"
-            address = Address(IfIndex(number % LINKS + 1), 4, text, 24, 0, 0)
-            inputs += [AddressSeen(address), AddressGone(address)]
+            local = bytes((10, turn, number // 250, number % 250 + 1))
+            messages += [_encode(kind, number % LINKS + 1, local) for kind in (20, 21)]
         began = time.perf_counter()
         published = sum(
-            self._handle(*inputs[place : place + size]) for place in range(0, MESSAGES, size)
+            self._handle(
+                *(each for part in messages[place : place + size] for each in decode(part))
+            )
+            for place in range(0, MESSAGES, size)
         )
         return (time.perf_counter() - began) / published
+
+
+def _encode(kind: int, ifindex: int, local: bytes) -> bytes:
+    """Return RTM_NEWADDR (20) or RTM_DELADDR (21) of an IPv4 address, as the kernel sends it."""
+    body = struct.pack("=BBBBi", 2, 24, 0x80, 0, ifindex)
+    for number, payload in ((1, local), (2, local), (8, struct.pack("=I", 0x80))):
+        body += struct.pack("=HH", 4 + len(payload), number) + payload
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
 
 
 def _tell_run(action: EndRun, time_ns: int) -> RunOutcome:
@@ -88,13 +97,13 @@ def _tell_run(action: EndRun, time_ns: int) -> RunOutcome:
 
 
 def journal(plan: Plan) -> list[Row]:
-    """Events decided and remembered, with a state directory and without, in turn."""
+    """Messages decoded, decided and remembered, with a state directory and without, in turn."""
     rows = []
     for size, name, limit in ((PACKET, "in a storm", 10.0), (1, "one by one", None)):
         directory = plan.work / f"journal-{size}"
         directory.mkdir()
         with_disk, without = _Worker(directory), _Worker(None)
-        turns = range(max(3, plan.rounds))
+        turns = range(3 * plan.rounds)
         times = [(with_disk.measure(turn, size), without.measure(turn, size)) for turn in turns]
         on_disk, in_memory = (min(each) for each in zip(*times, strict=True))
         share = 100 * (1 - in_memory / on_disk)

@@ -44,6 +44,7 @@ class Disk:
             Slate(os.open(os.path.join(directory, name), flags, 0o600), CAPACITY) for name in _NAMES
         ]
         fcntl.lockf(self._slates[0].descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._sync_directory()  # the files may be new
         self._used = 0
         self._generation = 0
         self._reserved = self._read_reserved()
@@ -110,7 +111,6 @@ class Disk:
         os.ftruncate(slate.descriptor, 0)
         slate.begin(self._generation, snapshot)
         os.fsync(slate.descriptor)
-        self._sync_directory()
 
     def _read_reserved(self) -> Reserved:
         try:
