@@ -8,18 +8,27 @@ kernel says so: what counts as present is what rules and routes of the engine sa
 
 from __future__ import annotations
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 from attrs import evolve, frozen
 
 from netevd.config.schema import Routing
 from netevd.core.contest import Contest
 from netevd.core.observe import Observer
+from netevd.core.policyanswers import (
+    NOT_ALLOWED,
+    Answers,
+    Entry,
+    RoutingNews,
+    count,
+    describe_failures,
+    get_entry,
+    sort_answers,
+)
 from netevd.core.policydifference import Difference, find_difference
-from netevd.core.policyhints import describe_change, find_hints
+from netevd.core.policyhints import find_hints
 from netevd.core.policyplan import Known, Plan, get_ours, make_plan, matches
 from netevd.core.policyslots import assign, find_keys
 from netevd.core.policyslots import find_hints as find_slots
@@ -46,13 +55,10 @@ from netevd.model.inputs import (
     Stopping,
 )
 from netevd.model.link import IfIndex
-from netevd.model.route import Route
 from netevd.model.routing import (
     AddRoute,
     AddRule,
     Change,
-    DeleteRoute,
-    DeleteRule,
     Ours,
     RoutingMemory,
     RoutingOutcome,
@@ -68,20 +74,6 @@ _FIRST_RETRY_S: Final = 1.0
 _LONGEST_RETRY_S: Final = 30.0
 
 _FLUSHED: Final = "netevd routing flush has removed everything; netevd reload brings it back"
-
-_THERE: Final = frozenset((errno.EEXIST,))
-_GONE: Final = frozenset((errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EAFNOSUPPORT))
-"""Errors of adding and of removing that mean: it is so already."""
-_NO_FAMILY: Final = frozenset((errno.EAFNOSUPPORT, errno.EOPNOTSUPP))
-
-_Entry: TypeAlias = Rule | Route
-
-
-class RoutingNews(NamedTuple):
-    """What users are told."""
-
-    type: EventType
-    outcome: RoutingOutcome
 
 
 @frozen(slots=True)
@@ -145,7 +137,7 @@ class PolicyRouting:
         self._number = 0
         self._asked: tuple[Change, ...] = ()
         """Changes under way; none: none are."""
-        self._made: set[_Entry] = set()
+        self._made: set[Entry] = set()
         """What is known to be ours: made by this worker, or found and wanted."""
         self._restores = False
         self._failed: frozenset[Change] = frozenset()
@@ -260,7 +252,7 @@ class PolicyRouting:
         if trial.give_up(now.monotonic):
             text = "nobody confirmed the routing configuration: that of before is in force again"
             actions.append(Note("error", f"Routing: {text}", {}, Kind.ROUTING))
-            self._tell(EventType.ROUTING_FAILED, reason=text)
+            self._tell(EventType.ROUTING_FAILED, text)
             self._due = now.monotonic
         if self._resync_due is not None and self._resync_due <= now.monotonic:
             self._resync_due = None
@@ -305,7 +297,7 @@ class PolicyRouting:
         """Ask for what makes the kernel's rules and routes those of the plan."""
         plan, difference = self._compare(now)
         present = difference.present
-        wanted: set[_Entry] = {*plan.rules, *plan.routes}
+        wanted: set[Entry] = {*plan.rules, *plan.routes}
         if not self._routing.wanted and not present:
             self._active = False
             self._made.clear()
@@ -340,7 +332,7 @@ class PolicyRouting:
             return tuple(changes)
         kept = []
         for change in changes:
-            if isinstance(change, AddRule | AddRoute) or _get_entry(change) in self._made:
+            if isinstance(change, AddRule | AddRoute) or get_entry(change) in self._made:
                 kept.append(change)
             else:
                 self._want(self._start.grace_until)
@@ -379,64 +371,40 @@ class PolicyRouting:
         if given.dry:
             self._halted = "this is a dry run"
             return
-        done: list[Change] = []
-        failed: dict[Change, int] = {}
-        for change, code in zip(asked, given.errors, strict=False):
-            adds = isinstance(change, AddRule | AddRoute)
-            if not code:
-                done.append(change)
-            elif code not in (_THERE if adds else _GONE):
-                failed[change] = code
-            entry = _get_entry(change)
-            if not adds:
-                self._made.discard(entry)
-            elif not code:
-                self._made.add(entry)
-        self._judge(failed, given.reason, now, actions)
-        if done and self._active:
-            text = "restored" if self._restores else "as planned"
-            self._tell(EventType.ROUTING_APPLIED, done, text)
-            counts = _count(done, text)
-            actions.append(Note("info", f"Policy routing: {counts.describe()}", {}, Kind.ROUTING))
+        answers = sort_answers(asked, given.errors)
+        self._made.difference_update(map(get_entry, asked))
+        self._made.update(
+            get_entry(change) for change in answers.done if isinstance(change, AddRule | AddRoute)
+        )
+        self._judge(answers, given.reason, now, actions)
+        if answers.done and self._active:
+            outcome = count(answers.done, "restored" if self._restores else "as planned")
+            self._news.append(RoutingNews(EventType.ROUTING_APPLIED, outcome))
+            text = f"Policy routing: {outcome.describe()}"
+            actions.append(Note("info", text, {}, Kind.ROUTING))
         self._restores = False
 
-    def _judge(
-        self, failed: dict[Change, int], reason: str, now: Now, actions: list[Action]
-    ) -> None:
+    def _judge(self, answers: Answers, reason: str, now: Now, actions: list[Action]) -> None:
         """Decide what becomes of changes that were not made."""
-        absent = {
-            _get_entry(change).family
-            for change, code in failed.items()
-            if code in _NO_FAMILY and _get_entry(change).family == 6
-        }
-        if absent:
-            self._absent |= absent
+        if answers.absent - self._absent:
+            self._absent |= answers.absent
             actions.append(Note("info", "Policy routing: this kernel has no IPv6 rules"))
             self._want(now.monotonic)
-        failed = {
-            each: code for each, code in failed.items() if _get_entry(each).family not in absent
-        }
-        if failed and all(code == errno.EPERM for code in failed.values()):
-            self._halted = "netevd may not change the network: it has not CAP_NET_ADMIN"
-            reason = self._halted
-        elif failed and not reason:
-            change, code = next(iter(failed.items()))
-            why = errno.errorcode.get(code, str(code))
-            reason = (
-                f"{len(failed)} changes failed, the first with {why}: {describe_change(change)}"
-            )
+        reason = reason or describe_failures(answers.failed)
         if not reason:
             self._failed, self._retry_s = frozenset(), 0.0
             return
+        if reason == NOT_ALLOWED:
+            self._halted = reason
         if not self._halted:
             self._retry_s = min(max(self._retry_s * 2, _FIRST_RETRY_S), _LONGEST_RETRY_S)
             self._want(now.monotonic + self._retry_s)
-        if self._failed != failed.keys() or not failed:
-            self._failed = frozenset(failed)
+        if self._failed != answers.failed.keys() or not answers.failed:
+            self._failed = frozenset(answers.failed)
             actions.append(Note("error", f"Policy routing: {reason}", {}, Kind.ROUTING))
-            self._tell(EventType.ROUTING_FAILED, reason=reason)
+            self._tell(EventType.ROUTING_FAILED, reason)
 
-    def _note_loss(self, lost: set[_Entry], now: Now, actions: list[Action]) -> None:
+    def _note_loss(self, lost: set[Entry], now: Now, actions: list[Action]) -> None:
         """Take in that what was ours, and is wanted, is not there any more."""
         rules = sum(isinstance(each, Rule) for each in lost)
         outcome = RoutingOutcome(0, rules, 0, len(lost) - rules, "removed by somebody else")
@@ -460,8 +428,8 @@ class PolicyRouting:
             actions.append(Note("warn", f"Policy routing: {text}", {}, Kind.ROUTING))
             self._news.append(RoutingNews(EventType.ROUTING_DRIFT, outcome))
 
-    def _tell(self, kind: EventType, done: Iterable[Change] = (), reason: str = "") -> None:
-        self._news.append(RoutingNews(kind, _count(done, reason)))
+    def _tell(self, kind: EventType, reason: str) -> None:
+        self._news.append(RoutingNews(kind, RoutingOutcome(reason=reason)))
 
     def _tell_hints(self, plan: Plan, difference: Difference, actions: list[Action]) -> None:
         """Say once what stands in the way."""
@@ -485,15 +453,3 @@ class PolicyRouting:
             return None
         self._remembered = memory
         return memory
-
-
-def _get_entry(change: Change) -> _Entry:
-    return change.rule if isinstance(change, AddRule | DeleteRule) else change.route
-
-
-def _count(done: Iterable[Change], reason: str) -> RoutingOutcome:
-    kinds = [type(each) for each in done]
-    return RoutingOutcome(
-        kinds.count(AddRule), kinds.count(DeleteRule), kinds.count(AddRoute),
-        kinds.count(DeleteRoute), reason,
-    )  # fmt: skip

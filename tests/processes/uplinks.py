@@ -150,14 +150,17 @@ class Uplinks:
     def _connect(self, places: list[tuple[str, int]]) -> list[str]:
         """Return the addresses of those places that answer the client."""
         program = (
-            "import socket, sys\n"
-            "for word in sys.argv[1:]:\n"
+            "import socket, sys, threading\n"
+            "def ask(word):\n"
             "    host, port, source = word.split(',')\n"
             "    try:\n"
-            "        with socket.create_connection((host, port), 1.0, (source, 0)) as connection:\n"
-            "            print(host if connection.recv(9) == b'here' else '')\n"
+            "        with socket.create_connection((host, port), 0.6, (source, 0)) as connection:\n"
+            "            if connection.recv(9) == b'here':\n"
+            "                sys.stdout.write(host + '\\n')\n"
             "    except OSError:\n"
             "        pass\n"
+            "for word in sys.argv[1:]:\n"
+            "    threading.Thread(target=ask, args=(word,)).start()\n"
         )
         words = [f"{host},{port},{CLIENT6 if ':' in host else CLIENT4}" for host, port in places]
         done = subprocess.run(
