@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -111,17 +112,15 @@ def test_an_interface_has_the_fields_that_were_promised(
     assert names(state="routable", kind="veth") == ["eth0"]
 
 
-def test_routes_and_rules_are_chosen_and_those_of_ours_marked(
-    make_daemon: Callable[..., Daemon],
-) -> None:
-    """By interface, table and family; protocol 110 is netevd's own."""
+def test_routes_and_rules_are_chosen(make_daemon: Callable[..., Daemon]) -> None:
+    """By interface, table and family, and in pages; the number 110 alone does not make them ours."""
     daemon = make_daemon("system: {log_format: json}\nroutes: {tables: all}\n")
     add_pair()
     ip("addr add 10.1.1.1/24 dev eth0", "addr add 10.2.1.1/24 dev peth0")
     daemon.start()
     ip(
         "route add 10.9.0.0/16 via 10.1.1.254 table 77 proto 110",
-        "rule add from 10.1.1.1 lookup 77 priority 21077 protocol 110",
+        "rule add from 10.1.1.1 lookup 77 priority 5077 protocol 110",
         "rule add iif peth0 lookup 78 priority 500",
     )
     with connect(daemon) as client:
@@ -129,7 +128,7 @@ def test_routes_and_rules_are_chosen_and_those_of_ours_marked(
             lambda: ask(client, "/api/v1/routes", table="77")["total"] or None, "route of table 77"
         )
         (route,) = ask(client, "/api/v1/routes", table="77")["routes"]
-        assert (route["destination"], route["owned"]) == ("10.9.0.0/16", True)
+        assert (route["destination"], route["owned"]) == ("10.9.0.0/16", False)
         assert route["nexthops"] == [
             {"index": 101, "interface": "eth0", "gateway": "10.1.1.254", "weight": 1}
         ]
@@ -145,13 +144,40 @@ def test_routes_and_rules_are_chosen_and_those_of_ours_marked(
         assert [route for part in parts for route in part] == whole["routes"]
 
         wait_for(lambda: len(ask(client, "/api/v1/rules", table="78")["rules"]) or None, "rule")
-        (ours,) = ask(client, "/api/v1/rules", table="77")["rules"]
-        assert (ours["owned"], ours["source"], ours["priority"]) == (True, "10.1.1.1/32", 21077)
+        (elsewhere,) = ask(client, "/api/v1/rules", table="77")["rules"]
+        assert (elsewhere["owned"], elsewhere["source"]) == (False, "10.1.1.1/32")
         (other,) = ask(client, "/api/v1/rules", interface="peth0")["rules"]
         assert (other["owned"], other["input_interface"], other["table"]) == (False, "peth0", 78)
         six = ask(client, "/api/v1/rules", family="ipv6")["rules"]
         assert {each["family"] for each in six} == {"ipv6"}
-        assert ask(client, "/api/v1/status")["routing_rules"] == 1
+        assert ask(client, "/api/v1/status")["routing_rules"] == 0
+
+
+def test_what_netevd_has_made_is_marked(make_daemon: Callable[..., Daemon]) -> None:
+    """The rules and routes of policy routing are owned, those of the kernel beside them are not."""
+    daemon = make_daemon(
+        "system: {log_format: json}\nrouting: {policy: {enabled: true, families: [ipv4]}}\n"
+        "routes: {tables: all}\n"
+    )
+    add_pair("eth0", 101)
+    add_pair("eth1", 103)
+    ip("addr add 10.1.1.1/24 dev eth0", "addr add 10.2.1.1/24 dev eth1")
+    ip("route add default via 10.1.1.254 metric 100", "route add default via 10.2.1.254 metric 200")
+    daemon.start()
+    with connect(daemon) as client:
+
+        def default_of_ours() -> dict[str, Any] | None:
+            routes = ask(client, "/api/v1/routes", interface="eth1", family="ipv4")["routes"]
+            return next((each for each in routes if each["owned"] and each["destination"] == "0.0.0.0/0"), None)
+
+        route = wait_for(default_of_ours, "a default route of netevd's")
+        assert route["nexthops"][0]["gateway"] == "10.2.1.254"
+        main = ask(client, "/api/v1/routes", table="main")["routes"]
+        assert not any(each["owned"] for each in main)
+        rules = ask(client, "/api/v1/rules", table=str(route["table"]))["rules"]
+        assert [(each["owned"], each["source"]) for each in rules] == [(True, "10.2.1.1/32")]
+        owned = [each for each in ask(client, "/api/v1/rules")["rules"] if each["owned"]]
+        assert ask(client, "/api/v1/status")["routing_rules"] == len(owned) > 1
 
 
 def test_a_table_of_thousands_comes_whole(make_daemon: Callable[..., Daemon]) -> None:
