@@ -44,6 +44,7 @@ class Assembly:
         self._means = means
         self._api: Api | None = None
         self._rest: Hot | None = None
+        self._ended = False
         hot = Hot(self._answer, make_pages(means.view, means.steering.examine))
         gate = Gate(hot, means.access, means.note, means.log)
         counting: Any = Counting(gate, means.view.metrics)
@@ -59,8 +60,10 @@ class Assembly:
             Hosting(self._wrapped, self._config, self._context, closing), stream, peer
         )
 
-    def end_streams(self) -> None:
-        """Let every answer that would not end by itself do so."""
+    def end(self) -> None:
+        """Let every answer be the last one of its connection and say so, and streams end."""
+        self._ended = True
+        self._config.keep_alive_max_requests = 0
         if self._api is not None:
             self._api.end_streams()
 
@@ -72,9 +75,6 @@ class Assembly:
             view = self._means.view
             self._api = Api(view, self._means.steering, self._means.writer)
             self._rest = Hot(self._api.app, keep_answers(view, self._api.kept))
+            if self._ended:
+                self._api.end_streams()
         await self._rest(scope, receive, send)
-
-    async def end_connections(self) -> None:
-        """Let every connection end with the answer that it waits for."""
-        self._config.keep_alive_max_requests = 0
-        await self._context.terminated.set()

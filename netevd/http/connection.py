@@ -39,6 +39,8 @@ LAST_CALL_S: Final = 0.05
 
 _RECEIVE: Final = 65536
 _LIMITS: Final = {"first": FIRST_S, "idle": IDLE_S, "head": HEAD_S, "body": BODY_S}
+_QUIET: Final = frozenset({"first", "idle"})
+"""Phases in which no request is under way."""
 _SLOW: Final = {
     "head": f"the head of a request may take {HEAD_S:.0f} s",
     "body": f"the body of a request may take {BODY_S:.0f} s",
@@ -67,7 +69,10 @@ class Connection:
         self._protocol: Http1
         self._send_lock = trio.Lock()
         self._scope = trio.CancelScope()
-        """Around all reading; its deadline is that of the phase."""
+        """Around all reading and understanding; its deadline is that of a request that is under way."""
+        self._waiting = trio.CancelScope()
+        """Around each wait; its deadline, kept in _quiet_until, is that of a connection without a request."""
+        self._quiet_until = float("inf")
         self._phase = "first"
         self._gone = False
         """Whether there is nobody any more who reads answers."""
@@ -97,8 +102,8 @@ class Connection:
 
     def finish(self) -> None:
         """Let the request that is under way be the last one."""
-        if self._phase in {"first", "idle"}:
-            self._scope.deadline = trio.current_time() + LAST_CALL_S
+        if self._phase in _QUIET:
+            self._enter(self._phase)
 
     async def _read(self) -> None:
         while data := await self._receive():
@@ -109,10 +114,17 @@ class Connection:
                 self._note_phase()
 
     async def _receive(self) -> bytes:
-        try:
-            return bytes(await self._stream.receive_some(_RECEIVE))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
+        """
+        Return what has come, b"" if nothing will.
+
+        A deadline of its own, so that a request that comes in the very moment of it is not given up.
+        """
+        with trio.CancelScope(deadline=self._quiet_until) as self._waiting:
+            try:
+                return bytes(await self._stream.receive_some(_RECEIVE))
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass
+        return b""
 
     def _note_phase(self) -> None:
         connection = self._protocol.connection
@@ -125,16 +137,19 @@ class Connection:
         elif connection.trailing_data[0]:
             phase = "head"
         else:
-            phase = self._phase if self._phase in {"first", "idle"} else "idle"
+            phase = self._phase if self._phase in _QUIET else "idle"
         if phase != self._phase:
             self._enter(phase)
 
     def _enter(self, phase: str) -> None:
         self._phase = phase
         limit = _LIMITS.get(phase, float("inf"))
-        if phase == "idle" and self._hosting.closing.is_set():
+        is_quiet = phase in _QUIET
+        if is_quiet and self._hosting.closing.is_set():
             limit = LAST_CALL_S
-        self._scope.deadline = trio.current_time() + limit
+        deadline = trio.current_time() + limit
+        self._scope.deadline = float("inf") if is_quiet else deadline
+        self._quiet_until = self._waiting.deadline = deadline if is_quiet else float("inf")
 
     async def _send(self, event: Event) -> None:
         """Take what the protocol has to say."""

@@ -105,6 +105,23 @@ class Http1(H11Protocol):
             self._refused = True
             await self.send(Closed())
 
+    async def _maybe_recycle(self) -> None:
+        """
+        Go on after an answer unless it said that it is the last one.
+
+        Hypercorn's closes at the end of the worker after any answer, which takes away the next request
+        from a client that was not told. Source: RFC 9112, 9.6.
+        """
+        await self._close_stream()
+        states = {self.connection.our_state, self.connection.their_state}
+        if states == {h11.DONE} and isinstance(self.connection, h11.Connection):
+            self.connection.start_next_cycle()
+            last: Event = Updated(idle=True)
+        else:
+            last = Closed()
+        await self.can_read.set()
+        await self.send(last)
+
     def _is_over(self, event: StreamEvent) -> bool:
         """Tell whether this was the last word of a WebSocket that is closed, or has not come about."""
         if isinstance(event, EndBody):

@@ -91,7 +91,7 @@ class Server:
         """Accept nobody any more, let streams end and requests be answered."""
         self._closing.set()
         if self._assembly is not None:
-            self._assembly.end_streams()
+            self._assembly.end()
         for connection in self._connections:
             connection.finish()
 
@@ -104,8 +104,6 @@ class Server:
                         self._accepting.start_soon(self._accept, kind, listener)
                     await self._closing.wait()
                     self._accepting.cancel_scope.cancel()
-                if self._assembly is not None:
-                    await self._assembly.end_connections()
                 self._serving.cancel_scope.deadline = trio.current_time() + GRACE_S
         finally:
             self.closed.set()
@@ -173,6 +171,8 @@ class Server:
 
             self._assembly = Assembly(self._means)
             _raise_limit()
+            if self._closing.is_set():
+                self._assembly.end()
         return self._assembly
 
     async def _secure(

@@ -168,7 +168,10 @@ def test_what_netevd_has_made_is_marked(make_daemon: Callable[..., Daemon]) -> N
 
         def default_of_ours() -> dict[str, Any] | None:
             routes = ask(client, "/api/v1/routes", interface="eth1", family="ipv4")["routes"]
-            return next((each for each in routes if each["owned"] and each["destination"] == "0.0.0.0/0"), None)
+            return next(
+                (each for each in routes if each["owned"] and each["destination"] == "0.0.0.0/0"),
+                None,
+            )
 
         route = wait_for(default_of_ours, "a default route of netevd's")
         assert route["nexthops"][0]["gateway"] == "10.2.1.254"

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from netevd.http.connection import LAST_CALL_S
 from tests.boundary.rig import DEADLINE, wait_for
 from tests.http.rig import PORT, add_pair, ask, connect, connect_tcp, find_socket, stream
 from tests.processes.rig import RECORD, Daemon, children, ip
@@ -204,6 +206,55 @@ def test_no_request_is_refused_or_cut_by_reloads(served: Daemon) -> None:
         each.join()
     assert set(statuses) == {b"HTTP/1.1 200"}
     assert len(statuses) >= 3000
+
+
+def test_no_kept_connection_is_ended_without_a_word(served: Daemon) -> None:
+    """
+    Clients that send one request after another on one connection lose none to five reloads: the last
+    answer says that it is the last one. Who was quiet for longer than the last call may find the
+    connection closed, as RFC 9112, 9.5 has it, and comes again.
+    """
+    over = threading.Event()
+    told: list[str] = []
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def talk(sock: socket.socket) -> str:
+        before = time.monotonic()
+        while not over.is_set():
+            began = time.monotonic()
+            sock.sendall(request)
+            was_quiet = time.monotonic() - before >= LAST_CALL_S
+            answer = b""
+            while not answer.endswith(b"}"):
+                part = sock.recv(65536)
+                if not part:
+                    return "quiet" if was_quiet and not answer else f"cut after {answer!r}"
+                answer += part
+            if b"\r\nconnection: close\r\n" in answer:
+                return "last"
+            before = began
+        return "kept"
+
+    def work(family: socket.AddressFamily, address: Any) -> None:
+        while not over.is_set():
+            with socket.socket(family) as sock:
+                sock.settimeout(DEADLINE)
+                sock.connect(address)
+                told.append(talk(sock))
+
+    places = [(socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_UNIX, str(find_socket(served)))]
+    workers = [threading.Thread(target=work, args=place) for place in places * 4]
+    for each in workers:
+        each.start()
+    try:
+        for times in range(2, 7):
+            reload(served, times)
+    finally:
+        over.set()
+    for each in workers:
+        each.join()
+    assert set(told) <= {"last", "quiet", "kept"}
+    assert "last" in told
 
 
 def test_sockets_of_the_service_manager_are_adopted(

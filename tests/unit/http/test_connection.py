@@ -49,6 +49,8 @@ class Dialogue:
     def __init__(self, app: App = answer) -> None:
         self.app = app
         self.closing = trio.Event()
+        self.config = Config()
+        self.config.accesslog = self.config.errorlog = None
         self.took = 0.0
         """Seconds until the connection was over."""
 
@@ -57,10 +59,9 @@ class Dialogue:
         return trio.run(self._run, client, room, clock=trio.testing.MockClock(autojump_threshold=0))
 
     async def _run(self, client: Callable[[Any, Connection], Awaitable[None]], room: int) -> float:
-        wrapped: Any = ASGIWrapper(self.app)  # type: ignore[arg-type]
-        config = Config()
-        config.accesslog = config.errorlog = None
-        hosting = Hosting(wrapped, config, WorkerContext(None), self.closing)
+        self.context = WorkerContext(None)
+        wrapped: Any = ASGIWrapper(self._answer)
+        hosting = Hosting(wrapped, self.config, self.context, self.closing)
         if room:
             near, far = trio.testing.lockstep_stream_pair()
         else:
@@ -72,6 +73,9 @@ class Dialogue:
             took = trio.current_time()
             nursery.cancel_scope.cancel()
         return took
+
+    async def _answer(self, *call: Any) -> None:
+        await self.app(*call)
 
 
 async def read_all(far: Any) -> bytes:
@@ -188,6 +192,73 @@ def test_the_last_call() -> None:
         await read_all(far)
 
     assert Dialogue().run(client) <= 3 * connection.LAST_CALL_S
+
+
+def test_the_last_answer_says_that_it_is() -> None:
+    """
+    An answer that was begun when the worker had not ended yet does not end its connection: the client
+    would send its next request to nobody. The next answer says that it is the last one.
+    """
+    dialogue = Dialogue()
+    said: list[bytes] = []
+
+    async def client(far: Any, made: Connection) -> None:
+        async def end(scope: Any, receive: Any, send: Any) -> None:
+            headers = [(b"content-length", b"2")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            dialogue.closing.set()
+            dialogue.config.keep_alive_max_requests = 0
+            await dialogue.context.terminated.set()
+            made.finish()
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        dialogue.app = end
+        for _ in range(2):
+            await far.send_all(HEAD)
+            said.append(await far.receive_some(1000))
+        said.append(await read_all(far))
+
+    assert dialogue.run(client) <= connection.LINGER_S
+    assert [b"connection: close" in each for each in said] == [False, True, False]
+    assert [each[9:12] for each in said] == [b"200", b"200", b""]
+
+
+def test_what_comes_with_the_deadline_is_answered() -> None:
+    """A worker that was kept from looking until the time was up takes what had come all the same."""
+
+    class Late(trio.abc.ReceiveStream):
+        """Has the request at hand when the deadline is over."""
+
+        def __init__(self, near: Any) -> None:
+            self.near = near
+            self.is_first = True
+
+        async def receive_some(self, max_bytes: int | None = None) -> bytes:
+            if not self.is_first:
+                return bytes(await self.near.receive_some(max_bytes))
+            self.is_first = False
+            with trio.CancelScope(shield=True):
+                await trio.sleep(connection.FIRST_S + 1)
+            return HEAD
+
+        async def send_all(self, content: bytes) -> None:
+            await self.near.send_all(content)
+
+        async def aclose(self) -> None:
+            await self.near.aclose()
+
+    said: list[bytes] = []
+
+    async def client(far: Any, made: Connection) -> None:
+        made._stream = Late(made._stream)
+        await far.send_all(HEAD)  # what is waiting already gets this one
+        for _ in range(2):
+            said.append(bytes(await far.receive_some(1000)))
+        await far.aclose()
+
+    Dialogue().run(client)
+
+    assert [each[9:12] for each in said] == [b"200", b"200"]
 
 
 def test_what_comes_behind_the_last_request_is_passed_over() -> None:
