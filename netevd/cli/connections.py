@@ -176,9 +176,11 @@ def _connect_url(url: str, timeout_s: float) -> http.client.HTTPConnection:
         raise Failure(text, Exit.UNREACHABLE) from None
     except ssl.SSLError as error:
         text = f"{url}: no TLS can be agreed on: {error.reason or error}"
+        if error.reason == "WRONG_VERSION_NUMBER":
+            text = f"{url} speaks no TLS; a daemon without a certificate is asked by http://{host}:{port}"
         raise Failure(text, Exit.UNREACHABLE) from None
     except OSError as error:
-        text = f"no daemon answers at {url}: {error.strerror or error}"
+        text = f"no daemon answers at {url}: {error.strerror or error}; is it running, with api.port {port}?"
         raise Failure(text, Exit.UNREACHABLE) from None
     return connection
 

@@ -56,7 +56,7 @@ def wait(*, interface: str, states: tuple[str, ...], timeout: float) -> int:
         say(f"{interface} is {state}")
         return Exit.FINE
     how = "is not there" if state is None else f"is {state}"
-    raise Failure(f"{interface} {how} after {seconds:.0f} s, not {wanted}")
+    raise Failure(f"{interface} {how} after {seconds:.3g} s, not {wanted}")
 
 
 def _wait(interface: str, states: tuple[str, ...], until: float) -> str | None:

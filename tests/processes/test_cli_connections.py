@@ -111,6 +111,16 @@ def test_daemon_that_is_not_there_is_exit_3(options: list[str], namespace: None)
     assert options[1] in result.stderr
 
 
+def test_https_where_there_is_none_is_said(namespace: None) -> None:
+    """Not in the words of the TLS library, and with the URL that would do."""
+    with serving(200, "application/json", "{}") as port:
+        result = netevd("--url", f"https://127.0.0.1:{port}", "status")
+
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "speaks no TLS" in result.stderr
+    assert f"http://127.0.0.1:{port}" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "text"),
     [
