@@ -422,3 +422,30 @@ def test_a_port_forward_is_answered_by_its_link(make_daemon: MakeDaemon, uplinks
             server.kill()
             server.wait()
         subprocess.run(["ip", "netns", "del", inside], check=False)
+
+
+def test_what_is_written_is_in_the_audit_log(make_daemon: MakeDaemon) -> None:
+    """Each change of rules and routes is noted by the helper, with the kernel's answer."""
+    ip(
+        "link add name eth0 type veth peer name p0", "link add name eth1 type veth peer name p1",
+        *[f"link set {name} up" for name in ("eth0", "eth1", "p0", "p1")],
+        "addr add 10.0.0.1/24 dev eth0", "addr add 10.0.1.1/24 dev eth1",
+    )  # fmt: skip
+    daemon = make_daemon(POLICY.replace("{enabled: true", "{enabled: true, families: ipv4"))
+    file = Path("/var/log") / f"netevd-test-{os.getpid()}" / "audit.jsonl"
+    with daemon.config.open("a") as config:
+        config.write(f"audit: {{enabled: true, path: {file}}}\n")
+    try:
+        daemon.start()
+
+        def noted() -> bool:
+            text = file.read_text() if file.exists() else ""
+            lines = [line for line in text.splitlines() if '"what":"network"' in line]
+            return sum(line.count("AddRule(") for line in lines) == 5
+
+        wait_for(lambda: noted() or None, "five rules in the audit log")
+        assert all(
+            '"source":"helper"' in line for line in file.read_text().splitlines() if "AddR" in line
+        )
+    finally:
+        shutil.rmtree(file.parent, ignore_errors=True)
