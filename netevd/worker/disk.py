@@ -46,7 +46,8 @@ class Disk:
         fcntl.lockf(self._slates[0].descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._sync_directory()  # the files may be new
         self._used = 0
-        self._generation = 0
+        self.generation = 0
+        """Of the file in use, 0 for none."""
         self._reserved = self._read_reserved()
 
     def read(self) -> Content | None:
@@ -55,7 +56,7 @@ class Disk:
         found = [(each.generation, place) for place, each in enumerate(contents) if each]
         if not found:
             return None
-        self._generation, self._used = max(found)
+        self.generation, self._used = max(found)
         return contents[self._used]
 
     @property
@@ -82,7 +83,7 @@ class Disk:
 
     def has_room(self, size: int) -> bool:
         """Tell whether a record of this size may be appended; if not, `replace` is due."""
-        return self._generation > 0 and self._slates[self._used].has_room(size)
+        return self.generation > 0 and self._slates[self._used].has_room(size)
 
     def close(self) -> None:
         """Have the next thing that is kept be a snapshot."""
@@ -99,17 +100,17 @@ class Disk:
             for slate in self._slates:
                 os.ftruncate(slate.descriptor, 0)
 
-    def append(self, body: bytes) -> None:
-        """Append a record. Raises: OSError."""
-        self._slates[self._used].append(body)
+    def append(self, framed: bytes) -> None:
+        """Append a record of this generation. Raises: OSError."""
+        self._slates[self._used].append(framed)
 
-    def replace(self, snapshot: bytes) -> None:
-        """Begin anew with this snapshot, in the file that is not in use. Raises: OSError."""
+    def replace(self, snapshot: bytes, generation: int) -> None:
+        """Begin a higher generation with this snapshot, in the file that is not in use. Raises: OSError."""
         self._used = 1 - self._used
-        self._generation += 1
+        self.generation = generation
         slate = self._slates[self._used]
         os.ftruncate(slate.descriptor, 0)
-        slate.begin(self._generation, snapshot)
+        slate.begin(generation, snapshot)
         os.fsync(slate.descriptor)
 
     def _read_reserved(self) -> Reserved:

@@ -29,7 +29,7 @@ from netevd.report.journal import PACKING, DeliveryEntry, Entry, EventEntry, Jou
 from netevd.report.packing import Packing, Unreadable
 from netevd.report.tally import Tally
 from netevd.worker.disk import CAPACITY, Disk, Reserved
-from netevd.worker.slate import Content, Memory
+from netevd.worker.slate import Content, Memory, frame
 
 
 class Place(msgspec.Struct, array_like=True, frozen=True):
@@ -263,23 +263,28 @@ class Recovery:
 
     def _keep(self, engine: Engine, body: bytes) -> None:
         """Append a record, or begin anew with a snapshot that has it; both places do that at once."""
-        snapshot = b""
+        snapshot = framed = b""
+        # one generation for both: then a record is framed once
+        coming = max(self._memory.generation, self._disk.generation if self._disk else 0) + 1
         if not self._memory.has_room(len(body)):
             snapshot = self._pack(engine, self._memory.capacity)
-            _begin_with(self._memory, snapshot, body)
+            _begin_with(self._memory, snapshot, body, coming)
         else:
-            self._memory.append(body)
+            framed = frame(body, self._memory.generation)
+            self._memory.append(framed)
         if self._disk is None or time.monotonic() < self._disk_due:
             return
         try:
             numbers = engine.numbers
             self._disk.reserve(numbers.sequence, numbers.run)
             if not snapshot and self._disk.has_room(len(body)):
-                self._disk.append(body)
+                if not framed or self._disk.generation != self._memory.generation:
+                    framed = frame(body, self._disk.generation)
+                self._disk.append(framed)
                 return
             if not 0 < len(snapshot) <= CAPACITY - _SPARE:
                 snapshot = self._pack(engine, CAPACITY)
-            _begin_with(self._disk, snapshot, body)
+            _begin_with(self._disk, snapshot, body, coming)
         except OSError as error:
             self._disk.spoil()
             self._disk_due = time.monotonic() + self.retry_s
@@ -324,12 +329,12 @@ class Recovery:
         return b""
 
 
-def _begin_with(place: Memory | Disk, snapshot: bytes, body: bytes) -> None:
+def _begin_with(place: Memory | Disk, snapshot: bytes, body: bytes, generation: int) -> None:
     """Replace what a place says, once there is anything to be remembered. Raises: OSError."""
     if snapshot:
-        place.replace(snapshot)
+        place.replace(snapshot, generation)
         if body == _END:
-            place.append(body)
+            place.append(frame(body, generation))
 
 
 def _lose_runs(state: State) -> Iterator[bytes]:

@@ -41,6 +41,11 @@ class Content(NamedTuple):
     """Offset behind the last record."""
 
 
+def frame(body: bytes, generation: int) -> bytes:
+    """Return a record as it is appended to a slate of this generation; of an older one it is no record."""
+    return _FRAME.pack(len(body), crc32(body, generation & 0xFFFFFFFF)) + body
+
+
 class Slate:
     """One file or memfd."""
 
@@ -101,10 +106,10 @@ class Slate:
         self._end = _HEADER.size + len(snapshot)
         self._limit = self._end + max(_AT_LEAST, len(snapshot))
 
-    def append(self, body: bytes) -> None:
-        """Append a record. Raises: OSError."""
-        _write(self.descriptor, _FRAME.pack(len(body), self._check(body)) + body, self._end)
-        self._end += _FRAME.size + len(body)
+    def append(self, framed: bytes) -> None:
+        """Append a record, see `frame`. Raises: OSError."""
+        _write(self.descriptor, framed, self._end)
+        self._end += len(framed)
 
     def close(self) -> None:
         """Take no more records: what it says is not what goes on from here."""
@@ -129,7 +134,8 @@ class Memory:
         self.capacity = os.fstat(descriptors[0]).st_size
         self._slates = [Slate(each, self.capacity) for each in descriptors]
         self._used = 0
-        self._generation = 0
+        self.generation = 0
+        """Of the slate in use, 0 for none."""
 
     def read(self) -> Content | None:
         """Return what the last worker left, None if there is nothing. Raises: Unreadable."""
@@ -137,27 +143,27 @@ class Memory:
         found = [(each.generation, place) for place, each in enumerate(contents) if each]
         if not found:
             return None
-        self._generation, self._used = max(found)
+        self.generation, self._used = max(found)
         return contents[self._used]
 
     def has_room(self, size: int) -> bool:
         """Tell whether a record of this size may be appended; if not, `replace` is due."""
-        return self._generation > 0 and self._slates[self._used].has_room(size)
+        return self.generation > 0 and self._slates[self._used].has_room(size)
 
     def close(self) -> None:
         """Have the next thing that is kept be a snapshot."""
         self._slates[self._used].close()
 
-    def append(self, body: bytes) -> None:
-        """Append a record to the snapshot."""
-        self._slates[self._used].append(body)
+    def append(self, framed: bytes) -> None:
+        """Append a record of this generation to the snapshot."""
+        self._slates[self._used].append(framed)
 
-    def replace(self, snapshot: bytes) -> None:
-        """Begin anew with this snapshot, in the slate that is not in use; it has to fit."""
+    def replace(self, snapshot: bytes, generation: int) -> None:
+        """Begin a higher generation with this snapshot, in the slate that is not in use; it has to fit."""
         old, self._used = self._used, 1 - self._used
-        self._generation += 1
+        self.generation = generation
         self._clear(self._used)
-        self._slates[self._used].begin(self._generation, snapshot)
+        self._slates[self._used].begin(generation, snapshot)
         self._clear(old)
 
     def _clear(self, place: int) -> None:

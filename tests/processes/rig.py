@@ -35,6 +35,19 @@ def ip(*commands: str, check: bool = True) -> None:
     subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=check)
 
 
+def pull(peer: str, link: str) -> None:
+    """Take the carrier of a link by its peer, and wait until the kernel has told of it, to whoever listens."""
+    ip(f"link set {peer} down")
+
+    def is_told() -> bool:
+        shown = subprocess.run(
+            ["ip", "-json", "link", "show", link], capture_output=True, check=True
+        )
+        return json.loads(shown.stdout)[0]["operstate"] != "UP"
+
+    wait_for(lambda: is_told() or None, f"no carrier of {link}")
+
+
 def children(pid: int) -> list[int]:
     """Return the direct children of a process."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):

@@ -16,7 +16,7 @@ import pytest
 
 from privsep.spawn import SLATE_SIZE, make_slate
 from tests.boundary.rig import wait_for
-from tests.processes.rig import RECORD, Daemon, NotifySocket, ip
+from tests.processes.rig import RECORD, Daemon, NotifySocket, ip, pull
 
 NAMES = ["netevd-links", "netevd-routes", "netevd-slate-0", "netevd-slate-1"]
 
@@ -123,7 +123,8 @@ def test_a_restart_of_the_unit_loses_not_even_what_came_and_went(
     last = daemon.announced()[-1]["sequence"]
 
     assert daemon.stop() == 0
-    ip("link set p0 down", "link set p0 up")
+    pull("p0", "eth0")
+    ip("link set p0 up")
     said = _restart(daemon, manager)
 
     wait_for(lambda: len(daemon.record()) >= 3 or None, "both runs")
