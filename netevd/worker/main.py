@@ -12,7 +12,6 @@ import gc
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, cast
 
@@ -36,14 +35,11 @@ from netevd.model.actions import (
     ReadWireguard,
 )
 from netevd.model.inputs import (
-    ConfirmRouting,
     CourierConnected,
-    FlushRouting,
     HelperConnected,
     HooksListed,
     Input,
     Now,
-    ResumeHook,
     RunnerConnected,
     RunnerLost,
     RunStarted,
@@ -72,6 +68,7 @@ from netevd.worker.pulse import find_silences
 from netevd.worker.recovery import Recovery, Remembered, find_place
 from netevd.worker.runnerlink import RunnerLink
 from netevd.worker.slate import Memory
+from netevd.worker.steering import Steering
 from netevd.worker.writes import Writes
 from privsep.protocol import (
     CONTROL,
@@ -86,7 +83,6 @@ from privsep.protocol import (
     Listening,
     Liveness,
     Prepared,
-    Reload,
     ReloadFailed,
     RunnerPeer,
     Serving,
@@ -219,19 +215,16 @@ class _Worker:
         if found is not None and found.sums:
             self._count_on(found)
         gauges.on_disk = self._recovery is not None and self._recovery.on_disk
-        self._reload_outcome: list[str] | None = None
-        self._reloaded: trio.Event | None = None
-        """Set once a reload that a client waits for is over."""
-        self._reloading = False
-        self._writes = Writes(
-            control, sealed, configure.confirm_until, self._follow_reload, self.note
+        self._steering = Steering(
+            self._engine, self.submit, control, self.note, self._log, find_vitals=self._find_vitals
         )
-        self._examining = trio.Lock()
-        self._examined = Vitals(started=False)
-        self._examined_at = float("-inf")
-        """When that was, seconds of Trio's clock."""
+        self._writes = Writes(
+            control, sealed, configure.confirm_until, self._steering.follow_reload, self.note
+        )
         access = Access(self._configuration.api, sealed.secrets.tokens)
-        means = Means(access, sealed.secrets, self._view, self, self._writes, self.note, self._log)
+        means = Means(
+            access, sealed.secrets, self._view, self._steering, self._writes, self.note, self._log
+        )
         self._server = Server(means)
         self._inputs: deque[Input] = deque()
         self._handling = False
@@ -387,42 +380,6 @@ class _Worker:
 
     # --- clients --------------------------------------------------------------------------------
 
-    @property
-    def reloading(self) -> bool:
-        """Whether a client waits for the outcome of a reload."""
-        return self._reloading
-
-    async def reload(self, by: str) -> list[str] | None:
-        """
-        Have the configuration read again; return its problems, None where it is in force.
-
-        by: who has asked, for the audit log.
-        """
-        self.note("reload", "asked", by=by)
-        wait = self._follow_reload()
-        self._control.send(Reload())
-        self._reloading = True
-        return await wait()
-
-    def _follow_reload(self) -> Callable[[], Awaitable[list[str] | None]]:
-        """Begin to wait for the end of the next reload; return what waits on."""
-        if self._reloaded is None:
-            self._reloaded = trio.Event()
-        over = self._reloaded
-
-        async def wait() -> list[str] | None:
-            await over.wait()
-            return self._reload_outcome
-
-        return wait
-
-    def _end_reload(self, problems: list[str] | None) -> None:
-        self._reload_outcome = problems
-        self._reloading = False
-        if self._reloaded is not None:
-            self._reloaded.set()
-            self._reloaded = None
-
     def _refuse(self, problems: list[str]) -> None:
         """Take in that a reload has changed nothing, and why. No problem: another one is under way."""
         if problems and self._recovery is not None:
@@ -430,34 +387,7 @@ class _Worker:
             kept = tuple(each[:4096] for each in problems[:_PROBLEMS])
             refused = ReloadEntry(time.time_ns(), generation, kept)
             self._recovery.write(self._engine, None, [refused])
-        self._end_reload(problems)
-
-    def resume(self, path: str, by: str) -> bool:
-        """Let a paused script run again; tell whether it was paused. by: who has asked."""
-        was_paused = path in self._engine.get_paused()
-        self.note("resume", "accepted" if was_paused else "refused", by=by, detail=path)
-        self.submit(ResumeHook(path))
-        return was_paused
-
-    def flush_routing(self, by: str) -> None:
-        """Remove every rule and route of netevd's. by: who has asked."""
-        self.note("routing-flush", "accepted", by=by, detail="")
-        self.submit(FlushRouting())
-
-    def confirm_routing(self, by: str) -> bool:
-        """Keep the routing configuration on trial; tell whether one is. by: who has asked."""
-        on_trial = self._engine.get_policy_trial() is not None
-        self.note("routing-confirm", "accepted" if on_trial else "refused", by=by, detail="")
-        self.submit(ConfirmRouting())
-        return on_trial
-
-    async def examine(self) -> Vitals:
-        """Find out how the daemon is; helper and runners are asked, at most once a second."""
-        async with self._examining:
-            if trio.current_time() - self._examined_at >= 1.0:
-                self._examined = await self._find_vitals()
-                self._examined_at = trio.current_time()
-            return self._examined
+        self._steering.end_reload(problems)
 
     async def _find_vitals(self) -> Vitals:
         silences = await find_silences(self._helper, self._runners, self._keys, self._nursery)
@@ -475,10 +405,6 @@ class _Worker:
             recovery is not None and recovery.truncated,
             self._view.audit_trouble,
         )
-
-    def note_fault(self, text: str) -> None:
-        """Log that an answer could not be made, by a mistake of ours."""
-        self._log.error(text)
 
     def _set_alarm(self) -> None:
         deadline = self._engine.deadline()
@@ -544,7 +470,7 @@ class _Worker:
             case HandOver():
                 self._handing_over = True
                 self._view.phase = "reloading"
-                self._end_reload(None)
+                self._steering.end_reload(None)
                 self._writes.give_up()
                 self._server.close()
                 if self._helper is None:
