@@ -30,7 +30,7 @@ def system(suite: str) -> Iterator[System]:
     """A system in which netevd is installed as `make install` does it, with a short watchdog."""
     it = System(make_rootfs(suite))
     try:
-        _install(it)
+        install(it)
         it.start(str(ENVIRONMENT))
         yield it
     finally:
@@ -42,7 +42,7 @@ def suite(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _install(system: System) -> None:
+def install(system: System) -> None:
     files = system.files
     for name in ("etc/systemd/system/netevd.service.d", "usr/lib/sysusers.d", "usr/lib/tmpfiles.d",
                  "opt/netevd", "etc/netevd/carrier.d", "etc/netevd/no-carrier.d"):  # fmt: skip
@@ -64,6 +64,7 @@ def _install(system: System) -> None:
 def write(system: System, name: str, text: str, mode: int = 0o644) -> None:
     """Write a file of the system, before or after its start."""
     path = (Path(f"/proc/{system.pid}/root") if system.pid else system.files) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
 
