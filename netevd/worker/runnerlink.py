@@ -67,6 +67,8 @@ class RunnerLink:
         have, and are forgotten."""
         self._ended: list[Finished] = []
         """Ends of runs of an earlier worker, until it is known whose they are."""
+        self._introduced = False
+        """Whether it has told which runs it has."""
         self._scope = trio.CancelScope()
         self._listed = trio.Event()
         """Set, and replaced, when it has listed its scripts, and when it is gone."""
@@ -123,6 +125,8 @@ class RunnerLink:
 
     def _handle(self, message: ScriptsReply, descriptors: list[int]) -> None:
         match message:
+            case Finished(id=run) if not self._introduced and not self._may_tell(run):
+                pass  # it ended before the runner was asked for its runs; of these it will be one
             case Started(id=run) | Refused(id=run) | Finished(id=run) if not self._may_tell(run):
                 self._log.error(f"runner {self._number} told of a run that is not its own", run=run)
                 for descriptor in descriptors:
@@ -141,6 +145,7 @@ class RunnerLink:
                 if ended is not None:
                     self._ended.append(ended)
             case Incarnation(incarnation=incarnation):
+                self._introduced = True
                 self._submit(RunnerConnected(self._number, incarnation, frozenset(self._inherited)))
                 for late in self._ended:
                     self._finish(late)

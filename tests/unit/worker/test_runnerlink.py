@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 
+import pytest
 import trio
 
 from netevd.model.inputs import (
@@ -152,3 +153,24 @@ def test_a_run_of_the_worker_before_is_ended_by_the_link_itself() -> None:
 
     assert peer.inputs == []
     assert peer.output == [(8, "out", "late")]
+
+
+def test_a_run_that_ends_before_the_runner_is_asked_is_told_once(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """At a reload a script may end between the new channel and the question which runs there are."""
+    ended = Finished(8, 0, 1.0, 0.5, 0)
+    forgotten: list[object] = []
+
+    async def act(peer: Peer) -> None:
+        peer.tell(ended)
+        peer.tell(Known(8, ended), pipes=True)
+        peer.tell(Incarnation("01234567"))
+        while Forget(8) not in forgotten:
+            await trio.lowlevel.wait_readable(peer.far.fileno())
+            forgotten.append(peer.far.receive()[0])
+
+    peer = converse(act)
+
+    assert peer.inputs == [RunnerConnected(3, "01234567", frozenset({8}))]
+    assert "not its own" not in capfd.readouterr().err
