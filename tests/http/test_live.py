@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -49,7 +50,8 @@ class WebSocket:
             self._connection.receive_data(data or None)
             for event in self._connection.events():
                 if isinstance(event, Ping):
-                    self.send(event.response())
+                    with contextlib.suppress(BrokenPipeError):  # it has hung up: that is read next
+                        self.send(event.response())
                 else:
                     yield event
             if not data:
