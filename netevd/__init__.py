@@ -2,7 +2,7 @@
 Everything of netevd that runs without privilege.
 
 What runs with privilege is the package `privsep` beside this one; from it, netevd sees
-`privsep.protocol` and nothing else. Layers, top to bottom: cli, worker; kernel, backends, http;
+`privsep.protocol`, `launch` and `variables`, which are pure, and nothing else. Layers, top to bottom: cli, worker; kernel, backends, http;
 report; core; config; model (docs/architecture.md).
 """
 

@@ -19,8 +19,9 @@ from typing import Final
 from msgspec import json, structs
 
 from privsep.channel import Channel
+from privsep.launch import AuditFile
 from privsep.log import Log, show_time
-from privsep.protocol import Audit, Audited, AuditFile, AuditTrouble, Lead, Told, escape
+from privsep.protocol import Audit, Audited, AuditTrouble, Lead, Told, escape
 
 WAITING: Final = 256
 """Records that wait for the file, and messages that wait for a worker, at most."""

@@ -21,6 +21,7 @@ from typing import Final, TypeAlias, TypeVar
 from privsep import protocol, rtnetlink
 from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
+from privsep.launch import Launch
 from privsep.policy import Denial, State, end_dump, judge
 from privsep.wireguard import Inquiry
 
@@ -37,7 +38,7 @@ BATCH_DATAGRAMS: Final = 128
 class Helper:
     """State of the helper: its sockets, the worker it serves, what waits to be sent."""
 
-    def __init__(self, lead: socket.socket, events: Sockets, launch: protocol.Launch) -> None:
+    def __init__(self, lead: socket.socket, events: Sockets, launch: Launch) -> None:
         """Take over the lead socket and the two event sockets. launch: says what may be written."""
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}

@@ -13,9 +13,9 @@ import stat
 import time
 from typing import Final
 
+from privsep.launch import Listener
 from privsep.log import Log
 from privsep.mode import Mode, Refusal
-from privsep.protocol import Listener
 
 NAME: Final = "api.sock"
 """File of the socket of the command line and the API, in the runtime directory."""

@@ -14,7 +14,7 @@ import stat
 from typing import Final, NamedTuple
 
 from privsep import sandbox
-from privsep.protocol import Identity
+from privsep.launch import Identity, Launch
 from privsep.scripts import maps_all_users
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
@@ -106,6 +106,29 @@ def _privileged(permitted: int) -> Mode:
         Identity("netevd-net", helper.pw_uid, helper.pw_gid, sorted({helper.pw_gid, group})),
         notice,
     )
+
+
+def find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
+    """Return what the supervisor itself refuses in launch data, whoever wrote it."""
+    faults = []
+    if not launch.runners or len(launch.runners) > 32:
+        faults.append(f"{len(launch.runners)} script identities, expected 1 to 32")
+    if len(launch.directories) > 8 or len(launch.events) > 256:
+        faults.append("more than 8 script directories or 256 event types")
+    for number, identity in enumerate(launch.runners):
+        faults += [f"{name} is no capability" for name in identity.capabilities
+                   if name not in sandbox.CAPABILITIES]  # fmt: skip
+        reserved = (
+            {mode.helper.uid, mode.worker.uid} if number else {0, mode.helper.uid, mode.worker.uid}
+        )
+        if not mode.observe and identity.uid in reserved:
+            faults.append(
+                f"scripts can't run as {identity.user} (uid {identity.uid}): root, unless a rule says so,"
+                " and the users of netevd's own roles are not for scripts"
+            )
+        if (identity.uid == 0 or identity.capabilities) and not (mode.observe or identity.scripts):
+            faults.append(f"no rule names the scripts that {identity.user} runs with privilege")
+    return faults
 
 
 # --- runtime directory -----------------------------------------------------------------------------

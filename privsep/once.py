@@ -16,6 +16,7 @@ import msgspec
 
 from privsep import protocol, sandbox, spawn
 from privsep.channel import Channel, Closed
+from privsep.launch import VERDICT, Launch, Rejected, Verdict
 from privsep.mode import Mode
 
 
@@ -23,18 +24,18 @@ def _tell(kind: str, **fields: object) -> None:
     os.write(1, msgspec.json.encode({"kind": kind, **fields}) + b"\n")
 
 
-def _read_configuration(mode: Mode, path: str) -> protocol.Launch | None:
+def _read_configuration(mode: Mode, path: str) -> Launch | None:
     pid, reply, memory = spawn.start_reader(mode, path)
     for each in memory:
         os.close(each)
     reply.setblocking(True)
-    channel: Channel[protocol.Verdict] = Channel(reply, protocol.VERDICT)
+    channel: Channel[Verdict] = Channel(reply, VERDICT)
     try:
         verdict, _ = channel.receive()
     except Closed:
-        verdict = protocol.Rejected(["the reader of the configuration ended without an answer"])
+        verdict = Rejected(["the reader of the configuration ended without an answer"])
     os.waitpid(pid, 0)
-    if isinstance(verdict, protocol.Rejected):
+    if isinstance(verdict, Rejected):
         _tell("problems", problems=verdict.problems)
         return None
     return verdict

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 from privsep import protocol
-from privsep.protocol import VERSION, ProtocolViolation, WritePolicy
+from privsep.launch import WritePolicy
+from privsep.protocol import VERSION, ProtocolViolation
+from privsep.variables import is_ifname
 
 HELD: Final = 65_536
 """Rules and routes that there may be of ours: ten times what 1,000 addresses on each of three links
@@ -69,7 +71,7 @@ def judge(request: protocol.Request, state: State, policy: WritePolicy, now: flo
     if isinstance(request, protocol.Ping):
         return Grant(state)
     if isinstance(request, protocol.Wireguard):
-        if request.read <= state.last_read or not protocol.is_ifname(request.name):
+        if request.read <= state.last_read or not is_ifname(request.name):
             raise ProtocolViolation(
                 f"reading {request.read} after {state.last_read}, or of no name"
             )
@@ -122,7 +124,7 @@ def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
         return "" if fits else "a route of ours leads over one link, or refuses, in a table of ours"
     above, narrow = change.priority - policy.base, change.destination or change.iif
     selects = change.source or change.oif or change.mask
-    named = all(map(protocol.is_ifname, filter(None, (change.iif, change.oif))))
+    named = all(map(is_ifname, filter(None, (change.iif, change.oif))))
     if change.mark & ~change.mask or not named:
         return "no interface has such a name, or its mask is less than its mark"
     if -1000 <= above < 0:  # of the configuration, or of a mark

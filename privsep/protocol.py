@@ -4,15 +4,13 @@ Every message that crosses a role boundary, its field checks, and how it is pack
 Pure: no sockets, no clock, no environment. One packet is one msgpack array whose first element is
 the tag; positions are the schema, so there are no duplicate or unknown keys to argue about.
 Whatever does not decode to exactly one of the types of its channel is a `ProtocolViolation`, and
-the receiver ends its peer or itself. netevd (the unprivileged side) sees this module and nothing
-else of privsep.
+the receiver ends its peer or itself. What a reader hands up is `launch`'s. netevd (the unprivileged
+side) sees this module, `launch` and `variables`, and nothing else of privsep.
 """
 
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Callable
 from typing import Annotated, Final, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -23,9 +21,6 @@ VERSION: Final = 1
 
 PACKET_LIMIT: Final = 192 * 1024
 """Bytes in one packet at most (ARCHITECTURE.md section 2)."""
-
-ENVIRONMENT_LIMIT: Final = 96 * 1024
-"""Bytes of all variables of one run at most, names and separators included."""
 
 IFNAME_LIMIT: Final = 15
 """Bytes of an interface name. Source: IFNAMSIZ minus the NUL, linux/if.h."""
@@ -38,7 +33,6 @@ class ProtocolViolation(Exception):
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Small = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Table = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Byte = Annotated[int, Meta(ge=0, le=255)]
 Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9-]*\Z")]
 Text = Annotated[str, Meta(max_length=4096)]
 Path = Annotated[str, Meta(min_length=1, max_length=4096, pattern=r"^/[^\x00\n]*\Z")]
@@ -565,116 +559,6 @@ Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 
 
-# --- reader -> supervisor --------------------------------------------------------------------
-
-
-Capability = Annotated[str, Meta(max_length=64, pattern=r"^CAP_[A-Z_]+\Z")]
-LimitName = Annotated[str, Meta(pattern=r"^(as|fsize|memlock|nofile|nproc|stack)\Z")]
-
-
-class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a runner becomes before it starts anything."""
-
-    user: Text
-    """Name for messages only."""
-    uid: Small
-    gid: Small
-    groups: list[Small]
-    capabilities: list[Capability] = []
-    """What its scripts have, by name as in capabilities(7)."""
-    limits: list[tuple[LimitName, Id]] = []
-    """Resource limits, soft and hard, by name and unit as in setrlimit(2)."""
-    scripts: list[Path] = []
-    """The only files it runs; none named: every one in the script directories."""
-
-
-class RouteFilter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Which routes the kernel tells of."""
-
-    tables: Annotated[list[Table], Meta(max_length=64)]
-    """By number, 0 for all."""
-    default_routes: bool
-    """Whether default routes of every table are told too."""
-    protocols: Annotated[list[Byte], Meta(max_length=64)]
-    """Who has installed them, by number; none named: everybody."""
-    owner: Byte = 0
-    """Who has installed those that pass always, 0 for nobody."""
-
-
-class AuditFile(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where the supervisor writes the audit log."""
-
-    path: Path
-    size: Annotated[int, Meta(ge=4096, le=2**40)]
-    """Octets of one file at most."""
-    keep: Annotated[int, Meta(ge=0, le=1000)]
-    """Files that are kept beside the one that is written."""
-
-
-class Listener(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where clients are to be served."""
-
-    kind: ListenerKind
-    address: Annotated[
-        str, Meta(max_length=107, pattern=r"^([0-9.]+|[0-9a-f.]*:[0-9a-f:.]*|/[^\x00\n]+)\Z")
-    ]
-    """An IP address, or the path of a unix socket (107 octets: sun_path in unix(7))."""
-    port: Annotated[int, Meta(ge=0, le=65535)]
-    """0 for a path."""
-
-
-class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the helper may write. Numbers are those of netevd.model.routing, section 6 of its contract."""
-
-    adds: bool = False
-    """Without it, what is ours may only be removed."""
-    protocol: Annotated[int, Meta(ge=64, le=255)] = 110
-    """What marks it as ours."""
-    base: Annotated[int, Meta(ge=2000, le=31000)] = 21000
-    """The lowest table; rules begin 1000 below. Both end 900 above."""
-    marks: Table = 0
-    """Bits of the firewall mark that rules of ours may ask for."""
-    lingers: bool = False
-    """At the end of the daemon the worker removes what is ours."""
-
-
-class Launch(Message, frozen=True, tag=90):
-    """What the privileged side needs of a checked configuration, resolved to numbers."""
-
-    runners: list[Identity]
-    directories: list[Path]
-    """Roots of script directories, the first one wins over the later ones."""
-    events: list[Word]
-    """Event types: the directories below a root are `TYPE.d`, any other is not looked at."""
-    log_level: Annotated[str, Meta(pattern=r"^(trace|debug|info|warn|error)\Z")]
-    log_format: Annotated[str, Meta(pattern=r"^(text|json|journal)\Z")]
-    script_timeout: Annotated[float, Meta(gt=0)]
-    output_limit: Small
-    routes: RouteFilter
-    audit: AuditFile | None = None
-    """None: nothing is noted."""
-    listeners: Annotated[list[Listener], Meta(max_length=16)] = []
-    """Beside the socket in the runtime directory, which is always there."""
-    writes: WritePolicy = WritePolicy()
-    posts: bool = False
-    """Whether there is anything for a courier, whose targets are then in the second memory."""
-    wireguard: Annotated[list[Text], Meta(max_length=256)] = []
-    """Globs of WireGuard devices outside the kernel that may be asked, with ! in front that may not."""
-    digest: Annotated[str, Meta(max_length=64)] = ""
-    """SHA-256 of the main configuration file as hexadecimal digits, "" if no worker may write it."""
-    content: bytes = b""
-    """Of a candidate: what is to stand in the file."""
-
-
-class Rejected(Message, frozen=True, tag=91):
-    """The configuration has problems; one line each, `file:line:column: problem`."""
-
-    problems: list[str]
-
-
-Verdict: TypeAlias = Launch | Rejected
-
-
 # --- packing -----------------------------------------------------------------------------------
 
 _encoder = msgspec.msgpack.Encoder()
@@ -712,151 +596,15 @@ SCRIPTS_REPLY: Final = Codec[ScriptsReply](ScriptsReply)
 LEAD: Final = Codec[Lead](Lead)
 CONTROL: Final = Codec[Control](Control)
 REPORT: Final = Codec[Report](Report)
-VERDICT: Final = Codec[Verdict](Verdict)
 
 
-# --- variables of a script ---------------------------------------------------------------------
+# --- text ------------------------------------------------------------------------------------
 
-_WORD = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
-_BACKEND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
-_LABEL = re.compile(r"[a-z0-9]{1,64}\Z")
-_NUMBER = re.compile(r"[0-9]{1,20}\Z")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
-_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
-_PEER_NAME = re.compile(r"[A-Za-z0-9%._-]{1,192}\Z")
-_ENDPOINT = re.compile(
-    r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\]):\d{1,5}\Z"
-)
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def is_ifname(value: str) -> bool:
-    """
-    Tell whether this can be handed to a script as an interface name.
-
-    The kernel refuses an empty name, ".", "..", "/", ":" and white space; beyond that we refuse
-    control characters and bytes that are not UTF-8. Source: dev_valid_name() in net/core/dev.c.
-    """
-    if _PLAIN_NAME.match(value):
-        return True  # nearly every name there is
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        return False
-    if not 1 <= size <= IFNAME_LIMIT or value in {".", ".."}:
-        return False
-    return not (_CONTROL.search(value) or any(c in "/:" or c.isspace() for c in value))
-
-
-def is_address(value: str) -> bool:
-    """Tell whether this is an IPv4 or IPv6 address without prefix length or zone."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, value)
-        except (OSError, UnicodeEncodeError, ValueError):
-            continue
-        return True
-    return False
-
-
-def _is_prefix(value: str) -> bool:
-    address, _, length = value.partition("/")
-    return is_address(address) and bool(_NUMBER.match(length)) and int(length) <= 128
-
-
-def _is_addresses(value: str) -> bool:
-    return value == "" or all(is_address(word) for word in value.split(" "))
-
-
-def _is_prefixes(value: str) -> bool:
-    return all(_is_prefix(word) for word in value.split(" "))
-
-
-def _is_json(value: str) -> bool:
-    if not (value.startswith("{") and value.endswith("}")):
-        return False
-    return (value.isascii() and value.isprintable()) or not _CONTROL.search(value)
-
-
-def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda value: pattern.match(value) is not None
-
-
-VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
-    "LINK": ("an interface name", is_ifname),
-    "LINKINDEX": ("a number", _matches(_NUMBER)),
-    "STATE": ("a word", _matches(_WORD)),
-    "BACKEND": ("a backend's name", _matches(_BACKEND)),
-    "ADDRESSES": ("addresses separated by blanks", _is_addresses),
-    "EVENT": ("a word", _matches(_WORD)),
-    "JSON": ("one line of JSON", _is_json),
-    "NETEVD_SEQUENCE": ("a number", _matches(_NUMBER)),
-    "NETEVD_EVENT": ("a word", _matches(_WORD)),
-    "NETEVD_TIME": ("an RFC 3339 time", _matches(_TIME)),
-    "NETEVD_COALESCED": ("a number", _matches(_NUMBER)),
-    "NETEVD_INITIAL": ("a number", _matches(_NUMBER)),
-    "NETEVD_PREVIOUS_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_ADDRESS": ("an address", is_address),
-    "NETEVD_FAMILY": ("a word", lambda value: value in {"ipv4", "ipv6"}),
-    "NETEVD_GATEWAY4": ("an address", is_address),
-    "NETEVD_GATEWAY6": ("an address", is_address),
-    "NETEVD_GATEWAY": ("an address", is_address),
-    "NETEVD_DESTINATION": ("an address with prefix length", _is_prefix),
-    "NETEVD_TABLE": ("a number", _matches(_NUMBER)),
-    "NETEVD_METRIC": ("a number", _matches(_NUMBER)),
-    "NETEVD_PROTOCOL": ("a word", _matches(_LABEL)),
-    "NETEVD_WG_INTERFACE": ("an interface name", is_ifname),
-    "NETEVD_WG_IMPL": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PUBLIC_KEY": ("a public key", _matches(_KEY)),
-    "NETEVD_WG_PEER": ("a public key", _matches(_KEY)),
-    "NETEVD_WG_PEER_NAME": ("a name", _matches(_PEER_NAME)),
-    "NETEVD_WG_PEER_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
-    "NETEVD_WG_PEER_PREV_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
-    "NETEVD_WG_PEER_ALLOWED_IPS": ("prefixes separated by blanks", _is_prefixes),
-    "NETEVD_WG_PEER_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PEER_PREV_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PEER_EXPECT": ("a word", _matches(_WORD)),
-    **dict.fromkeys(
-        (
-            f"NETEVD_WG_{word}"
-            for word in (
-                "LISTEN_PORT",
-                "FWMARK",
-                "PEERS_TOTAL",
-                "PEERS_CONNECTED",
-                "PEER_LAST_HANDSHAKE",
-                "PEER_RX_BYTES",
-                "PEER_TX_BYTES",
-            )
-        ),
-        ("a number", _matches(_NUMBER)),
-    ),
-}
-"""Variables a worker may set, with the type each value must have. The runner adds PATH,
-NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""
-
-
-def find_bad_value(values: list[tuple[str, str]]) -> str | None:
-    """Return why these variables can't be handed to a script, or None when they can."""
-    seen: set[str] = set()
-    size = 0
-    for name, value in values:
-        if name not in VARIABLES:
-            return f"{escape(name)} is not a variable of netevd"
-        if name in seen:
-            return f"{name} is given twice"
-        seen.add(name)
-        wanted, check = VARIABLES[name]
-        if not check(value):
-            return f"{name} is not {wanted}: {escape(value[:200])!r}"
-        size += len(name) + len(value.encode()) + 2
-    if size > ENVIRONMENT_LIMIT:
-        return f"the variables have {size} bytes, more than {ENVIRONMENT_LIMIT}"
-    return None
+UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What no name, and no text that is shown, may hold."""
 
 
 def escape(text: str) -> str:
     """Return text that is safe to show and to encode: control and undecodable bytes escaped."""
     raw = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: f"\\x{ord(match.group()):02x}", raw)
+    return UNPRINTABLE.sub(lambda match: f"\\x{ord(match.group()):02x}", raw)

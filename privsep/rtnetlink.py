@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from privsep import protocol
 from privsep.channel import SO_RCVBUFFORCE, grow_buffer
-from privsep.protocol import LINKS, ROUTES, ProtocolViolation, RouteFilter
+from privsep.launch import RouteFilter
+from privsep.protocol import LINKS, ROUTES, ProtocolViolation
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes the kernel may queue for an event socket: about 9,600 link changes or 20,000 routes while

@@ -28,6 +28,7 @@ from privsep.processes import (
     send_signal,
 )
 from privsep.scripts import Table
+from privsep.variables import find_bad_value
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUN_LIMIT: Final = 224
@@ -242,7 +243,7 @@ class Runner:
         if request.id in self._runs:
             raise protocol.ProtocolViolation(f"run {request.id} exists already")
         path, fault = self._table.find_fault(request.entry)
-        fault = fault or protocol.find_bad_value(request.values) or ""
+        fault = fault or find_bad_value(request.values) or ""
         if self._stop_at is not None:
             fault = "the daemon is stopping"
         elif len(self._runs) >= RUN_LIMIT:

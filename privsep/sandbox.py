@@ -18,7 +18,7 @@ from typing import Final
 
 import pyseccomp
 
-from privsep.protocol import Identity
+from privsep.launch import Identity
 
 _NAMES: Final = """
     CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE

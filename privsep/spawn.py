@@ -19,8 +19,9 @@ from typing import Final, NamedTuple, NoReturn
 from privsep import sandbox
 from privsep.channel import Channel, Closed, make_pair
 from privsep.helper import Helper, Sockets
+from privsep.launch import Identity, Launch
 from privsep.mode import Mode
-from privsep.protocol import SCRIPTS_REQUEST, Identity, Incarnation, Launch, ScriptsRequest
+from privsep.protocol import SCRIPTS_REQUEST, Incarnation, ScriptsRequest
 from privsep.runner import serve
 from privsep.scripts import Table, trusted_owners
 

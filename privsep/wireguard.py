@@ -20,6 +20,7 @@ from typing import Final
 
 from privsep import protocol, rtnetlink
 from privsep.protocol import ProtocolViolation
+from privsep.variables import is_ifname
 
 _HEADER: Final = struct.Struct("=IHHII")
 _GENERIC: Final = struct.Struct("=BBH")
@@ -52,7 +53,7 @@ def connect_userspace(name: str, patterns: list[str]) -> socket.socket:
     patterns: globs of names that root's configuration allows, those with ! in front that it does not.
     """
     hits = [each for each in patterns if fnmatchcase(name, each.removeprefix("!"))]
-    if not hits or any(each.startswith("!") for each in hits) or not protocol.is_ifname(name):
+    if not hits or any(each.startswith("!") for each in hits) or not is_ifname(name):
         raise PermissionError(errno.EPERM, f"{name} is no device of wireguard.interfaces")
     status = os.lstat(_DIRECTORY)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid or status.st_mode & 0o022:

@@ -16,7 +16,7 @@ from netevd.cli.offers import offer
 from netevd.model.event import EventType
 from netevd.model.route import TABLE_NAMES, read_table
 from netevd.model.snapshot import OperationalState
-from privsep.protocol import VARIABLES
+from privsep.variables import VARIABLES
 
 _LATEST: Final = 20
 """Events or runs that are offered."""

@@ -30,18 +30,8 @@ from netevd.config.webhooks import list_webhooks
 from netevd.config.writable import find_forbidden, find_peeping
 from netevd.model.event import EventType
 from netevd.model.route import TABLE_MAIN, read_protocol, read_table
-from privsep.protocol import (
-    CANDIDATE_LIMIT,
-    AuditFile,
-    Identity,
-    Launch,
-    Listener,
-    Message,
-    Rejected,
-    RouteFilter,
-    WritePolicy,
-    pack,
-)
+from privsep.launch import AuditFile, Identity, Launch, Listener, Rejected, RouteFilter, WritePolicy
+from privsep.protocol import CANDIDATE_LIMIT, Message, pack
 
 PROBLEM_LIMIT: Final = 200
 """Problems told at most; who has more mends these first."""

@@ -10,7 +10,7 @@ from attrs import evolve
 from netevd.config.schema import FixedRule, Policy, Routing
 from netevd.config.tree import Place, Places, Problem
 from netevd.model.routing import END_ABOVE, FIXED_BELOW, MARKS_BELOW
-from privsep.protocol import is_ifname
+from privsep.variables import is_ifname
 
 _RULES: Final = 900
 """Rules of a configuration at most."""

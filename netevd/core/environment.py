@@ -1,7 +1,7 @@
 """
 The variables of a script: what an event says, as text.
 
-Names and types are those of `privsep.protocol.VARIABLES`, which the runner checks again before it
+Names and types are those of `privsep.variables.VARIABLES`, which the runner checks again before it
 starts anything. PATH, NETEVD_SCRIPT_PATH and the run's marker are the runner's.
 """
 

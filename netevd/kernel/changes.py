@@ -15,6 +15,7 @@ from netevd.model.route import STABLE_FLAGS, Nexthop, Route
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule
 from netevd.model.rule import Rule
 from privsep import protocol
+from privsep.variables import is_ifname
 
 _NOWHERE: Final = Nexthop(IfIndex(0))
 """Stands for the way of a route that refuses."""
@@ -27,9 +28,7 @@ def make_request(change: Change) -> protocol.Change:
             return protocol.AddRule(*_spell_rule(rule))
         case DeleteRule(rule=rule):
             # a name that is no text is left out: then it does not count
-            iif, oif = (
-                name if protocol.is_ifname(name) else "" for name in (rule.iifname, rule.oifname)
-            )
+            iif, oif = (name if is_ifname(name) else "" for name in (rule.iifname, rule.oifname))
             return protocol.DeleteRule(*_spell_rule(evolve(rule, iifname=iif, oifname=oif)))
         case AddRoute(route=route):
             return protocol.AddRoute(*_spell_route(route))

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from privsep import rtnetlink, spawn
 from privsep.channel import Channel, make_pair
+from privsep.launch import Identity, Launch, RouteFilter, WritePolicy
 from privsep.mode import Mode
 from privsep.processes import read_descendants, send_signal
 from privsep.protocol import (
@@ -24,19 +25,15 @@ from privsep.protocol import (
     Entry,
     FeedMessage,
     Finished,
-    Identity,
-    Launch,
     Peer,
     Ready,
     Refused,
     Reply,
     Report,
     Rescan,
-    RouteFilter,
     Run,
     ScriptsReply,
     Started,
-    WritePolicy,
 )
 
 M = TypeVar("M")

@@ -178,7 +178,7 @@ def test_identity_can_not_be_taken_back() -> None:
     script = """
 import os, sys
 from privsep import sandbox
-from privsep.protocol import Identity
+from privsep.launch import Identity
 sandbox.become(Identity("nobody", 65534, 65534, [65534]), change_user=True, keep=1 << 12)
 for attempt in (lambda: os.setuid(0), lambda: os.setgroups([0]), lambda: os.setgid(0),
                 lambda: sandbox._write_capabilities(1 << 21 | 1 << 12, 0)):
@@ -202,7 +202,7 @@ def test_runner_with_a_capability_hands_it_to_scripts_only() -> None:
     script = """
 import os
 from privsep import sandbox
-from privsep.protocol import Identity
+from privsep.launch import Identity
 sandbox.become(Identity("nobody", 65534, 65534, [65534]), change_user=True, keep=1 << 12, inherit=INHERIT)
 os.execv("/bin/grep", ["grep", "CapEff", "/proc/self/status"])
 """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from privsep.channel import Closed
+from privsep.launch import WritePolicy
 from privsep.policy import WRITES
 from privsep.protocol import (
     VERSION,
@@ -23,7 +24,6 @@ from privsep.protocol import (
     Hello,
     Violated,
     Write,
-    WritePolicy,
 )
 from tests.boundary.rig import HelperRig, receive
 

@@ -10,7 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from netevd.model.event import EventType
-from privsep.protocol import VARIABLES
+from privsep.variables import VARIABLES
 
 TOP = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = sorted(path for path in (TOP / "examples").iterdir() if path.name != "quickstart")

@@ -19,7 +19,7 @@ from netevd.cli.lazy import Lazy
 from netevd.cli.main import root
 from netevd.config.schema import Configuration, Damping, Filter, Match, Override, Rule
 from netevd.model.event import EventType
-from privsep.protocol import VARIABLES
+from privsep.variables import VARIABLES
 
 MAKER = Path(__file__).resolve().parent.parent.parent / "packaging/manpages"
 sys.path.insert(0, str(MAKER))

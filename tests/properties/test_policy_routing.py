@@ -17,8 +17,9 @@ from netevd.model.route import Nexthop, Route, Table
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule
 from netevd.model.rule import Rule
 from netevd.model.snapshot import OperationalState, Snapshot
+from privsep.launch import WritePolicy
 from privsep.policy import Grant, State, judge
-from privsep.protocol import REQUEST, Write, WritePolicy, pack
+from privsep.protocol import REQUEST, Write, pack
 
 
 class Kernel:

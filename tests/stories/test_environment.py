@@ -13,7 +13,7 @@ from netevd.model.inputs import (
     LinkSeen,
     RunnerConnected,
 )
-from privsep.protocol import find_bad_value
+from privsep.variables import find_bad_value
 from tests.stories.configurations import configure
 from tests.stories.playbook import NOTHING, Play, finished, gone, has, hooks, link, lost, seen
 

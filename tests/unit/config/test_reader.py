@@ -16,8 +16,8 @@ from netevd.config.sealed import Sealed
 from netevd.model.event import EventType
 from privsep import spawn
 from privsep.channel import Channel
+from privsep.launch import VERDICT, Identity, Launch, Rejected, Verdict
 from privsep.mode import Mode, choose
-from privsep.protocol import VERDICT, Identity, Launch, Rejected, Verdict
 from tests.boundary.rig import receive
 
 

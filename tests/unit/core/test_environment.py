@@ -13,7 +13,7 @@ from netevd.model.address import Address
 from netevd.model.event import Event, EventType
 from netevd.model.link import IfIndex
 from netevd.model.snapshot import OperationalState, Snapshot
-from privsep.protocol import ENVIRONMENT_LIMIT, find_bad_value, is_ifname
+from privsep.variables import ENVIRONMENT_LIMIT, find_bad_value, is_ifname
 from tests.stories.playbook import address, link
 
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from netevd.model.event import EventType
-from privsep.protocol import VARIABLES
+from privsep.variables import VARIABLES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "events.md").read_text()
 

@@ -17,19 +17,19 @@ import pytest
 from privsep import audit
 from privsep.audit import AuditLog, Reporter, append
 from privsep.channel import Channel, make_pair
+from privsep.launch import AuditFile  # fmt: skip
 from privsep.log import Log
 from privsep.protocol import (
     LEAD,
     REPORT,
     Audit,
     Audited,
-    AuditFile,
     AuditTrouble,
     ProtocolViolation,
     Report,
     Told,
     pack,
-)  # fmt: skip
+)
 
 OWNERS = frozenset({0, os.getuid()})
 
@@ -175,7 +175,7 @@ def test_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
     program = (
         "import resource, sys\n"
         "from privsep.audit import append\n"
-        "from privsep.protocol import AuditFile\n"
+        "from privsep.launch import AuditFile\n"
         "import os\n"
         "hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))\n"

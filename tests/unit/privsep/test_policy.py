@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsep import policy
+from privsep.launch import WritePolicy
 from privsep.policy import Denial, Grant, State, end_dump
-from privsep.protocol import VERSION, Dump, Hello, Ping, ProtocolViolation, WritePolicy
+from privsep.protocol import VERSION, Dump, Hello, Ping, ProtocolViolation
 
 GREETED = State(greeted=True)
 

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privsep import protocol
-from privsep.protocol import ProtocolViolation, escape, find_bad_value, is_address, is_ifname, pack
+from privsep.launch import VERDICT, Rejected
+from privsep.protocol import ProtocolViolation, escape, pack
+from privsep.variables import VARIABLES, find_bad_value, is_address, is_ifname
 
 ENTRY = protocol.Entry(1, "routable", "10-a", "/etc/netevd/routable.d/10-a", True, "")
 ENDED = protocol.Finished(3, -9, 1.5, 0.25, 2)
@@ -45,7 +47,7 @@ MESSAGES = [
     (protocol.CONTROL, protocol.RunnerPeer(0)),
     (protocol.CONTROL, protocol.Liveness(1)),
     (protocol.CONTROL, protocol.Stop(kept=True)),
-    (protocol.VERDICT, protocol.Rejected(["a:1:1: x"])),
+    (VERDICT, Rejected(["a:1:1: x"])),
 ]
 
 
@@ -108,7 +110,7 @@ def test_address(text: str, good: bool) -> None:
     assert is_address(text) is good
 
 
-@pytest.mark.parametrize("name", list(protocol.VARIABLES))
+@pytest.mark.parametrize("name", list(VARIABLES))
 def test_no_variable_takes_a_line_end(name: str) -> None:
     """No value of any variable holds a line end, NUL or another control character."""
     for text in ("a\nb", "1\n", "x\x00", "\x1b[0m", "routable\n", '{"a": "\n"}'):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from privsep.launch import WritePolicy
 from privsep.policy import HELD, SPAN, WRITES, Denial, Grant, State, judge
 from privsep.protocol import (
     REQUEST,
@@ -18,7 +19,6 @@ from privsep.protocol import (
     DeleteRule,
     ProtocolViolation,
     Write,
-    WritePolicy,
     pack,
 )
 
