@@ -26,8 +26,10 @@ from privsep.protocol import Audit, Audited, AuditTrouble, Lead, Told, escape
 WAITING: Final = 256
 """Records that wait for the file, and messages that wait for a worker, at most."""
 BURST: Final = 100.0
-"""Notes of the worker, and refusals of each other role, that may come at once, and one a second beyond
+"""Notes of worker and courier, and refusals of each other role, that may come at once, and one a second beyond
 that: what a worker that was taken over can cause must not push out what is known about it."""
+WEAK: Final = frozenset({"worker", "courier"})
+"""Whose notes count as those of somebody else: who speaks with the network may be taken over."""
 RETRY: Final = 10.0
 """Seconds until a file that could not be written is tried again."""
 
@@ -93,7 +95,7 @@ class AuditLog:
     def _has_room(self, source: str, record: Audit) -> bool:
         now = time.monotonic()
         allowed, since = self._allowed.get(source, (BURST, now))
-        if source == "worker" or (source != "supervisor" and record.outcome == "refused"):
+        if source in WEAK or (source != "supervisor" and record.outcome == "refused"):
             allowed = min(BURST, allowed + now - since)
             self._allowed[source] = (allowed - (allowed >= 1), now)
         return allowed >= 1 and len(self._waiting) < WAITING
@@ -112,9 +114,8 @@ class AuditLog:
         if trouble != self.trouble:
             self.trouble = trouble
             self._untold.append(AuditTrouble(trouble))
-            self._log.write(
-                "error" if trouble else "info", trouble or "the audit log is written again"
-            )
+            level = "error" if trouble else "info"
+            self._log.write(level, trouble or "the audit log is written again")
         while self._untold and self._tell(self._untold[0]):
             self._untold.popleft()
 

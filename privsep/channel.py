@@ -58,13 +58,8 @@ class Channel(Generic[T]):
     """One end of a channel; `T` is the union of what the peer may send."""
 
     def __init__(
-        self,
-        sock: socket.socket,
-        codec: Codec[T],
-        *,
-        limit: int = PACKET_LIMIT,
-        descriptors: int = 0,
-    ) -> None:
+        self, sock: socket.socket, codec: Codec[T], *, limit: int = PACKET_LIMIT, descriptors: int = 0
+    ) -> None:  # fmt: skip
         """Take over the socket. limit: bytes of a packet; descriptors: how many one may carry."""
         self.sock = sock
         self._codec = codec

@@ -43,7 +43,9 @@ class Helper:
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
-        self._wireguard = Inquiry(self._send, self._want_wireguard)
+        self._wireguard = Inquiry(
+            self._send, lambda name: self._lead.send(protocol.WantWireguard(name))
+        )
         self._writes = rtnetlink.open_request_socket(rtnetlink.CAP_ACK)
         self._policy = launch.writes
         self._reporter, self._audited = Reporter(self._lead), launch.audit is not None
@@ -187,9 +189,6 @@ class Helper:
         self._reply(protocol.Done(errors))
         if isinstance(request, protocol.Wireguard):
             self._wireguard.begin(request)
-
-    def _want_wireguard(self, name: str) -> None:
-        self._lead.send(protocol.WantWireguard(name))
 
     def _note(self, changes: list[protocol.Change], errors: list[int]) -> None:
         """Tell the audit log of changes, some in each record."""

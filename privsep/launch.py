@@ -121,15 +121,13 @@ class Rejected(Message, frozen=True, tag=91):
 
 Verdict: TypeAlias = Launch | Rejected
 
-_MAY_DIFFER: Final = (
-    "log_level log_format script_timeout output_limit routes digest content".split()
-)
+_MAY_DIFFER: Final = "log_level log_format script_timeout output_limit routes digest content"
 """What of the launch data a configuration may change that came through a worker."""
 
 
 def grants_the_same(now: Launch, launch: Launch) -> bool:
     """Tell whether launch data differs from that of now only where no privilege depends on it."""
-    same = {name: getattr(now, name) for name in _MAY_DIFFER}
+    same = {name: getattr(now, name) for name in _MAY_DIFFER.split()}
     return msgspec.structs.replace(launch, **same) == now
 
 

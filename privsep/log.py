@@ -8,8 +8,9 @@ from typing import Final
 
 import msgspec
 
+from privsep.protocol import escape
+
 _PRIORITIES: Final = {"trace": 7, "debug": 7, "info": 6, "warn": 4, "error": 3}
-LEVELS: Final = ("trace", "debug", "info", "warn", "error")
 
 
 def show_time(time_ns: int) -> str:
@@ -22,15 +23,15 @@ class Log:
     """Writes lines to standard error; format and level may change once they are known."""
 
     def __init__(self, level: str = "info", form: str = "text") -> None:
-        """level: one of LEVELS; form: text, json or journal."""
+        """level: one of _PRIORITIES; form: text, json or journal."""
         self.level = level
         self.form = form
 
     def write(self, level: str, message: str) -> None:
         """Write one line; under journal with its priority in front, see sd-daemon(3)."""
-        if LEVELS.index(level) < LEVELS.index(self.level):
+        if _PRIORITIES[level] > _PRIORITIES[self.level]:
             return
-        now = time.time()
+        now, message = time.time(), escape(message)
         if self.form == "json":
             record = {"timestamp": show_time(time.time_ns()), "level": level, "message": message}
             line = msgspec.json.encode(record)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from privsep import sandbox
 from privsep.launch import Identity, Launch
-from privsep.scripts import maps_all_users
+from privsep.scripts import maps_all_users, read_uid_map
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
 MAKE_USERS: Final = (
@@ -53,12 +53,6 @@ def _caller() -> Identity:
     return Identity(name, uid, gid, os.getgroups())
 
 
-def _maps(number: int) -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as lines:
-        ranges = [tuple(int(word) for word in line.split()) for line in lines]
-    return any(first <= number < first + count for first, _, count in ranges)
-
-
 def choose(*, force_observe: bool) -> Mode:
     """Return the mode this caller can have. Raises: Refusal."""
     caller = _caller()
@@ -73,10 +67,10 @@ def choose(*, force_observe: bool) -> Mode:
     missing = [name for name in sandbox.NEEDED if not permitted >> sandbox.CAPABILITIES[name] & 1]
     if not maps_all_users():
         try:
-            numbers = [pwd.getpwnam(name).pw_uid for name in USERS]
+            uids = [pwd.getpwnam(name).pw_uid for name in USERS]
         except KeyError:
             return observe
-        if missing or not all(_maps(number) for number in numbers):
+        if missing or not all(any(uid in each for each in read_uid_map()) for uid in uids):
             return observe
     elif missing:
         raise Refusal(
@@ -118,9 +112,7 @@ def find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
     for number, identity in enumerate(launch.runners):
         faults += [f"{name} is no capability" for name in identity.capabilities
                    if name not in sandbox.CAPABILITIES]  # fmt: skip
-        reserved = (
-            {mode.helper.uid, mode.worker.uid} if number else {0, mode.helper.uid, mode.worker.uid}
-        )
+        reserved = {mode.helper.uid, mode.worker.uid, *([] if number else [0])}
         if not mode.observe and identity.uid in reserved:
             faults.append(
                 f"scripts can't run as {identity.user} (uid {identity.uid}): root, unless a rule says so,"
@@ -151,15 +143,9 @@ def make_runtime_directory(given: str | None, *, observe: bool) -> str:
         pass
     except OSError as error:
         raise Refusal(f"the runtime directory {path} can't be made: {error.strerror}") from None
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode):
-        raise Refusal(f"the runtime directory {path} is not a directory")
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise Refusal(
-            f"the runtime directory {path} must belong to uid {os.geteuid()} and be writable by"
-            f" nobody else; it belongs to uid {status.st_uid} with mode"
-            f" {stat.S_IMODE(status.st_mode):04o}"
-        )
+    expected = f"must belong to uid {os.geteuid()} and be writable by nobody else"
+    if fault := _find_fault(path, os.geteuid(), 0o022, expected):
+        raise Refusal(f"the runtime directory {path} {fault}")
     return path
 
 
@@ -197,15 +183,19 @@ def _make_private(path: str, mode: Mode) -> str:
         pass
     except OSError as error:
         return f"can't be made ({error.strerror})"
+    expected = f"must belong to {mode.worker.user} with mode 0700"
+    return _find_fault(path, mode.worker.uid, 0o077, expected)
+
+
+def _find_fault(path: str, uid: int, forbidden: int, expected: str) -> str:
+    """Return what is wrong with a directory of this user, "" for nothing."""
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
-    if status.st_uid != mode.worker.uid or status.st_mode & 0o077:
-        return (
-            f"must belong to {mode.worker.user} with mode 0700; it belongs to uid {status.st_uid}"
-            f" with mode {stat.S_IMODE(status.st_mode):04o}"
-        )
-    return ""
+    if status.st_uid == uid and not status.st_mode & forbidden:
+        return ""
+    present = f"uid {status.st_uid} with mode {stat.S_IMODE(status.st_mode):04o}"
+    return f"{expected}; it belongs to {present}"
 
 
 def take_lock(directory: str) -> int:

@@ -10,12 +10,14 @@ import socket
 from array import array
 from typing import Final
 
+from privsep.protocol import escape
+
 FIRST: Final = 3
 """Number of the first descriptor that is handed over."""
 
 
 def notify(*assignments: str, descriptors: tuple[int, ...] = ()) -> None:
-    """Send assignments such as READY=1; without $NOTIFY_SOCKET nobody wants to know."""
+    """Send assignments such as READY=1, a line each; without $NOTIFY_SOCKET nobody wants to know."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
@@ -23,7 +25,7 @@ def notify(*assignments: str, descriptors: tuple[int, ...] = ()) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
         try:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))]
-            text = "\n".join(assignments).encode()
+            text = "\n".join(map(escape, assignments)).encode()
             sock.sendmsg([text], rights if descriptors else [], 0, address)
         except OSError:
             return  # whoever started us has gone; the next systemctl status will tell

@@ -10,35 +10,20 @@ ends the runner, and what it runs with TERM and then KILL.
 from __future__ import annotations
 
 import os
+import select
 import signal
 
 import msgspec
 
 from privsep import protocol, sandbox, spawn
 from privsep.channel import Channel, Closed
-from privsep.launch import VERDICT, Launch, Rejected, Verdict
+from privsep.launch import Rejected
 from privsep.mode import Mode
+from privsep.reading import Reading
 
 
 def _tell(kind: str, **fields: object) -> None:
     os.write(1, msgspec.json.encode({"kind": kind, **fields}) + b"\n")
-
-
-def _read_configuration(mode: Mode, path: str) -> Launch | None:
-    pid, reply, memory = spawn.start_reader(mode, path)
-    for each in memory:
-        os.close(each)
-    reply.setblocking(True)
-    channel: Channel[Verdict] = Channel(reply, VERDICT)
-    try:
-        verdict, _ = channel.receive()
-    except Closed:
-        verdict = Rejected(["the reader of the configuration ended without an answer"])
-    os.waitpid(pid, 0)
-    if isinstance(verdict, Rejected):
-        _tell("problems", problems=verdict.problems)
-        return None
-    return verdict
 
 
 def lend_runner(mode: Mode, config: str, scripts: int, single: tuple[str, str] | None) -> int:
@@ -51,8 +36,13 @@ def lend_runner(mode: Mode, config: str, scripts: int, single: tuple[str, str] |
     sandbox.forbid_new_privileges()
     sandbox.deny_dangerous_calls()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    launch = _read_configuration(mode, config)
-    if launch is None:
+    reading = Reading(mode, config)
+    select.select([reading], [], [])
+    launch = reading.receive()
+    reading.end()
+    reading.forget()
+    if isinstance(launch, Rejected):
+        _tell("problems", problems=launch.problems)
         return 1
     path = single[1] if single else ""
     numbers = [n for n, each in enumerate(launch.runners) if path in each.scripts] or [0]

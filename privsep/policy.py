@@ -115,12 +115,8 @@ def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
     if isinstance(change, protocol.DeleteRule):
         return "" if -1000 <= change.priority - policy.base < 900 else "its priority is not ours"
     if isinstance(change, protocol.AddRoute):
-        ways = (bool(change.ifindex), change.refuses)
-        fits = (
-            in_ours
-            and ways in {(True, False), (False, True)}
-            and not all((change.gateway, ways[1]))
-        )
+        one = bool(change.ifindex) != change.refuses
+        fits = in_ours and one and not (change.gateway and change.refuses)
         return "" if fits else "a route of ours leads over one link, or refuses, in a table of ours"
     above, narrow = change.priority - policy.base, change.destination or change.iif
     selects = change.source or change.oif or change.mask

@@ -27,13 +27,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 def read_children(pid: int | str = "self") -> list[int]:
     """Return the direct children of a process; none when it is gone."""
     found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-        for thread in threads:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
                 found.extend(int(word) for word in children.read().split())
-    except (FileNotFoundError, ProcessLookupError):
-        pass
     return found
 
 

@@ -16,12 +16,15 @@ from typing import Final
 from privsep import spawn
 from privsep.channel import Channel, Closed
 from privsep.launch import VERDICT, Rejected, Verdict
-from privsep.mode import Mode
+from privsep.mode import Mode, find_launch_faults
 from privsep.processes import read_children, send_signal
 from privsep.protocol import ProtocolViolation
+from privsep.spawn import Memory
 
 TIME: Final = 20.0
 """Seconds a reader may take."""
+LIMIT: Final = 1 << 24
+"""Bytes of each memory: as many as are compared of the targets of webhooks."""
 
 
 class Reading:
@@ -29,6 +32,7 @@ class Reading:
 
     def __init__(self, mode: Mode, path: str, kind: str = "file", given: bytes = b"") -> None:
         """Start it. path: "" for the default one; kind, given: as in `spawn.start_reader`."""
+        self._mode = mode
         self.pid, reply, self.memory = spawn.start_reader(mode, path, kind, given)
         self._channel: Channel[Verdict] = Channel(reply, VERDICT)
         self.until = time.monotonic() + TIME
@@ -39,11 +43,17 @@ class Reading:
         return self._channel.fileno()
 
     def receive(self) -> Verdict:
-        """Return what it has answered."""
+        """Return what it has answered, judged; what is good stays as it is from now on."""
         try:
-            return self._channel.receive()[0]
-        except (Closed, ProtocolViolation) as error:
-            return Rejected([f"the reader of the configuration failed: {error!r}"])
+            verdict = self._channel.receive()[0]
+        except Closed:
+            verdict = Rejected(["the reader of the configuration ended without an answer"])
+        except ProtocolViolation as violation:
+            verdict = Rejected([f"the reader of the configuration broke the protocol: {violation}"])
+        if isinstance(verdict, Rejected):
+            return verdict
+        faults = find_launch_faults(verdict, self._mode) or seal(self.memory)
+        return Rejected(faults) if faults else verdict
 
     def end(self) -> None:
         """End it, if it has not ended, and close our end of what it says."""
@@ -51,13 +61,19 @@ class Reading:
             send_signal([self.pid], signal.SIGKILL)
         self._channel.close()
 
-    def seal(self) -> None:
-        """Have what it has said stay as it is."""
-        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        for each in self.memory:
-            fcntl.fcntl(each, fcntl.F_ADD_SEALS, seals)
-
     def forget(self) -> None:
         """Give its memory back."""
         for each in self.memory:
             os.close(each)
+
+
+def seal(memory: Memory) -> list[str]:
+    """Have memory stay as it is; return why it can't be taken as that, nothing if it can."""
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    try:
+        for each in memory:
+            fcntl.fcntl(each, fcntl.F_ADD_SEALS, seals)
+    except OSError as error:  # a reader that was taken over may have mapped or sealed it
+        return [f"what the reader of the configuration has made can't be sealed: {error.strerror}"]
+    fits = max(os.fstat(each).st_size for each in memory) <= LIMIT
+    return [] if fits else [f"the reader of the configuration has made more than {LIMIT} octets"]

@@ -1,8 +1,10 @@
 """
-The roles there are: one child each, and a generation for each accepted configuration.
+The roles there are: one child each, a generation for each accepted configuration, and the roster of
+those that serve, those that a reload brings and those that end.
 
-Belongs here: how one is started, counted and replaced by its like. What its death or its words mean
-to the daemon is the supervisor's.
+Belongs here: how a role is started, counted and replaced by its like, the hand-over from one
+generation to the next, and the sockets between worker and others. What a role's death or its words
+mean to the daemon is the supervisor's.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from privsep import protocol
-from privsep.channel import Channel
-from privsep.launch import Launch
+from privsep import protocol, spawn
+from privsep.channel import Channel, make_pair
+from privsep.launch import Launch, find_common
+from privsep.mode import Mode
 from privsep.processes import send_signal
 from privsep.spawn import Memory
 
@@ -26,6 +30,10 @@ BACKOFF: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds from the n-th death in a row to the new start; the last value stays."""
 SETTLED: Final = 30.0
 """Seconds of life after `ready` that end a row of deaths."""
+START_TIME: Final = 20.0
+"""Seconds that the roles of another generation have to become ready."""
+HAND_OVER_TIME: Final = 5.0
+"""Seconds that a worker and a helper which are replaced have to work off what they got."""
 
 
 class Role:
@@ -117,3 +125,174 @@ class Generation:
         """Give back what memory another generation does not have too."""
         for each in {*self.memory} - {*other.memory}:
             os.close(each)
+
+
+class Roster:
+    """Every role of the daemon but the reader."""
+
+    def __init__(
+        self, mode: Mode, state: str, events: tuple[socket.socket, ...], *, dry_run: bool
+    ) -> None:
+        """state: directory of the worker's. events: the event sockets. dry_run: nothing is started."""
+        self._mode = mode
+        self._state = state
+        self._events = events
+        self._dry_run = dry_run
+        self._keys = 0
+        self.first_worker = self._make_worker()
+        self.now: Generation | None = None
+        self.coming: Generation | None = None
+        """The one that a reload brings, until it takes over."""
+        self.ending: list[Role] = []
+        """Roles of earlier generations, and of one that failed: they are not started again."""
+        self.handing: list[Role] = []
+        """Worker and helper that have to end before the generation that comes takes over."""
+        self.due: float | None = None
+        """When what a reload waits for has taken too long, monotonic seconds."""
+
+    def all(self) -> list[Role]:
+        """Return every role, living or to be started."""
+        found = [*self.ending, *self.handing]
+        for generation in (self.now, self.coming):
+            found += [] if generation is None else generation.roles()
+        found += [] if self.now else [self.first_worker]
+        return list(dict.fromkeys(found))
+
+    def living(self) -> list[Role]:
+        """Return those that are there."""
+        return [role for role in self.all() if role.pid]
+
+    def of_now(self) -> list[Role]:
+        """Return the roles of the generation that serves."""
+        return self.now.roles() if self.now else []
+
+    def get_worker(self) -> Role:
+        """Return the worker that serves, or that will."""
+        return self.first_worker if self.now is None else self.now.worker
+
+    def tell(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> bool:
+        """Tell the worker, if it hears and remembers."""
+        worker = self.get_worker()
+        return worker.configured and not self.handing and worker.send(message, descriptors)
+
+    def connect(self, role: Role) -> None:
+        """Give a role and the worker fresh sockets between them; of these we keep none."""
+        now = self.now
+        if now is None or not now.worker.configured or self.handing:
+            return
+        peer: protocol.Message
+        if role is now.helper:
+            peer = protocol.HelperPeer()
+        elif role in now.couriers:
+            peer = protocol.CourierPeer()
+        elif role.kind == "runner" and role in (*now.runners, *self.ending):
+            peer = protocol.RunnerPeer(role.key)
+        else:
+            return
+        pairs = [make_pair() for _ in range(2 if role is now.helper else 1)]
+        if role.send(protocol.Peer(), tuple(far.fileno() for _, far in pairs)):
+            now.worker.send(peer, tuple(near.fileno() for near, _ in pairs))
+        for near, far in pairs:
+            near.close()
+            far.close()
+
+    # --- generations ---------------------------------------------------------------------------
+
+    def bring(self, launch: Launch, memory: Memory) -> None:
+        """Start what a configuration needs and is not there; the first generation serves at once."""
+        now = self.now
+        worker = self.first_worker if now is None else self._make_worker()
+        helper = Role("helper", lambda: spawn.start_helper(self._mode, self._events, launch))
+        number = 1 if now is None else now.number + 1
+        kept = now if now is not None and now.memory.posts_like(memory) else None
+        if kept is not None:
+            os.close(memory.targets)
+            memory = Memory(memory.configuration, kept.memory.targets)
+        coming = Generation(number, launch, memory, worker, helper)
+        helper.start()
+        places = range(0 if self._dry_run else len(launch.runners))
+        coming.runners = [
+            self._find_runner(launch, each) or self._make_runner(launch, each) for each in places
+        ]
+        if launch.posts and not self._dry_run:
+            start = partial(spawn.start_courier, self._mode, memory.targets)
+            coming.couriers = kept.couriers if kept else [Role("courier", start)]
+            if not kept:
+                coming.couriers[0].start()
+        if now is None:
+            self.now = coming
+            return
+        worker.start()
+        self.coming = coming
+        self.due = time.monotonic() + START_TIME
+
+    def abandon(self) -> None:
+        """Give the generation up that was to come."""
+        coming, self.coming, self.due = self.coming, None, None
+        kept = self.of_now()
+        for role in coming.roles() if coming else []:
+            if role not in kept:
+                role.due = None
+                role.kill()
+                self.ending.append(role)
+        if coming and self.now:
+            coming.close(self.now)
+
+    def is_coming_ready(self) -> bool:
+        """Tell whether each new role of the generation to come is ready."""
+        coming = self.coming.roles() if self.coming else []
+        return all(role.ready for role in coming if role not in self.of_now())
+
+    def hand_over(self) -> list[Role]:
+        """Have worker and helper end in good order; return those that could not."""
+        assert self.now is not None
+        self.handing = [self.now.worker, self.now.helper]
+        self.due = time.monotonic() + HAND_OVER_TIME
+        lost = [role for role in self.handing if not (role.pid and role.ready)]
+        for role in self.handing:
+            is_worker = role is self.now.worker
+            if role in lost:
+                role.kill()
+            else:
+                role.send(protocol.HandOver() if is_worker else protocol.End())
+            role.due = None
+        return lost
+
+    def press(self) -> None:
+        """Kill those that did not hand over in time; once more a second later, if need be."""
+        self.due = time.monotonic() + 1
+        for role in self.handing:
+            role.kill()
+
+    def take_over(self) -> bool:
+        """Let the generation that comes serve, once those that hand over have ended; tell whether."""
+        now, coming = self.now, self.coming
+        assert now is not None and coming is not None
+        if any(role.pid for role in self.handing) or not coming.worker.ready:
+            return False
+        kept = [*coming.roles(), now.worker, now.helper]
+        self.ending += [role for role in now.roles() if role not in kept]
+        for role in self.ending:
+            role.send(protocol.Drain())
+            role.due = None
+        now.close(coming)
+        self.handing = []
+        self.now, self.coming, self.due = coming, None, None
+        return True
+
+    def _make_worker(self) -> Role:
+        return Role("worker", lambda: spawn.start_worker(self._mode, self._state))
+
+    def _find_runner(self, launch: Launch, place: int) -> Role | None:
+        """Return the runner of now that is as this one has to be, None if there is none."""
+        now = self.now
+        same = now is not None and find_common(launch) == find_common(now.launch)
+        known = zip(now.launch.runners, now.runners, strict=False) if now and same else ()
+        return next((role for each, role in known if each == launch.runners[place]), None)
+
+    def _make_runner(self, launch: Launch, place: int) -> Role:
+        name = f"runner-{self._keys}"
+        self._keys += 1
+        runner = Role(name, partial(spawn.start_runner, self._mode, launch, place))
+        runner.start()
+        return runner

@@ -35,12 +35,12 @@ _GROUPS: Final[dict[int, tuple[int, ...]]] = {LINKS: (1, 5, 8, 9, 19), ROUTES: (
 SOURCES: Final = tuple(_GROUPS)
 """The event sockets there are."""
 
-_HEADER = struct.Struct("=IHHII")
+HEADER: Final = struct.Struct("=IHHII")
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
 _NLM_F_REQUEST = 1
 _NLM_F_DUMP_INTR = 0x10
-_NLM_F_DUMP = 0x300
+NLM_F_DUMP: Final = 0x300
 _RTM_GETLINK = 18
 _RTM_GETADDR = 22
 _RTM_GETROUTE = 26
@@ -57,7 +57,6 @@ _SCOPE_LINK, _SCOPE_NOWHERE = 253, 255
 CAP_ACK: Final = 10
 """NETLINK_CAP_ACK: answers do not repeat what was asked. Source: linux/netlink.h."""
 _IFLA_MASTER = 10
-_AF_INET, _AF_INET6 = 2, 10
 _NLM_F_REPLACE = 0x100
 _SO_ATTACH_FILTER = 26
 _SO_NETNS_COOKIE = 71
@@ -70,8 +69,8 @@ _DUMPS: Final = {
     "nothing": (_RTM_GETLINK, bytes(16) + struct.pack("=HHI", 8, _IFLA_MASTER, 0x7FFFFFFF)),
     "addresses": (_RTM_GETADDR, bytes(8)),
     "rules": (_RTM_GETRULE, bytes(12)),
-    "routes4": (_RTM_GETROUTE, bytes((_AF_INET, *bytes(11)))),
-    "routes6": (_RTM_GETROUTE, bytes((_AF_INET6, *bytes(11)))),
+    "routes4": (_RTM_GETROUTE, bytes((socket.AF_INET, *bytes(11)))),
+    "routes6": (_RTM_GETROUTE, bytes((socket.AF_INET6, *bytes(11)))),
 }
 """Message type and body (ifinfomsg, ifaddrmsg, fib_rule_hdr, rtmsg) of each dump the worker may ask for."""
 
@@ -165,8 +164,18 @@ def encode_dump(kind: str, sequence: int, table: int) -> bytes:
     type_, body = _DUMPS[kind]
     if table and type_ == _RTM_GETROUTE:
         body += struct.pack("=HHI", 8, _RTA_TABLE, table)
-    flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    return _HEADER.pack(16 + len(body), type_, flags, sequence & 0xFFFFFFFF, 0) + body
+    return pack_request(type_, NLM_F_DUMP, sequence, body)
+
+
+def pack_request(type_: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """Return a request of this type; of its sequence the kernel knows 32 bits."""
+    head = HEADER.pack(16 + len(body), type_, flags | _NLM_F_REQUEST, sequence & 0xFFFFFFFF, 0)
+    return head + body
+
+
+def pack_attribute(kind: int, value: bytes) -> bytes:
+    """Return one attribute, as long as the next one needs it to be."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 # --- four intents ------------------------------------------------------------------------------
@@ -211,8 +220,7 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
             (_FRA_FWMARK, change.mark if change.mask else b""), (_FRA_FWMASK, change.mask or b""),
             (_FRA_PROTOCOL, bytes((owner,))), (_FRA_SUPPRESS_PREFIXLEN, 0 if change.suppress else b""),
         )  # fmt: skip
-    flags |= _NLM_F_REQUEST | _NLM_F_ACK
-    return _HEADER.pack(16 + len(body), type_, flags, sequence, 0) + body
+    return pack_request(type_, flags | _NLM_F_ACK, sequence, body)
 
 
 def _encode_route(route: protocol.AddRoute | protocol.DeleteRoute, owner: int) -> bytes:
@@ -237,14 +245,14 @@ def _pack_attributes(*attributes: tuple[int, bytes | int]) -> bytes:
     for kind, given in attributes:
         value = struct.pack("=I", given) if isinstance(given, int) else given
         if value:
-            packed += struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+            packed += pack_attribute(kind, value)
     return packed
 
 
 def _read_network(text: str, family: int) -> tuple[int, bytes, int]:
     """Return family, address (none for "") and length of a prefix. Raises: ProtocolViolation."""
     address, _, length = text.partition("/")
-    number = _AF_INET if family == 4 else _AF_INET6
+    number = socket.AF_INET if family == 4 else socket.AF_INET6
     try:
         found = socket.inet_pton(number, address) if text else b""
     except OSError:
@@ -267,7 +275,7 @@ def read_part(datagram: bytes) -> Part:
     """Walk the headers of one datagram of a dump; a header that can't be is the end with EPROTO."""
     offset, interrupted, sequence = 0, False, 0
     while offset + 16 <= len(datagram):
-        length, type_, flags, sequence, _ = _HEADER.unpack_from(datagram, offset)
+        length, type_, flags, sequence, _ = HEADER.unpack_from(datagram, offset)
         if length < 16 or offset + length > len(datagram):
             return Part(sequence, True, 71, interrupted)
         interrupted |= bool(flags & _NLM_F_DUMP_INTR)

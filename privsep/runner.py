@@ -8,6 +8,7 @@ file may be run at all is `scripts`'.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -15,6 +16,8 @@ import socket
 import time
 from collections import deque
 from typing import Final
+
+from msgspec import structs
 
 from privsep import protocol, sandbox
 from privsep.audit import Reporter
@@ -275,19 +278,11 @@ class Runner:
         }
         self._spare = self._spare or _open_pipes()
         out, out_end, err, err_end = self._spare
+        ends = ((self._null, 0), (out_end, 1), (err_end, 2))
         pid = os.posix_spawn(
-            path,
-            [path],
-            environment,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, self._null, 0),
-                (os.POSIX_SPAWN_DUP2, out_end, 1),
-                (os.POSIX_SPAWN_DUP2, err_end, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=_DEFAULTED,
-        )
+            path, [path], environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED,
+            file_actions=[(os.POSIX_SPAWN_DUP2, *each) for each in ends],
+        )  # fmt: skip
         self._spare = []
         life = _Life(request, pid, (out, err), (out_end, err_end))
         self._runs[request.id] = life
@@ -328,13 +323,9 @@ class Runner:
                 break
             life = by_pid.pop(pid, None)
             if life is not None:
-                life.exited = protocol.Finished(
-                    life.id,
-                    os.waitstatus_to_exitcode(status),
-                    time.monotonic() - life.started,
-                    usage.ru_utime + usage.ru_stime,
-                    0,
-                )
+                code, cpu = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+                lived = time.monotonic() - life.started
+                life.exited = protocol.Finished(life.id, code, lived, cpu, 0)
         self._finish()
 
     def _finish(self) -> None:
@@ -356,12 +347,9 @@ class Runner:
             held.update(life.id for life in owners)
         for life in open_runs:
             if life.id not in held and life.exited:
-                first = life.exited
-                life.ended = protocol.Finished(
-                    first.id, first.status, first.duration, first.cpu, len(life.killed)
-                )
+                life.ended = structs.replace(life.exited, leftovers=len(life.killed))
                 self._send(life.ended)
-                self._report("ended", f"run {life.id}: status {first.status}")
+                self._report("ended", f"run {life.id}: status {life.ended.status}")
                 for descriptor in life.ends:
                     os.close(descriptor)
                 if life.detach:
@@ -421,11 +409,10 @@ def _explain(path: str, error: OSError | ValueError) -> str:
             interpreter = protocol.escape(os.fsdecode(first[2:].strip()))
     except OSError:
         pass
-    if isinstance(error, FileNotFoundError) and interpreter:
-        return f"its interpreter {interpreter!r} (first line) is not there"
-    if isinstance(error, PermissionError) and interpreter:
-        return f"its interpreter {interpreter!r} (first line) may not be executed"
-    if error.errno == 8:  # ENOEXEC: no fall-back to a shell, as the kernel has none
+    words = {errno.ENOENT: "is not there", errno.EACCES: "may not be executed"}
+    if interpreter and error.errno in words:
+        return f"its interpreter {interpreter!r} (first line) {words[error.errno]}"
+    if error.errno == errno.ENOEXEC:  # no fall-back to a shell, as the kernel has none
         return "it is no program and has no interpreter line; its first line must be like #!/bin/sh"
     return f"it can't be executed: {error.strerror}"
 

@@ -101,8 +101,7 @@ def limit_resources(limits: list[tuple[str, int]]) -> None:
 
 
 def _limit_bounding_set(kept: int) -> None:
-    number = 0
-    while True:
+    for number in range(64):
         try:
             present = _prctl("PR_CAPBSET_READ", _PR_CAPBSET_READ, number)
         except OSError as error:
@@ -111,7 +110,6 @@ def _limit_bounding_set(kept: int) -> None:
             raise
         if present and not kept >> number & 1:
             _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, number)
-        number += 1
 
 
 def become(identity: Identity, *, change_user: bool, keep: int = 0, inherit: bool = False) -> None:

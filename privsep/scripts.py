@@ -30,10 +30,16 @@ LEFTOVERS: Final = (
 """Ends of names that editors and package tools leave behind."""
 
 
+def read_uid_map() -> list[range]:
+    """Return the uids that exist here. Source: user_namespaces(7)."""
+    with open("/proc/self/uid_map", encoding="ascii") as lines:
+        ranges = [[int(word) for word in line.split()] for line in lines]
+    return [range(first, first + count) for first, _, count in ranges]
+
+
 def maps_all_users() -> bool:
-    """Tell whether every uid there is exists here too. Source: user_namespaces(7)."""
-    with open("/proc/self/uid_map", encoding="ascii") as uid_map:
-        return sum(int(line.split()[2]) for line in uid_map) >= 2**32 - 1
+    """Tell whether every uid there is exists here too."""
+    return sum(map(len, read_uid_map())) >= 2**32 - 1
 
 
 def trusted_owners(*, observe: bool) -> frozenset[int]:
@@ -100,14 +106,11 @@ def _directory_fault(path: str, status: os.stat_result, owners: frozenset[int]) 
     if not stat.S_ISDIR(mode):
         return f"{escape(path)} is not a directory"
     if status.st_uid not in owners:
-        return (
-            f"its directory {escape(path)} belongs to uid {status.st_uid}, expected {_say(owners)}"
-        )
+        owner, name = status.st_uid, escape(path)
+        return f"its directory {name} belongs to uid {owner}, expected {_say(owners)}"
     if mode & 0o022 and not mode & stat.S_ISVTX:  # sticky: only owners can exchange elements
-        return (
-            f"its directory {escape(path)} is writable by {_writers(mode)};"
-            f" mend it with: chmod go-w {escape(path)}"
-        )
+        name, fault = escape(path), f"is writable by {_writers(mode)}"
+        return f"its directory {name} {fault}; mend it with: chmod go-w {name}"
     return ""
 
 
@@ -122,9 +125,8 @@ def _file_fault(path: str, status: os.stat_result, owners: frozenset[int], *, sc
     if script and not status.st_mode & 0o111:
         return f"it is not executable; mend it with: chmod +x {name}"
     if script and not os.access(path, os.X_OK, effective_ids=True):
-        return (
-            f"the script user (uid {os.geteuid()}) may not execute it, or not enter its directory"
-        )
+        user = f"the script user (uid {os.geteuid()})"
+        return f"{user} may not execute it, or not enter its directory"
     return ""
 
 

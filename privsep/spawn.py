@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple
 
 from privsep import sandbox
 from privsep.channel import Channel, Closed, make_pair
@@ -66,37 +66,40 @@ def _close_all_but(keep: tuple[int, ...]) -> None:
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
 
 
+def _begin(
+    name: str, body: Callable[[socket.socket], None], *keep: int
+) -> tuple[int, socket.socket]:
+    """Return pid and socket of a fork that lives as `body` does with the other end of the socket."""
+    ours, its = make_pair()
+    pid = fork(name, lambda: body(its), keep=(its.fileno(), *keep))
+    its.close()
+    return pid, ours
+
+
 def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, socket.socket]:
     """Return pid and lead socket of a new helper: it reads these sockets and writes as it may."""
-    lead, lead_end = make_pair()
 
-    def body() -> None:
+    def body(lead: socket.socket) -> None:
         keep = 0 if mode.observe else 1 << sandbox.CAPABILITIES["CAP_NET_ADMIN"]
-        helper = Helper(lead_end, events, launch)
+        helper = Helper(lead, events, launch)
         sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
         sandbox.forbid_dumps()
         sandbox.restrict_files([], [])
         sandbox.allow_only("helper")
         helper.run()
 
-    keep = (lead_end.fileno(), *(sock.fileno() for sock in events))
-    pid = fork("helper", body, keep=keep)
-    lead_end.close()
-    return pid, lead
+    return _begin("helper", body, *(sock.fileno() for sock in events))
 
 
-def make_table(mode: Mode, launch: Launch, number: int) -> Table:
-    """Return the table of scripts that this runner of a configuration may start."""
-    owners = trusted_owners(observe=mode.observe)
-    return Table(launch.directories, launch.events, owners, launch.runners[number].scripts)
-
-
-def take_script_identity(mode: Mode, identity: Identity) -> None:
-    """Become what the scripts of this identity shall be."""
+def _become_scripts(mode: Mode, launch: Launch, number: int) -> Table:
+    """Become what the scripts of this identity shall be; return the table of those it may start."""
+    identity, owners = launch.runners[number], trusted_owners(observe=mode.observe)
+    table = Table(launch.directories, launch.events, owners, identity.scripts)
     keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
     sandbox.limit_resources(identity.limits)
     sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)
     sandbox.forbid_dumps()
+    return table
 
 
 def start_runner(
@@ -107,32 +110,25 @@ def start_runner(
 
     single: event type and path of one file that is the whole table, for `netevd test script`.
     """
-    lead, lead_end = make_pair()
     identity = launch.runners[number]
     special = identity.uid != launch.runners[0].uid or bool(identity.capabilities)
     words = f"{identity.user} with {', '.join(identity.capabilities) or 'no capability'}"
     audited = None if launch.audit is None else words * special
 
-    def body() -> None:
-        table = make_table(mode, launch, number)
-        take_script_identity(mode, identity)
-        serve(lead_end, table, single, audited)
+    def body(lead: socket.socket) -> None:
+        serve(lead, _become_scripts(mode, launch, number), single, audited)
 
-    pid = fork("runner", body, keep=(lead_end.fileno(),))
-    lead_end.close()
-    return pid, lead
+    return _begin("runner", body)
 
 
 def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
     """Return pid and scripts socket of a process that tells the script table and runs nothing."""
-    scripts, scripts_end = make_pair()
 
-    def body() -> None:
-        table = make_table(mode, launch, 0)
-        take_script_identity(mode, launch.runners[0])
+    def body(scripts: socket.socket) -> None:
+        table = _become_scripts(mode, launch, 0)
         table.scan()
-        scripts_end.setblocking(True)
-        channel: Channel[ScriptsRequest] = Channel(scripts_end, SCRIPTS_REQUEST)
+        scripts.setblocking(True)
+        channel: Channel[ScriptsRequest] = Channel(scripts, SCRIPTS_REQUEST)
         for message in (*table.parts(), Incarnation(os.urandom(8).hex())):
             channel.send(message)
         try:
@@ -141,9 +137,7 @@ def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
         except Closed:
             return
 
-    pid = fork("lister", body, keep=(scripts_end.fileno(),))
-    scripts_end.close()
-    return pid, scripts
+    return _begin("lister", body)
 
 
 SLATE_SIZE: Final = 128 << 20
@@ -166,32 +160,23 @@ def find_slate_fault(kept: int) -> str:
         return "it is no memory"
     size = os.fstat(kept).st_size
     if seals != _SLATE_SEALS or size != SLATE_SIZE:
-        return (
-            f"it has {size} octets and the seals {seals}, expected {SLATE_SIZE} and {_SLATE_SEALS}"
-        )
+        expected = f"{SLATE_SIZE} and {_SLATE_SEALS}"
+        return f"it has {size} octets and the seals {seals}, expected {expected}"
     return ""
 
 
 def start_worker(mode: Mode, state: str) -> tuple[int, socket.socket]:
     """Return pid and control socket of a new worker. state: its directory, "" for none."""
-    control, control_end = make_pair()
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    program = _Program("worker", (state,), (control_end.fileno(),), kept)
-    pid = fork("worker", lambda: _execute(mode, mode.worker, program), keep=program.descriptors)
-    control_end.close()
-    return pid, control
+    return _begin_program(mode, mode.worker, "worker", [state], kept)
 
 
 def start_courier(mode: Mode, targets: int) -> tuple[int, socket.socket]:
     """Return pid and lead socket of a new courier. targets: the sealed memory that lists them."""
-    lead, lead_end = make_pair()
     # the worker's user with another group: it can't read the configuration, nor can one trace the other
     gid = mode.helper.gid
     identity = Identity(mode.worker.user, mode.worker.uid, gid, [gid])
-    program = _Program("courier", (), (lead_end.fileno(), targets), {})
-    pid = fork("courier", lambda: _execute(mode, identity, program), keep=program.descriptors)
-    lead_end.close()
-    return pid, lead
+    return _begin_program(mode, identity, "courier", [], {}, targets)
 
 
 class Memory(NamedTuple):
@@ -218,39 +203,30 @@ def start_reader(
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     memory = Memory(*(os.memfd_create(f"netevd-{name}", flags) for name in Memory._fields))
     os.pwrite(memory.configuration, given, 0)
-    reply, reply_end = make_pair()
-    arguments = ("observe" if mode.observe else "privileged", path, kind)
-    program = _Program("reader", arguments, (reply_end.fileno(), *memory), dict(os.environ))
-    pid = fork("reader", lambda: _execute(mode, mode.reader, program), keep=program.descriptors)
-    reply_end.close()
+    arguments = ["observe" if mode.observe else "privileged", path, kind]
+    pid, reply = _begin_program(mode, mode.reader, "reader", arguments, dict(os.environ), *memory)
     return pid, reply, memory
 
 
-class _Program(NamedTuple):
-    """What is executed: a role with arguments, then the numbers of descriptors it inherits."""
+def _begin_program(
+    mode: Mode, identity: Identity, role: str, arguments: list[str], environment: dict[str, str],
+    *keep: int,
+) -> tuple[int, socket.socket]:  # fmt: skip
+    """Return pid and socket of Python anew with this role's program: after arguments come descriptors."""
 
-    role: str
-    arguments: tuple[str, ...]
-    descriptors: tuple[int, ...]
-    environment: dict[str, str]
+    def body(end: socket.socket) -> None:
+        os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
+        sandbox.become(identity, change_user=not mode.observe)
+        descriptors = (end.fileno(), *keep)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
+        words = ["-I", "-m", "privsep", "confined", role, *arguments, *map(str, descriptors)]
+        try:
+            os.execve(sys.executable, [sys.executable, *words], environment)
+        except OSError as error:
+            fault = f"user {identity.user} can't execute {sys.executable}: {error.strerror}"
+            advice = "netevd must be installed where every user can read it"
+            os.write(2, f"netevd: {fault}; {advice}\n".encode())
+            os._exit(CANT_EXECUTE)
 
-
-def _execute(mode: Mode, identity: Identity, program: _Program) -> NoReturn:
-    """Become the identity and execute Python anew with this role's program."""
-    null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    os.dup2(null, 0)
-    sandbox.become(identity, change_user=not mode.observe)
-    for descriptor in program.descriptors:
-        os.set_inheritable(descriptor, True)
-    numbers = [str(descriptor) for descriptor in program.descriptors]
-    words = [program.role, *program.arguments, *numbers]
-    command = [sys.executable, "-I", "-m", "privsep", "confined", *words]
-    try:
-        os.execve(sys.executable, command, program.environment)
-    except OSError as error:
-        os.write(
-            2,
-            f"netevd: user {identity.user} can't execute {sys.executable}: {error.strerror};"
-            " netevd must be installed where every user can read it\n".encode(),
-        )
-        os._exit(CANT_EXECUTE)
+    return _begin(role, body, *keep)

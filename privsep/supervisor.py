@@ -7,6 +7,7 @@ scripts once both sides have theirs, and parses neither configuration nor kernel
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -21,19 +22,17 @@ from typing import Final
 from privsep import protocol, rtnetlink, sandbox, spawn
 from privsep.audit import AuditLog
 from privsep.channel import Closed
-from privsep.configfile import DEFAULT, ConfigurationFile
+from privsep.configfile import DEFAULT, Trial
 from privsep.launch import Launch, Rejected
 from privsep.listeners import Listeners
 from privsep.log import Log
-from privsep.mode import Mode, Refusal, find_launch_faults
+from privsep.mode import Mode
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
 from privsep.reading import TIME, Reading
-from privsep.roles import Generation, Role
-from privsep.roster import START_TIME, Roster
+from privsep.roles import START_TIME, Generation, Role, Roster
 from privsep.scripts import trusted_owners
 from privsep.store import Store
-from privsep.trial import Trial
 from privsep.wireguard import connect_userspace
 
 EARLY_LIMIT: Final = 5
@@ -46,13 +45,9 @@ class Supervisor:
     """State of the daemon: its roles, its configuration, whether it stops."""
 
     def __init__(
-        self,
-        mode: Mode,
-        config: str | None,
-        listeners: Listeners | None,
-        state: str,
+        self, mode: Mode, config: str | None, listeners: Listeners | None, state: str,
         given: list[tuple[str, int]],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """
         config: path of the file, None for the default one. listeners: None in a dry run. state:
         directory of the worker's, "" for none. given: descriptors that the service manager has handed over.
@@ -74,12 +69,12 @@ class Supervisor:
         self._open(Store([] if self._dry_run else given, self._log))
         self._reading: Reading | None = None
         self._roster = Roster(mode, state, self._events, dry_run=self._dry_run)
-        owners, group = (
-            trusted_owners(observe=mode.observe),
-            -1 if mode.observe else mode.worker.groups[0],
-        )
+        owners = trusted_owners(observe=mode.observe)
+        group = -1 if mode.observe else mode.worker.groups[0]
         self._audit = AuditLog(self._log, owners, group, self._roster.tell)
-        self._trial = Trial(ConfigurationFile(config or DEFAULT, owners), self._log, self._note)
+        self._trial = Trial(config or DEFAULT, owners, self._log, self._note)
+        self._orphaned = False
+        """Whether something that a dead runner has left may still live."""
         self._reload_again = False
         self._served = False
         self._stop_deadline: float | None = None
@@ -124,7 +119,7 @@ class Supervisor:
         sandbox.prepare_filter("helper")
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
-        while self._stop_deadline is None or any(role.pid for role in self._roster.all()):
+        while self._stop_deadline is None or self._orphaned or self._roster.living():
             self._step()
         self._note("daemon", "ended", f"exit status {self._status}")
         return self._status
@@ -150,12 +145,11 @@ class Supervisor:
 
     def _timeout(self) -> int | None:
         """Return milliseconds until something is due, None when nothing is."""
+        reading, listeners = self._reading, self._listeners
         times = [role.due for role in self._roster.all()]
-        times += [self._reading.until if self._reading else None, self._stop_deadline]
-        times += [self._trial.until]
+        times += [self._roster.due, self._trial.until, self._audit.due, self._stop_deadline]
+        times += [reading.until if reading else None, listeners.due if listeners else None]
         times += [self._next_watchdog if self._watchdog else None]
-        times += [self._roster.due, self._audit.due]
-        times += [self._listeners.due if self._listeners else None]
         known = [moment for moment in times if moment is not None]
         return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
 
@@ -206,16 +200,11 @@ class Supervisor:
         reading = self._reading
         assert reading is not None
         verdict = reading.receive()
-        problems = (
-            verdict.problems
-            if isinstance(verdict, Rejected)
-            else find_launch_faults(verdict, self.mode)
-        )
-        if problems or isinstance(verdict, Rejected):
-            self._refuse(problems)
+        if isinstance(verdict, Rejected):
+            self._refuse(verdict.problems)
             return
-        self._drop_reading()
-        reading.seal()
+        self._reading = None
+        reading.end()
         if self._trial.candidate is None or self._store(verdict, reading):
             self._roster.bring(verdict, reading.memory)
             if self._roster.coming is None:
@@ -224,12 +213,11 @@ class Supervisor:
     def _drop_reading(self) -> None:
         if self._reading is not None:
             self._reading.end()
+            self._reading.forget()
             self._reading = None
 
     def _refuse(self, problems: list[str]) -> None:
         """Take in that a configuration is bad: at a start it is the end, at a reload nothing is."""
-        if self._reading is not None:
-            self._reading.forget()
         self._drop_reading()
         if self._roster.now is None:
             for problem in problems:
@@ -304,7 +292,7 @@ class Supervisor:
         self._note("reload", "refused", "; ".join(problems))
         self._failed, self._reload_ok = self._failed + 1, False
         if self._trial.candidate is not None:
-            self._trial.take_back()
+            self._trial.settle(keep=False)
             self._answer("invalid", problems)
         elif self._roster.now is not None:
             self._roster.now.worker.send(protocol.ReloadFailed(problems))
@@ -341,8 +329,7 @@ class Supervisor:
             self._take_over()
 
     def _note_loss(self, role: Role) -> None:
-        if not self._lost:
-            self._lost = f"{role.name} died while it was to be replaced"
+        self._lost = self._lost or f"{role.name} died while it was to be replaced"
 
     def _take_over(self) -> None:
         """Put the launch data of now in force and give the worker its means."""
@@ -363,16 +350,13 @@ class Supervisor:
     # --- roles --------------------------------------------------------------------------------
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            for role in self._roster.all():
-                if role.pid == pid:
-                    self._handle_death(role, os.waitstatus_to_exitcode(status))
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                for role in self._roster.all():
+                    if role.pid == found[0]:
+                        self._handle_death(role, os.waitstatus_to_exitcode(found[1]))
+        if self._orphaned:
+            self._kill_orphans()  # what those have left that were killed
 
     def _handle_death(self, role: Role, code: int) -> None:
         role.note_death()
@@ -409,14 +393,12 @@ class Supervisor:
             self._log.write("error", f"{role.name} died ({how}), new start in {wait:.2f} s")
 
     def _kill_orphans(self) -> None:
-        """Kill what a dead runner has left: every child that is no role, until none is left."""
-        ours = {role.pid for role in self._roster.all()} | {
-            self._reading.pid if self._reading else 0
-        }
-        while strays := [pid for pid in read_children() if pid not in ours]:
-            send_signal(read_descendants(strays), signal.SIGKILL)
-            for pid in strays:
-                os.waitpid(pid, 0)
+        """Kill what a dead runner has left: every child that is no role. It is reaped as it ends."""
+        ours = {role.pid for role in self._roster.all()}
+        ours |= {self._reading.pid} if self._reading else set()
+        strays = [pid for pid in read_children() if pid not in ours]
+        self._orphaned = bool(strays)
+        send_signal(read_descendants(strays), signal.SIGKILL)
 
     def _handle_report(self, role: Role) -> None:
         if role.channel is None:
@@ -522,7 +504,7 @@ class Supervisor:
 
     def _stop_next(self) -> None:
         worker = self._roster.get_worker()
-        if not any(role.pid for role in self._roster.all() if role is not worker):
+        if not {*self._roster.living()} - {worker}:
             worker.close()
 
 
@@ -533,20 +515,3 @@ def _send_wireguard(helper: Role, name: str, patterns: list[str]) -> None:
             helper.send(protocol.WireguardSocket(0), (connection.fileno(),))
     except OSError as error:
         helper.send(protocol.WireguardSocket(error.errno or errno.EIO))
-
-
-def run(
-    mode: Mode,
-    config: str | None,
-    listeners: Listeners | None,
-    state: str,
-    given: list[tuple[str, int]],
-) -> int:
-    """Confine the supervisor and run the daemon; return the exit status. Raises: Refusal."""
-    sandbox.forbid_new_privileges()
-    sandbox.deny_dangerous_calls()
-    try:
-        supervisor = Supervisor(mode, config, listeners, state, given)
-    except OSError as error:
-        raise Refusal(f"netlink can't be used: {error.strerror}") from None
-    return supervisor.run()

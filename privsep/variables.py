@@ -16,14 +16,9 @@ from privsep.protocol import IFNAME_LIMIT, UNPRINTABLE, escape
 ENVIRONMENT_LIMIT: Final = 96 * 1024
 """Bytes of all variables of one run at most, names and separators included."""
 
-_WORD = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
-_BACKEND = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
-_LABEL = re.compile(r"[a-z0-9]{1,64}\Z")
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
-_KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
-_PEER_NAME = re.compile(r"[A-Za-z0-9%._-]{1,192}\Z")
 _ENDPOINT = re.compile(
     r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\]):\d{1,5}\Z"
 )
@@ -77,59 +72,31 @@ def _is_json(value: str) -> bool:
     return (value.isascii() and value.isprintable()) or not UNPRINTABLE.search(value)
 
 
-def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
-    return lambda value: pattern.match(value) is not None
-
-
-VARIABLES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
-    "LINK": ("an interface name", is_ifname),
-    "LINKINDEX": ("a number", _matches(_NUMBER)),
-    "STATE": ("a word", _matches(_WORD)),
-    "BACKEND": ("a backend's name", _matches(_BACKEND)),
-    "ADDRESSES": ("addresses separated by blanks", _is_addresses),
-    "EVENT": ("a word", _matches(_WORD)),
-    "JSON": ("one line of JSON", _is_json),
-    "NETEVD_SEQUENCE": ("a number", _matches(_NUMBER)),
-    "NETEVD_EVENT": ("a word", _matches(_WORD)),
-    "NETEVD_TIME": ("an RFC 3339 time", _matches(_TIME)),
-    "NETEVD_COALESCED": ("a number", _matches(_NUMBER)),
-    "NETEVD_INITIAL": ("a number", _matches(_NUMBER)),
-    "NETEVD_PREVIOUS_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_ADDRESS": ("an address", is_address),
-    "NETEVD_FAMILY": ("a word", lambda value: value in {"ipv4", "ipv6"}),
-    "NETEVD_GATEWAY4": ("an address", is_address),
-    "NETEVD_GATEWAY6": ("an address", is_address),
-    "NETEVD_GATEWAY": ("an address", is_address),
-    "NETEVD_DESTINATION": ("an address with prefix length", _is_prefix),
-    "NETEVD_TABLE": ("a number", _matches(_NUMBER)),
-    "NETEVD_METRIC": ("a number", _matches(_NUMBER)),
-    "NETEVD_PROTOCOL": ("a word", _matches(_LABEL)),
-    "NETEVD_WG_INTERFACE": ("an interface name", is_ifname),
-    "NETEVD_WG_IMPL": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PUBLIC_KEY": ("a public key", _matches(_KEY)),
-    "NETEVD_WG_PEER": ("a public key", _matches(_KEY)),
-    "NETEVD_WG_PEER_NAME": ("a name", _matches(_PEER_NAME)),
-    "NETEVD_WG_PEER_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
-    "NETEVD_WG_PEER_PREV_ENDPOINT": ("an address with port", _matches(_ENDPOINT)),
-    "NETEVD_WG_PEER_ALLOWED_IPS": ("prefixes separated by blanks", _is_prefixes),
-    "NETEVD_WG_PEER_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PEER_PREV_STATE": ("a word", _matches(_WORD)),
-    "NETEVD_WG_PEER_EXPECT": ("a word", _matches(_WORD)),
-    **dict.fromkeys(
-        (
-            f"NETEVD_WG_{word}"
-            for word in (
-                "LISTEN_PORT",
-                "FWMARK",
-                "PEERS_TOTAL",
-                "PEERS_CONNECTED",
-                "PEER_LAST_HANDSHAKE",
-                "PEER_RX_BYTES",
-                "PEER_TX_BYTES",
-            )
-        ),
-        ("a number", _matches(_NUMBER)),
-    ),
+_TYPES: Final[list[tuple[str, Callable[[str], object], str]]] = [
+    ("an interface name", is_ifname, "LINK NETEVD_WG_INTERFACE"),
+    ("a number", _NUMBER.match,
+        ("LINKINDEX NETEVD_SEQUENCE NETEVD_COALESCED NETEVD_INITIAL NETEVD_TABLE NETEVD_METRIC"
+        " NETEVD_WG_LISTEN_PORT NETEVD_WG_FWMARK NETEVD_WG_PEERS_TOTAL NETEVD_WG_PEERS_CONNECTED"
+        " NETEVD_WG_PEER_LAST_HANDSHAKE NETEVD_WG_PEER_RX_BYTES NETEVD_WG_PEER_TX_BYTES")),
+    ("a word", re.compile(r"[a-z][a-z0-9-]{0,63}\Z").match,
+        ("STATE EVENT NETEVD_EVENT NETEVD_PREVIOUS_STATE NETEVD_WG_IMPL NETEVD_WG_PEER_STATE"
+        " NETEVD_WG_PEER_PREV_STATE NETEVD_WG_PEER_EXPECT")),
+    ("a backend's name", re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z").match, "BACKEND"),
+    ("addresses separated by blanks", _is_addresses, "ADDRESSES"),
+    ("one line of JSON", _is_json, "JSON"),
+    ("an RFC 3339 time", _TIME.match, "NETEVD_TIME"),
+    ("an address", is_address, "NETEVD_ADDRESS NETEVD_GATEWAY NETEVD_GATEWAY4 NETEVD_GATEWAY6"),
+    ("a word", re.compile(r"ipv[46]\Z").match, "NETEVD_FAMILY"),
+    ("a word", re.compile(r"[a-z0-9]{1,64}\Z").match, "NETEVD_PROTOCOL"),
+    ("an address with prefix length", _is_prefix, "NETEVD_DESTINATION"),
+    ("prefixes separated by blanks", _is_prefixes, "NETEVD_WG_PEER_ALLOWED_IPS"),
+    ("a public key", re.compile(r"[A-Za-z0-9+/]{43}=\Z").match, "NETEVD_WG_PUBLIC_KEY NETEVD_WG_PEER"),
+    ("a name", re.compile(r"[A-Za-z0-9%._-]{1,192}\Z").match, "NETEVD_WG_PEER_NAME"),
+    ("an address with port", _ENDPOINT.match, "NETEVD_WG_PEER_ENDPOINT NETEVD_WG_PEER_PREV_ENDPOINT"),
+]  # fmt: skip
+"""What a value is to be, what tells whether it is, and the variables of that type."""
+VARIABLES: Final = {
+    name: (wanted, check) for wanted, check, names in _TYPES for name in names.split()
 }
 """Variables a worker may set, with the type each value must have. The runner adds PATH,
 NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""

@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
@@ -20,13 +21,12 @@ from typing import Final
 
 from privsep import protocol, rtnetlink
 from privsep.protocol import ProtocolViolation
+from privsep.rtnetlink import HEADER, NLM_F_DUMP, pack_attribute, pack_request
 from privsep.variables import is_ifname
 
-_HEADER: Final = struct.Struct("=IHHII")
 _GENERIC: Final = struct.Struct("=BBH")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _NETLINK_GENERIC = 16
-_NLM_F_REQUEST, _NLM_F_DUMP = 1, 0x300
 _GENL_ID_CTRL, _CTRL_CMD_NEWFAMILY, _CTRL_CMD_GETFAMILY = 16, 1, 3
 _FAMILY_ID, _FAMILY_NAME = 1, 2
 _GET_DEVICE, _IFINDEX, _PEERS = 0, 1, 8
@@ -176,33 +176,26 @@ class Inquiry:
         self.cancel()
 
 
-def _encode(kind: int, flags: int, sequence: int, command: int, attribute: bytes) -> bytes:
-    body = _GENERIC.pack(command, 1, 0) + attribute + bytes(-len(attribute) % 4)
-    return _HEADER.pack(16 + len(body), kind, flags, sequence & 0xFFFFFFFF, 0) + body
-
-
 def encode_family(sequence: int) -> bytes:
     """Return the request for the number under which the kernel speaks of WireGuard."""
-    name = b"wireguard\0"
-    attribute = _ATTRIBUTE.pack(4 + len(name), _FAMILY_NAME) + name
-    return _encode(_GENL_ID_CTRL, _NLM_F_REQUEST, sequence, _CTRL_CMD_GETFAMILY, attribute)
+    body = _GENERIC.pack(_CTRL_CMD_GETFAMILY, 1, 0) + pack_attribute(_FAMILY_NAME, b"wireguard\0")
+    return pack_request(_GENL_ID_CTRL, 0, sequence, body)
 
 
 def encode_device(family: int, sequence: int, ifindex: int) -> bytes:
     """Return the request for one device with all of its peers."""
-    attribute = _ATTRIBUTE.pack(8, _IFINDEX) + struct.pack("=I", ifindex)
-    flags = _NLM_F_REQUEST | _NLM_F_DUMP
-    return _encode(family, flags, sequence, _GET_DEVICE, attribute)
+    body = _GENERIC.pack(_GET_DEVICE, 1, 0) + pack_attribute(_IFINDEX, struct.pack("=I", ifindex))
+    return pack_request(family, NLM_F_DUMP, sequence, body)
 
 
 def read_family(datagram: bytes) -> int:
     """Return the number that the kernel's answer gives, 0 where it knows of no WireGuard."""
-    kind = _HEADER.unpack_from(datagram)[1]
+    kind = HEADER.unpack_from(datagram)[1]
     if kind != _GENL_ID_CTRL or datagram[16] != _CTRL_CMD_NEWFAMILY:
         return 0
     for number, payload in _walk(datagram[20:]):
         if number == _FAMILY_ID:
-            return int.from_bytes(payload[:2], "little" if struct.pack("=H", 1)[0] else "big")
+            return int.from_bytes(payload[:2], sys.byteorder)
     return 0
 
 
@@ -211,13 +204,13 @@ def redact_kernel(datagram: bytes, family: int) -> bytes:
     told = bytearray()
     offset = 0
     while offset + 20 <= len(datagram):
-        length, kind, flags, sequence, port = _HEADER.unpack_from(datagram, offset)
+        length, kind, flags, sequence, port = HEADER.unpack_from(datagram, offset)
         if length < 20 or offset + length > len(datagram):
             raise ProtocolViolation("a message of WireGuard's that does not end where it says")
         if kind == family:
             kept = datagram[offset + 16 : offset + 20]
             kept += _redact_device(datagram[offset + 20 : offset + length])
-            told += _HEADER.pack(16 + len(kept), kind, flags, sequence, port) + kept
+            told += HEADER.pack(16 + len(kept), kind, flags, sequence, port) + kept
         offset += length + 3 & ~3
     return bytes(told)
 
@@ -226,17 +219,17 @@ def _redact_device(attributes: bytes) -> bytes:
     told = _copy(attributes, _DEVICE)
     for number, peers in _walk(attributes):
         if number == _PEERS:
-            each = b"".join(_put(place, _copy(peer, _PEER)) for place, peer in _walk(peers))
-            told += _put(_PEERS, each)
+            each = b"".join(
+                pack_attribute(place, _copy(peer, _PEER)) for place, peer in _walk(peers)
+            )
+            told += pack_attribute(_PEERS, each)
     return told
 
 
 def _copy(attributes: bytes, kept: AbstractSet[int]) -> bytes:
-    return b"".join(_put(number, body) for number, body in _walk(attributes) if number in kept)
-
-
-def _put(number: int, payload: bytes) -> bytes:
-    return _ATTRIBUTE.pack(4 + len(payload), number) + payload + bytes(-len(payload) % 4)
+    return b"".join(
+        pack_attribute(number, body) for number, body in _walk(attributes) if number in kept
+    )
 
 
 def _walk(attributes: bytes) -> list[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""The privileged package stays small enough to be read in an hour."""
+"""The privileged package stays small enough to be read in a morning."""
 
 from __future__ import annotations
 

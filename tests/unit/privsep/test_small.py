@@ -73,6 +73,18 @@ def test_notify_speaks_to_abstract_sockets(monkeypatch: pytest.MonkeyPatch) -> N
         assert sock.recv(100) == b"READY=1\nSTATUS=x"
 
 
+def test_notify_makes_one_line_of_one_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker calls its status can't hold an assignment of its own, such as another main process."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"\0netevd-test-{os.getpid()}")
+        sock.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@netevd-test-{os.getpid()}")
+
+        notify.notify("READY=1", "STATUS=fine\nMAINPID=1")
+
+        assert sock.recv(100) == rb"READY=1" + b"\n" + rb"STATUS=fine\x0aMAINPID=1"
+
+
 @pytest.mark.parametrize(
     ("usec", "pid", "expected"),
     [
@@ -106,6 +118,13 @@ def test_log_of_the_privileged_side(capfd: pytest.CaptureFixture[str]) -> None:
     assert json.loads(first)["level"] == "error"
     assert second.endswith("warn  plain")
     assert third == "<3>told"
+
+
+def test_log_writes_one_line_whatever_it_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    """What another role has said can't begin a line, nor can a path of undecodable octets end the daemon."""
+    Log("info", "journal").write("error", "told: a\n<6>all is well \udcff")
+
+    assert capfd.readouterr().err == "<3>told: a\\x0a<6>all is well \\xff\n"
 
 
 def test_channel_keeps_descriptors_close_on_exec() -> None:
