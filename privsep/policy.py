@@ -62,9 +62,7 @@ def judge(request: protocol.Request, state: State, policy: WritePolicy, now: flo
     """Return what to do with a request. now: monotonic seconds. Raises: ProtocolViolation."""
     if isinstance(request, protocol.Hello):
         if state.greeted or request.version != VERSION:
-            raise ProtocolViolation(
-                f"hello of version {request.version}, expected one of {VERSION}"
-            )
+            raise ProtocolViolation(f"hello of version {request.version}, expected {VERSION}")
         return Grant(state._replace(greeted=True))
     if not state.greeted:
         raise ProtocolViolation("request before hello")
@@ -72,9 +70,8 @@ def judge(request: protocol.Request, state: State, policy: WritePolicy, now: flo
         return Grant(state)
     if isinstance(request, protocol.Wireguard):
         if request.read <= state.last_read or not is_ifname(request.name):
-            raise ProtocolViolation(
-                f"reading {request.read} after {state.last_read}, or of no name"
-            )
+            words = f"reading {request.read} after {state.last_read}, or of no name"
+            raise ProtocolViolation(words)
         return Grant(state._replace(last_read=request.read))
     if isinstance(request, protocol.Write):
         return _judge_write(request, state, policy, now)

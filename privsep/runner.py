@@ -8,6 +8,7 @@ file may be run at all is `scripts`'.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -68,16 +69,23 @@ class Runner:
     """State of one runner: its script table, its runs, the worker it serves."""
 
     def __init__(
-        self, lead: socket.socket, table: Table, wake: socket.socket, single: tuple[str, str] | None,
-        audited: str | None,
-    ) -> None:  # fmt: skip
-        """wake: readable when a signal (SIGCHLD) has come. single, audited: see `serve`."""
+        self, lead: socket.socket, table: Table, single: tuple[str, str] | None, audited: str | None
+    ) -> None:
+        """
+        Identity and sandbox are taken already.
+
+        single: event type and path of one file that is the whole table. audited: None when there is no
+        audit log; else what is special about this identity, "" for nothing: then refusals are noted only.
+        """
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=1)
         self._audited = audited
         self._reporter = Reporter(self._lead)
         self._table = table
         self._single = single
-        self._wake = wake
+        self._wake, self._wake_end = socket.socketpair()
+        """Readable when a signal (SIGCHLD) has come."""
+        for end in (self._wake, self._wake_end):
+            end.setblocking(False)
         self._worker: Channel[protocol.ScriptsRequest] | None = None
         self._outbox: deque[tuple[protocol.Message, tuple[int, ...]]] = deque()
         self._watch = Watch()
@@ -96,6 +104,7 @@ class Runner:
 
     def run(self) -> None:
         """Serve until the lead channel ends and no script lives any more."""
+        self._prepare()
         self._scan()
         self._lead.send(protocol.Ready())
         while not self._is_done():
@@ -114,6 +123,17 @@ class Runner:
             if self._stop_at is not None:
                 self._press()
         self._say_farewell()
+
+    def _prepare(self) -> None:
+        """Be what a script shall find, and ignore the signals one may: scripts of the same user could send them."""
+        os.chdir("/")
+        os.umask(0o022)
+        for which in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
+            with contextlib.suppress(OSError):  # signals of the C library itself
+                signal.signal(which, signal.SIG_IGN)
+        signal.set_wakeup_fd(self._wake_end.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        sandbox.become_subreaper()
 
     def _is_done(self) -> bool:
         if self._stop_at is not None:
@@ -415,31 +435,3 @@ def _explain(path: str, error: OSError | ValueError) -> str:
     if error.errno == errno.ENOEXEC:  # no fall-back to a shell, as the kernel has none
         return "it is no program and has no interpreter line; its first line must be like #!/bin/sh"
     return f"it can't be executed: {error.strerror}"
-
-
-def serve(
-    lead: socket.socket, table: Table, single: tuple[str, str] | None = None,
-    audited: str | None = None,
-) -> None:  # fmt: skip
-    """
-    Live as a runner, identity and sandbox already taken; return when the daemon stops.
-
-    single: event type and path of one file that is the whole table. audited: None when there is no
-    audit log; else what is special about this identity, "" for nothing: then refusals are noted only.
-
-    Ignores the signals it may, since scripts of the same user could send them.
-    """
-    os.chdir("/")
-    os.umask(0o022)
-    wake, wake_end = socket.socketpair()
-    for end in (wake, wake_end):
-        end.setblocking(False)
-    for which in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}:
-        try:
-            signal.signal(which, signal.SIG_IGN)
-        except OSError:
-            continue  # signals of the C library itself
-    signal.set_wakeup_fd(wake_end.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    sandbox.become_subreaper()
-    Runner(lead, table, wake, single, audited).run()

@@ -22,7 +22,7 @@ from privsep.helper import Helper, Sockets
 from privsep.launch import Identity, Launch
 from privsep.mode import Mode
 from privsep.protocol import SCRIPTS_REQUEST, Incarnation, ScriptsRequest
-from privsep.runner import serve
+from privsep.runner import Runner
 from privsep.scripts import Table, trusted_owners
 
 CANT_EXECUTE: Final = 126
@@ -116,7 +116,7 @@ def start_runner(
     audited = None if launch.audit is None else words * special
 
     def body(lead: socket.socket) -> None:
-        serve(lead, _become_scripts(mode, launch, number), single, audited)
+        Runner(lead, _become_scripts(mode, launch, number), single, audited).run()
 
     return _begin("runner", body)
 
