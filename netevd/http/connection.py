@@ -34,6 +34,8 @@ LINGER_S: Final = 1.0
 """Seconds for a client to read the last answer; to close at once could take it away from it."""
 LEFT_S: Final = 5.0
 """Seconds for the application to end once its client has gone."""
+HALF_CLOSED_S: Final = 2.0
+"""Seconds for an answer to a client that sends no more: it may still read, as `nc -N` does, or have gone."""
 LAST_CALL_S: Final = 0.05
 """Seconds for a request that was on its way on an idle connection when the worker ended."""
 
@@ -74,6 +76,8 @@ class Connection:
         """Around each wait; its deadline, kept in _quiet_until, is that of a connection without a request."""
         self._quiet_until = float("inf")
         self._phase = "first"
+        self._phase_over = trio.Event()
+        """Set with the next change of the phase."""
         self._gone = False
         """Whether there is nobody any more who reads answers."""
 
@@ -112,6 +116,9 @@ class Connection:
             await self._protocol.handle(RawData(bytes(data)))
             if self._phase != "end":
                 self._note_phase()
+        with trio.move_on_after(HALF_CLOSED_S):
+            while self._phase == "answer" and not self._gone:
+                await self._phase_over.wait()
 
     async def _receive(self) -> bytes:
         """
@@ -123,7 +130,7 @@ class Connection:
             try:
                 return bytes(await self._stream.receive_some(_RECEIVE))
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
+                self._gone = True
         return b""
 
     def _note_phase(self) -> None:
@@ -142,7 +149,7 @@ class Connection:
             self._enter(phase)
 
     def _enter(self, phase: str) -> None:
-        self._phase = phase
+        self._change(phase)
         limit = _LIMITS.get(phase, float("inf"))
         is_quiet = phase in _QUIET
         if is_quiet and self._hosting.closing.is_set():
@@ -150,6 +157,11 @@ class Connection:
         deadline = trio.current_time() + limit
         self._scope.deadline = float("inf") if is_quiet else deadline
         self._quiet_until = self._waiting.deadline = deadline if is_quiet else float("inf")
+
+    def _change(self, phase: str) -> None:
+        self._phase = phase
+        self._phase_over.set()
+        self._phase_over = trio.Event()
 
     async def _send(self, event: Event) -> None:
         """Take what the protocol has to say."""
@@ -178,7 +190,7 @@ class Connection:
         """Say that nothing more comes, and let the client read what has."""
         if self._phase == "end":
             return
-        self._phase = "end"
+        self._change("end")
         self._scope.deadline = trio.current_time() + LINGER_S
         scope = trio.CancelScope(shield=True, deadline=trio.current_time() + LINGER_S)
         with scope:

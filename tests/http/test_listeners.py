@@ -257,6 +257,26 @@ def test_no_kept_connection_is_ended_without_a_word(served: Daemon) -> None:
     assert "last" in told
 
 
+@pytest.mark.parametrize(
+    "path", ["/health", "/metrics", "/api/v1/interfaces", "/api/v1/runs", "/api/v1/openapi.json"]
+)
+def test_who_sends_no_more_is_answered(served: Daemon, path: str) -> None:
+    """A client that closes its side behind the request, over TCP and the unix socket, reads all of it."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    places = [(socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_UNIX, str(find_socket(served)))]
+    for family, address in places:
+        with socket.socket(family) as sock:
+            sock.settimeout(DEADLINE)
+            sock.connect(address)
+            sock.sendall(request)
+            sock.shutdown(socket.SHUT_WR)
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        (length,) = re.findall(rb"content-length: (\d+)", head)
+        assert len(body) == int(length)
+
+
 def test_sockets_of_the_service_manager_are_adopted(
     make_daemon: Callable[..., Daemon], tmp_path: Path
 ) -> None:

@@ -176,7 +176,25 @@ def test_an_application_that_does_not_notice_is_ended() -> None:
         await far.send_all(HEAD)
         await far.aclose()
 
-    assert Dialogue(sleep).run(client) == connection.LEFT_S
+    assert Dialogue(sleep).run(client) == connection.HALF_CLOSED_S + connection.LEFT_S
+
+
+def test_who_sends_no_more_is_answered() -> None:
+    """A client may close its side behind a request, as `nc -N` does, and read."""
+    said: list[bytes] = []
+
+    async def take_time(scope: Any, receive: Any, send: Any) -> None:
+        await trio.sleep(connection.HALF_CLOSED_S / 2)
+        await answer(scope, receive, send)
+
+    async def client(far: Any, _: Connection) -> None:
+        await far.send_all(HEAD)
+        await far.send_eof()
+        said.append(await read_all(far))
+
+    assert Dialogue(take_time).run(client) < connection.HALF_CLOSED_S
+    assert said[0].startswith(b"HTTP/1.1 200")
+    assert said[0].endswith(b"ok")
 
 
 def test_the_last_call() -> None:
