@@ -40,6 +40,8 @@ RUN_LIMIT: Final = 224
 by default; `scripts.concurrency` ends at 200."""
 GRACE: Final = 5.0
 """Seconds between TERM and KILL when the daemon stops."""
+FAREWELL: Final = 2.0
+"""Seconds for a worker to read what is left: one that goes on talking must not keep a runner for ever."""
 _MARKER: Final = b"NETEVD_RUN"
 _DEFAULTED: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
@@ -152,8 +154,9 @@ class Runner:
         self._worker.sock.shutdown(socket.SHUT_WR)
         poll = select.poll()
         poll.register(self._worker.fileno(), select.POLLIN)
+        until = time.monotonic() + FAREWELL
         try:
-            while poll.poll(1000):
+            while poll.poll(1000) and time.monotonic() < until:
                 self._worker.receive()
         except (Closed, BlockingIOError, protocol.ProtocolViolation):
             return

@@ -18,6 +18,7 @@ from privsep.protocol import (
     Forget,
     Incarnation,
     Known,
+    Rescan,
     Run,
     Running,
     Signal,
@@ -292,6 +293,19 @@ def test_stop_ends_scripts_and_tells_their_end(directory: Path, start_runner: St
     assert runner.finish().status == -signal.SIGTERM
     assert os.waitpid(runner.pid, 0)[1] == 0
     assert not _alive(started.pid)
+
+
+def test_worker_that_goes_on_talking_does_not_keep_a_runner(start_runner: Start) -> None:
+    """A runner that was told to end leaves after a while, whatever its worker still asks."""
+    runner = start_runner()
+    runner.entries()
+
+    runner.lead.send(End())
+
+    def ask() -> bool:
+        return not runner.scripts.offer(Rescan()) and os.waitpid(runner.pid, os.WNOHANG)[0] != 0
+
+    wait_for(ask, "the end of the runner")
 
 
 def test_death_of_the_supervisor_ends_runner_and_scripts(
