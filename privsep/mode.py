@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 import stat
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from privsep import sandbox
@@ -162,6 +163,10 @@ def make_state_directory(given: str | None, mode: Mode) -> str:
         path = "/var/lib/netevd"
     else:
         base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        with suppress(
+            OSError
+        ):  # a new user has no such directory; what can't be made is said below
+            os.makedirs(base, 0o700, exist_ok=True)
         path = os.path.join(base, "netevd")
     fault = _make_private(path, mode)
     if fault and given is not None:

@@ -107,6 +107,29 @@ def test_own_runtime_directory_is_made_and_foreign_refused(nobodys: Daemon, tmp_
     assert f"must belong to uid {NOBODY.pw_uid}" in refused.stderr
 
 
+def test_a_new_user_has_a_journal(nobodys: Daemon) -> None:
+    """Where the home has no ~/.local/state yet it is made, so that a restart goes on with numbers."""
+    home = nobodys.root / "home"
+    home.mkdir()
+    os.chown(home, NOBODY.pw_uid, NOBODY.pw_gid)
+    command = [*_as_nobody(), sys.executable, "-I", "-m", "privsep", "run", "--config"]
+    command += [str(nobodys.config), "--runtime-dir", str(nobodys.root / "run")]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("XDG_")}
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=environment | {"HOME": str(home)},
+    ) as daemon:  # fmt: skip
+        assert daemon.stderr is not None
+        state = home / ".local" / "state" / "netevd"
+        try:
+            wait_for(lambda: (state.is_dir() and any(state.iterdir())) or None, "the journal")
+        finally:
+            daemon.terminate()
+            said = daemon.stderr.read()
+    assert "each start is a first start" not in said
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
 def test_root_can_ask_for_observe_mode(daemon: Daemon) -> None:
     """--observe keeps root's uid for all roles, and still takes every capability away."""
     daemon.start("--observe")
