@@ -35,7 +35,7 @@ class Prometheus:
     def __init__(self, directory: Path) -> None:
         shipped = (PROMETHEUS / "prometheus.yaml").read_text(encoding="utf-8")
         file = directory / "prometheus.yaml"
-        changed = shipped.replace("127.0.0.1:9090", f"127.0.0.1:{SCRAPED}").replace("15s", "200ms")
+        changed = shipped.replace("127.0.0.1:9191", f"127.0.0.1:{SCRAPED}").replace("15s", "200ms")
         file.write_text(changed, encoding="utf-8")
         for name in ("alerts.yaml", "recording.yaml"):
             shutil.copy(PROMETHEUS / name, directory)
