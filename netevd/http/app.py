@@ -256,7 +256,7 @@ class Api:
         return _answer(self._past.explain(event, about))
 
     async def _find_event(self, given: Given) -> Event:
-        if given.has("sequence"):
+        if given.has("sequence") and not (given.has("event") or given.has("interface")):
             number = given.get_number("sequence", 0)
             found, _ = await gather(self._past.scan_events(Choice(since=max(0, number - 1))), 1)
             if found and found[0].sequence == number:
@@ -265,7 +265,7 @@ class Api:
             detail = f"there is no event {number} in the journal; its oldest one is {first}"
             raise Problem(HTTPStatus.NOT_FOUND, detail)
         event, interface = given.get("event"), given.get("interface")
-        if not (event and interface):
+        if not (event and interface) or given.has("sequence"):
             detail = "expected sequence, or interface and event"
             raise Problem(HTTPStatus.BAD_REQUEST, detail)
         choice = read_choice("", [event], [interface])

@@ -297,6 +297,7 @@ def test_the_configuration_in_force_is_shown_without_secrets(
         ("GET", "/api/v1/routes?limit=1&limit=2", "*/*", 400, "given 2 times"),
         ("GET", "/api/v1/events?type=routabel", "*/*", 400, "did you mean routable?"),
         ("GET", "/api/v1/events?since=tomorrow&limit=1", "*/*", 400, "since: expected"),
+        ("GET", "/api/v1/explain?sequence=1&event=off", "*/*", 400, "expected sequence, or"),
         ("GET", "/api/v1/live", "*/*", 426, "WebSocket"),
         ("GET", "/api/v1/events?" + "&".join(["a=1"] * 101), "*/*", 400, "at most 100"),
         ("GET", "/api/v1/events?" + "&".join(["type=*"] * 65), "*/*", 400, "at most 64"),
