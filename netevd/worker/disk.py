@@ -22,6 +22,9 @@ CAPACITY: Final = 64 << 20
 _BLOCK: Final = 100_000
 """Numbers that are reserved at a time."""
 
+_LARGE: Final = 8
+"""A file that is so many times larger than what it has to hold is cut."""
+
 _NAMES: Final = ("journal.0", "journal.1")
 _RESERVED: Final = "reserved"
 
@@ -109,9 +112,12 @@ class Disk:
         self._used = 1 - self._used
         self.generation = generation
         slate = self._slates[self._used]
-        os.ftruncate(slate.descriptor, 0)
+        if os.fstat(slate.descriptor).st_size > _LARGE * max(len(snapshot), 1 << 20):
+            os.ftruncate(slate.descriptor, 0)
+        # else it is overwritten, which needs no new blocks: what is left behind the end is of an older
+        # generation, and so no record of this one
         slate.begin(generation, snapshot)
-        os.fsync(slate.descriptor)
+        os.fdatasync(slate.descriptor)
 
     def _read_reserved(self) -> Reserved:
         try:
