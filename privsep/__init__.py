@@ -4,9 +4,9 @@ Everything of netevd that ever runs with privilege. Read this before you change 
 The contract
 ============
 
-1. **Small.** At most 3,500 lines without comments, docstrings and blanks, held by
+1. **Small.** At most 4,200 lines without comments, docstrings and blanks, held by
    tests/promises/test_budget.py. 2,200 were the aim; what took the rest stands in
-   docs/decisions/0009. What can be asked of it, and of whom (`protocol`, `launch`, `variables`,
+   docs/decisions/0009 and 0014. What can be asked of it, and of whom (`protocol`, `launch`, `variables`,
    `policy`, `sandbox`, `spawn`, some 800 lines), is read in an hour; all of it takes a morning. It
    imports the standard library and msgspec, pyseccomp in `sandbox`, and, but for the names that
    `confined` starts, never netevd or anything that parses YAML, HTTP or templates.
