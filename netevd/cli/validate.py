@@ -24,8 +24,9 @@ def validate(*, file: str | None, strict: bool) -> int:
     """
     Check a configuration file.
 
-    FILE is /etc/netevd/netevd.yaml if it is not given. Prints `file:line:column: problem` for each problem and `file:line:column: warning: ...` for what
-    this machine lacks. Exits 0 when the file is fine, else 1. Reads the file as the caller, with the
+    FILE is /etc/netevd/netevd.yaml if it is not given. Prints `file:line:column: problem` for each
+    problem, `file:line:column: warning: ...` for what this machine lacks, and `file:line:column: notice: ...`
+    for keys that have other names today. Exits 0 when the file is fine, else 1. Reads the file as the caller, with the
     caller's environment for ${VARIABLES}.
     """
     path = os.path.abspath(file or DEFAULT_PATH)
@@ -35,16 +36,20 @@ def validate(*, file: str | None, strict: bool) -> int:
     else:
         _, problems = headers.read_all(loaded, observe=os.geteuid() != 0, lenient=True)
     doubts = [] if isinstance(loaded, list) else find_doubts(loaded, path)
+    notices = () if isinstance(loaded, list) else loaded.notices
     valid = not problems and not (strict and doubts)
     if read_format() == "table":
         for problem in problems:
             click.echo(escape(str(problem)))
         for doubt in doubts:
             click.echo(escape(f"{doubt.place}: {'' if strict else 'warning: '}{doubt.message}"))
+        for notice in notices:
+            click.echo(escape(f"{notice.place}: notice: {notice.message}"))
     else:
         severity = "error" if strict else "warning"
         shapes = [_shape(problem, "error") for problem in problems]
         shapes += [_shape(doubt, severity) for doubt in doubts]
+        shapes += [_shape(notice, "notice") for notice in notices]
         shape = {"file": escape(path), "valid": valid, "problems": shapes, "count": len(shapes)}
         print_shape(shape, "problems")
     if valid:

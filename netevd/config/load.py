@@ -22,7 +22,7 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from netevd.config import condition, schema
+from netevd.config import condition, legacy, schema
 from netevd.config.conflicts import find_conflicts
 from netevd.config.identities import LIMITS
 from netevd.config.includes import File, read_all
@@ -43,6 +43,8 @@ class Loaded:
     """Place of every setting that a file gives, by its path of keys; in lists the index is one."""
     files: tuple[File, ...] = ()
     """What was read, the main file first."""
+    notices: tuple[Problem, ...] = ()
+    """What is to be said of keys and variables that are called otherwise today; none is wrong."""
 
 
 def load(
@@ -53,25 +55,43 @@ def load(
 
     given: what to read instead of the file's content; files that it includes are read.
     """
-    if path is None:
-        path = DEFAULT_PATH
-        try:
-            os.lstat(path)
-        except FileNotFoundError:
-            return Loaded(Configuration(), {})
-        except OSError:
-            pass  # it may be there; that it can't be read is told below
     problems: list[Problem] = []
-    tree, files = read_all(path, environment, problems, given)
+    files: tuple[File, ...] = ()
+    if path is None and _is_absent(DEFAULT_PATH):
+        tree = Tree(Place(DEFAULT_PATH), {})
+    else:
+        tree, files = read_all(path or DEFAULT_PATH, environment, problems, given)
+    accepted = legacy.accept(tree, environment, problems)
     try:
         configuration = _converter.structure(tree.plain(), Configuration)
     except ClassValidationError as error:
-        problems.extend(_find_problems(error, tree))
+        problems.extend(_rename(each, accepted.names) for each in _find_problems(error, tree))
     problems.extend(_find_faulty_conditions(tree))
     if problems:
         return sorted(set(problems))
-    loaded = _add_origins(Loaded(configuration, dict(_find_places(tree, ())), files))
+    places = dict(_find_places(tree, ()))
+    loaded = _add_origins(Loaded(configuration, places, files, accepted.notices))
     return find_conflicts(loaded.configuration, loaded.places) or loaded
+
+
+def _is_absent(path: str) -> bool:
+    """Tell whether a file is not there; of one that can't be looked at it is told later why."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _rename(problem: Problem, names: Mapping[Place, str]) -> Problem:
+    """Return a problem of a value that was moved with the name that the user has for it."""
+    name = names.get(problem.place)
+    if name is None:
+        return problem
+    _, _, text = problem.message.partition(": ")
+    return Problem(problem.place, f"{name}: {text}")
 
 
 def _add_origins(loaded: Loaded) -> Loaded:

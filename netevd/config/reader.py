@@ -19,6 +19,7 @@ import msgspec
 from netevd.config import headers as headersfiles
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.identities import Identities
+from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
 from netevd.config.schema import AuditLog, Capability, Configuration, Routing
@@ -34,7 +35,9 @@ from privsep.launch import AuditFile, Identity, Launch, Listener, Rejected, Rout
 from privsep.protocol import CANDIDATE_LIMIT, Message, pack
 
 PROBLEM_LIMIT: Final = 200
-"""Problems told at most; who has more mends these first."""
+"""Problems told at most, and notices; who has more mends these first."""
+_NOTICE_LIMIT: Final = 1000
+"""Characters of one notice."""
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +87,8 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
     if problems:
         return _reject(sorted(problems))
     files = [(file.path, file.content) for file in loaded.files]
-    os.pwrite(memory[0], seal(loaded.configuration, secrets, files), 0)
+    notices = [str(each)[:_NOTICE_LIMIT] for each in loaded.notices[:PROBLEM_LIMIT]]
+    os.pwrite(memory[0], seal(loaded.configuration, secrets, files, notices), 0)
     if listed := list_targets(loaded.configuration, headers):
         os.pwrite(memory[1], msgspec.msgpack.encode(listed), 0)
     launch = _launch(loaded.configuration, runners)
@@ -246,7 +250,7 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     problems = []
     for key in keys:
         place = loaded.places.get(key)
-        if place is None:
+        if place is None or is_variable(place):
             continue
         status = os.stat(place.file)
         if status.st_uid != 0 or status.st_mode & 0o022:

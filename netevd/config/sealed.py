@@ -50,10 +50,15 @@ class Sealed:
     configuration: Configuration
     secrets: Secrets
     origins: Origins = field(factory=Origins)
+    notices: tuple[str, ...] = ()
+    """What is to be said of it once, `file:line:column: text` each."""
 
 
 def seal(
-    configuration: Configuration, secrets: Secrets, files: Iterable[tuple[str, bytes]]
+    configuration: Configuration,
+    secrets: Secrets,
+    files: Iterable[tuple[str, bytes]],
+    notices: Iterable[str] = (),
 ) -> bytes:
     """Return the octets that are handed over. files: path and content, the main file first."""
     whole = sha256()
@@ -63,7 +68,7 @@ def seal(
     path, text = known[0] if known else (b"", b"")
     included = tuple(each.decode() for each, _ in known[1:])
     origins = Origins(path.decode(), text, included, whole.hexdigest()[:32])
-    return msgspec.msgpack.encode(Sealed(configuration, secrets, origins))
+    return msgspec.msgpack.encode(Sealed(configuration, secrets, origins, tuple(notices)))
 
 
 def unseal(content: bytes) -> Sealed:

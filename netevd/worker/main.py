@@ -208,6 +208,7 @@ class _Worker:
         self.note = AuditNotes(control.send)
         """What only the worker knows, for the audit log; for every part that has something to say."""
         gauges = Gauges(self._engine, self._metrics, about)
+        self._say_notices(configure, sealed.notices)
         self._view = View(
             self._engine, self._journal, about, self._metrics, gauges,
             tally=self._begin_tally(configure), configuration=self._configuration,
@@ -284,6 +285,16 @@ class _Worker:
                     " this netevd is a first start (--state-dir names another one)"
                 )
         return recovery
+
+    def _say_notices(self, configure: Configure, notices: tuple[str, ...]) -> None:
+        """Say what is to be said of a configuration, unless a worker that had it has said so."""
+        known = None if self._recovery is None else self._recovery.tally
+        if known is None or (known.started, known.generation) != (
+            configure.started,
+            configure.generation,
+        ):
+            for notice in notices:
+                self._log.warning(notice)
 
     def _begin_tally(self, configure: Configure) -> Tally:
         """Go on counting where the last worker has ended, if it was one of this daemon."""

@@ -224,3 +224,21 @@ def test_file_that_the_caller_may_not_read_is_a_problem(place: Place) -> None:
     assert result.returncode == 1
     assert f"read {place.config}" in result.stdout
     assert "Traceback" not in result.stderr
+
+
+def test_keys_of_the_rust_daemon_have_notices_and_are_no_fault(place: Place) -> None:
+    """They change neither verdict nor status, with --strict either."""
+    text = f"monitoring: {{interfaces: [eth0]}}\nscripts: {{directory: {place.scripts}, user: {_me()}}}\n"
+    place.config.write_text(text)
+
+    result = netevd("validate", "--strict", str(place.config))
+    as_json = netevd("validate", "--strict", "-j", str(place.config))
+
+    assert result.returncode == as_json.returncode == 0
+    assert result.stdout.startswith(
+        f"{place.config}:1:14: notice: monitoring.interfaces of the Rust"
+    )
+    assert result.stderr == f"netevd: {place.config}: fine\n"
+    shape = json.loads(as_json.stdout)
+    assert shape["valid"]
+    assert [each["severity"] for each in shape["problems"]] == ["notice"]
