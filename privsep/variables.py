@@ -19,6 +19,10 @@ ENVIRONMENT_LIMIT: Final = 96 * 1024
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_@-][A-Za-z0-9_.@-]{0,14}\Z")
 _NUMBER = re.compile(r"[0-9]{1,20}\Z")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")
+_NAME = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*\Z"
+)
 _ENDPOINT = re.compile(
     r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\]):\d{1,5}\Z"
 )
@@ -62,6 +66,10 @@ def _is_addresses(value: str) -> bool:
     return value == "" or all(is_address(word) for word in value.split(" "))
 
 
+def _is_names(value: str) -> bool:
+    return all(_NAME.match(word) for word in value.split(" "))
+
+
 def _is_prefixes(value: str) -> bool:
     return all(_is_prefix(word) for word in value.split(" "))
 
@@ -80,12 +88,17 @@ _TYPES: Final[list[tuple[str, Callable[[str], object], str]]] = [
         " NETEVD_WG_PEER_LAST_HANDSHAKE NETEVD_WG_PEER_RX_BYTES NETEVD_WG_PEER_TX_BYTES")),
     ("a word", re.compile(r"[a-z][a-z0-9-]{0,63}\Z").match,
         ("STATE EVENT NETEVD_EVENT NETEVD_PREVIOUS_STATE NETEVD_WG_IMPL NETEVD_WG_PEER_STATE"
-        " NETEVD_WG_PEER_PREV_STATE NETEVD_WG_PEER_EXPECT")),
+        " NETEVD_WG_PEER_PREV_STATE NETEVD_WG_PEER_EXPECT NETEVD_REASON")),
     ("a backend's name", re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z").match, "BACKEND"),
-    ("addresses separated by blanks", _is_addresses, "ADDRESSES"),
+    ("addresses separated by blanks", _is_addresses, "ADDRESSES DHCP_GATEWAY DHCP_DNS"),
+    ("a host name", _NAME.match, "DHCP_HOSTNAME"),
+    ("domain names separated by blanks", _is_names, "DHCP_DOMAIN"),
+    ("a lease", re.compile(r"[A-Za-z0-9_.:/ %=,+~-]{1,4096}\Z").match, "DHCP_LEASE"),
     ("one line of JSON", _is_json, "JSON"),
     ("an RFC 3339 time", _TIME.match, "NETEVD_TIME"),
-    ("an address", is_address, "NETEVD_ADDRESS NETEVD_GATEWAY NETEVD_GATEWAY4 NETEVD_GATEWAY6"),
+    ("an address", is_address,
+        ("NETEVD_ADDRESS NETEVD_GATEWAY NETEVD_GATEWAY4 NETEVD_GATEWAY6 DHCP_ADDRESS"
+        " DHCP_SUBNET_MASK")),
     ("a word", re.compile(r"ipv[46]\Z").match, "NETEVD_FAMILY"),
     ("a word", re.compile(r"[a-z0-9]{1,64}\Z").match, "NETEVD_PROTOCOL"),
     ("an address with prefix length", _is_prefix, "NETEVD_DESTINATION"),

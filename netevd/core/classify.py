@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from netevd.core.observe import Change
 from netevd.model.address import Address
+from netevd.model.backend import BackendName, Lease
 from netevd.model.event import EventType
 from netevd.model.link import Link
 from netevd.model.snapshot import OperationalState, Snapshot
@@ -23,7 +24,15 @@ class Finding(NamedTuple):
     address: Address | None = None
     """Subject of an address event."""
     family: int = 0
-    """4 or 6 for an event of a gateway."""
+    """4 or 6 for an event of a gateway or lease."""
+    backend: str = ""
+    """Who alone can tell it, "" for whoever configures the link."""
+    lease: Lease | None = None
+    """Subject of a lease event."""
+    reason: str = ""
+    """Of a lease event."""
+    initial: bool = False
+    """It may have been so all along: its backend has just been found."""
 
 
 _STATE_TYPES: Final = {
@@ -37,13 +46,35 @@ _STATE_TYPES: Final = {
 """Operational states whose entry is an event. CARRIER and NO_CARRIER are not: the events of these
 names tell of IFF_LOWER_UP."""
 
+_SETUP_TYPES: Final = {
+    each.value: each
+    for each in (
+        EventType.PENDING, EventType.INITIALIZED, EventType.CONFIGURING, EventType.CONFIGURED,
+        EventType.FAILED, EventType.UNMANAGED, EventType.LINGER,
+    )
+}  # fmt: skip
+"""systemd-networkd's words; another one, of a version to come, is shown but is no event."""
 
-def classify(change: Change) -> list[Finding]:
+_DEVICE_TYPES: Final = {
+    each.value: each
+    for each in (
+        EventType.UNKNOWN, EventType.UNMANAGED, EventType.UNAVAILABLE, EventType.DISCONNECTED,
+        EventType.PREPARE, EventType.CONFIG, EventType.NEED_AUTH, EventType.IP_CONFIG,
+        EventType.IP_CHECK, EventType.SECONDARIES, EventType.ACTIVATED, EventType.DEACTIVATING,
+        EventType.FAILED,
+    )
+}  # fmt: skip
+"""NetworkManager's words. Source: NMDeviceState, its D-Bus reference."""
+
+
+def classify(change: Change, now_ns: int = 0, found: BackendName | None = None) -> list[Finding]:
     """
     Return what a change means.
 
-    Order: link, carrier, addresses, gateways, operational state; for a new link its addresses and
-    gateways come last; for a vanished one there are only its addresses and the removal.
+    Order: link, carrier, addresses, gateways, leases, DNS, operational state, setup state, device
+    state; for a new link its states come first; for a vanished one there are only its addresses and the
+    removal. now_ns: wall clock, to tell a lease that is over from one that was given back. found: the
+    change is that this backend was found, so what it tells of a link for the first time is no news.
     """
     before, after = change.before, change.after
     if change.gone:
@@ -51,24 +82,38 @@ def classify(change: Change) -> list[Finding]:
     if before is None:
         return [
             Finding(EventType.LINK_ADDED),
-            *introduce(after),
+            Finding(_get_carrier(after.link)),
+            *_find_state(after),
             *_find_addresses(change),
             *_find_gateways("", after.gateway4, "", after.gateway6),
+            *_find_leases((), after.leases, now_ns),
+            *_find_setup("", after.setup_state),
+            *_find_device("", after.device_state),
         ]
-    found = list(_find_link(before.link, after.link))
+    findings = list(_find_link(before.link, after.link))
     if change.addresses:
-        found += _find_addresses(change)
+        findings += _find_addresses(change)
     if before.gateways is not after.gateways:
-        found += _find_gateways(before.gateway4, after.gateway4, before.gateway6, after.gateway6)
+        findings += _find_gateways(before.gateway4, after.gateway4, before.gateway6, after.gateway6)
+    told = before.reports is not after.reports
+    is_new = told and found is not None and all(each.backend != found for each in before.reports)
+    if told and not is_new:
+        findings += _find_leases(before.leases, after.leases, now_ns)
+        findings += _find_dns(before, after)
     if before.state is not after.state:
-        found += _find_state(after)
-    return found
+        findings += _find_state(after)
+    if told:
+        findings += _find_setup(before.setup_state, after.setup_state, initial=is_new)
+        findings += _find_device(before.device_state, after.device_state, initial=is_new)
+    return findings
 
 
 def introduce(snapshot: Snapshot) -> Iterator[Finding]:
-    """Yield what is told of a link as it is: its carrier, and its state if that is a type."""
+    """Yield what is told of a link as it is: its carrier, and each of its states that is a type."""
     yield Finding(_get_carrier(snapshot.link))
     yield from _find_state(snapshot)
+    yield from _find_setup("", snapshot.setup_state)
+    yield from _find_device("", snapshot.device_state)
 
 
 def _find_link(before: Link, after: Link) -> Iterator[Finding]:
@@ -92,6 +137,64 @@ def _find_state(snapshot: Snapshot) -> Iterator[Finding]:
     kind = _STATE_TYPES.get(snapshot.state)
     if kind is not None:
         yield Finding(kind)
+
+
+def _find_setup(before: str, after: str, *, initial: bool = False) -> Iterator[Finding]:
+    kind = _SETUP_TYPES.get(after)
+    if kind is not None and before != after:
+        yield Finding(kind, backend="systemd-networkd", initial=initial)
+
+
+def _find_device(before: str, after: str, *, initial: bool = False) -> Iterator[Finding]:
+    kind = _DEVICE_TYPES.get(after)
+    if kind is not None and before != after:
+        yield Finding(kind, backend="NetworkManager", initial=initial)
+
+
+def _find_dns(before: Snapshot, after: Snapshot) -> Iterator[Finding]:
+    if (before.dns, before.domains) == (after.dns, after.domains):
+        return
+    old = {each.backend: (each.dns, each.domains) for each in before.reports}
+    new = {each.backend: (each.dns, each.domains) for each in after.reports}
+    source = next(
+        (each for each in new if new[each] != old.get(each, ((), ()))),
+        next((each for each in old if each not in new), ""),
+    )
+    yield Finding(EventType.DNS_CHANGED, backend=source)
+
+
+def _find_leases(
+    before: tuple[Lease, ...], after: tuple[Lease, ...], now_ns: int
+) -> Iterator[Finding]:
+    for family in (4, 6):
+        old = next((each for each in before if each.family == f"ipv{family}"), None)
+        new = next((each for each in after if each.family == f"ipv{family}"), None)
+        reason = _find_reason(old, new, now_ns)
+        if reason:
+            told = new or old
+            assert told is not None
+            yield Finding(EventType.LEASE, None, family, told.backend, told, reason)
+
+
+def _find_reason(old: Lease | None, new: Lease | None, now_ns: int) -> str:
+    """
+    Return what happened to a lease, "" for nothing.
+
+    A client that was found to hold another one's lease has not got it anew; a time that is told only
+    now is no renewal.
+    """
+    if new is None:
+        if old is None:
+            return ""
+        return "expire" if old.is_over(now_ns) else "release"
+    if old is None or (old.address, old.prefix) != (new.address, new.prefix):
+        return "bound"
+    if old.backend != new.backend:
+        return ""
+    if old.server and new.server and old.server != new.server:
+        return "rebind"
+    is_later = None not in {old.obtained_ns, new.obtained_ns} and old.obtained_ns != new.obtained_ns
+    return "renew" if is_later or old.content != new.content else ""
 
 
 def _find_gateways(before4: str, after4: str, before6: str, after6: str) -> Iterator[Finding]:

@@ -7,11 +7,12 @@ the worker that decides; it never waits, and what it wants later it says by `dea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, assert_never
 
 from netevd.config.links import watches
 from netevd.config.schema import Configuration, Routes
+from netevd.core.backends import BackendInput, Backends
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
 from netevd.core.deliveries import Deliveries
@@ -28,10 +29,16 @@ from netevd.core.runs import Runs
 from netevd.core.wanted import make_concern, make_filter, make_knowledge, make_news_filter
 from netevd.core.wireguardwatch import News, WireguardWatch
 from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
+from netevd.model.backend import BackendName
 from netevd.model.event import HOST_LANE, Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
+    BackendForgot,
+    BackendFound,
+    BackendLost,
+    BackendSaid,
+    BackendSaidHost,
     ChangesMade,
     ClearDamping,
     ConfirmRouting,
@@ -85,7 +92,8 @@ class Engine:
     `first_sequence` and `first_run` are the first numbers to be used for events and runs. `observe`:
     the caller can't change users. `keys`: see `Runs`. `state`: what an earlier engine left, whose
     numbers go on; `routes_before`: which routes it wanted; `routing`: what outlives even boots of
-    policy routing. `start`: what it can't know by itself.
+    policy routing. `start`: what it can't know by itself. `backends`: those that will say whether they
+    are there.
     """
 
     def __init__(
@@ -100,15 +108,18 @@ class Engine:
         routes_before: Routes | None = None,
         routing: RoutingMemory | None = None,
         start: Start | None = None,
+        backends: Iterable[BackendName] = (),
     ) -> None:
         patterns = configuration.network.links
         tells = make_news_filter(configuration)
         self._table = RouteTable(
             make_knowledge(configuration), tells=tells, concerns=make_concern(configuration)
         )
+        self._backends = Backends(backends)
         self._observer = Observer(
             lambda link: watches(patterns, link.name, link.altnames, loopback=link.loopback),
             self._table.find_gateways,
+            self._backends.find_reports,
         )
         routes = configuration.routes
         wanted = bool(routes.tables or routes.default_routes) or configuration.routing.wanted
@@ -148,6 +159,7 @@ class Engine:
         self.insight: Final = Insight(
             self._observer, self._table, self._routes,
             resync=self._resync, hooks=self._hooks, runs=self._runs, wireguard=self._wireguard,
+            backends=self._backends,
         )  # fmt: skip
         """What others may ask."""
         if state is not None:
@@ -156,6 +168,7 @@ class Engine:
     def _restore(self, state: State, wanted_before: Callable[[Route], bool]) -> None:
         self._sequence, self._runs.number = state.numbers.sequence, state.numbers.run
         self._routes.restore(state.routes, wanted_before)
+        self._backends.restore(state.links, state.hosts)
         self._observer.restore(state.links, state.numbers.lane)
         self._wireguard.restore(state.wireguard, self._find_snapshot)
         for each in self._observer.get_memory():
@@ -196,13 +209,35 @@ class Engine:
         deliveries = self._deliveries.take_memory()
         wireguard = self._wireguard.take_memory()
         routing = self._policy.take_memory() if self._started else None
+        hosts = self._backends.take_memory()
         events, self._events = tuple(self._events), []
-        changed = (links, gone, routes, runs, events, waiting, deliveries, wireguard, routing)
+        changed = (
+            links,
+            gone,
+            routes,
+            runs,
+            events,
+            waiting,
+            deliveries,
+            wireguard,
+            routing,
+            hosts,
+        )
         if not (any(changed) or not self._begun) or not self._started:
             return None
         self._begun = True
         return Record(
-            self.numbers, links, gone, routes, events, runs, waiting, deliveries, wireguard, routing
+            self.numbers,
+            links,
+            gone,
+            routes,
+            events,
+            runs,
+            waiting,
+            deliveries,
+            wireguard,
+            routing,
+            hosts,
         )
 
     def get_state(self) -> State | None:
@@ -220,6 +255,7 @@ class Engine:
             self._deliveries.get_memory(),
             self._wireguard.get_memory(),
             self._policy.get_memory(),
+            self._backends.get_memory(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -292,6 +328,7 @@ class Engine:
             self._deliveries.deadline(),
             self._wireguard.due,
             self._policy.deadline(),
+            self._backends.due,
         )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
@@ -352,12 +389,17 @@ class Engine:
                 self._runs.handle(given, now, actions)
             case CourierConnected() | CourierLost() | DeliveryAnswered():
                 self._deliveries.handle(given, now, actions)
+            case (
+                BackendFound() | BackendSaid() | BackendSaidHost() | BackendForgot() | BackendLost()
+            ):
+                self._hear(given, now, actions)
             case ClearDamping():
                 self._gate.clear(given, actions)
             case ChangesMade() | FlushRouting() | ConfirmRouting():
                 pass  # policy routing's, below
             case Tick():
                 self._runs.tick(now, actions)
+                self._announce(now, actions)
             case Stopping(kept=kept):
                 self._stop(actions, kept=kept)
             case _:
@@ -500,11 +542,15 @@ class Engine:
         """
         Tell of each watched link as it is, because the daemon started, once links are known.
 
-        Scripts want to know gateways too, so it waits for a first dump of routes, be it in vain.
+        Scripts want to know gateways too, so it waits for a first dump of routes, be it in vain; and,
+        for a moment, for backends that have not said yet whether they are there.
         """
         if self._started or not (self._found and self._routes.settled):
             return
+        if not self._backends.has_settled(now):
+            return
         self._started = True
+        self._backends.settle(silently=True)
         self._routes.discard()
         self._observer.discard()
         self._introduce(now, actions)
@@ -514,7 +560,7 @@ class Engine:
         for change in self._observer.introduce():
             self._wireguard.see(change, now)
             for finding in introduce(change.after):
-                self._publish(finding, change, now, actions, initial=True)
+                self._publish(finding._replace(initial=True), change, now, actions)
         if not self._ready:
             self._ready = True
             actions.append(Ready())
@@ -530,13 +576,38 @@ class Engine:
         if changes:
             self._tell(changes, now, actions)
 
-    def _tell(self, changes: list[Change], now: Now, actions: list[Action]) -> None:
+    def _hear(self, given: BackendInput, now: Now, actions: list[Action]) -> None:
+        """Take in what a backend says."""
+        self._observer.see_reports(self._backends.handle(given, actions))
+        if not self._started:
+            self._observer.discard()
+            self._announce(now, actions)
+            return
+        found = given.backend if isinstance(given, BackendFound) else None
+        self._tell(self._observer.settle(), now, actions, found)
+        for told in self._backends.settle(silently=False):
+            event = Event(
+                self._sequence, told.type, now.wall_ns, None, None, HOST_LANE,
+                backend=told.after.backend, host=told.after, host_before=told.before,
+            )  # fmt: skip
+            self._add(event, now, actions)
+
+    def _tell(
+        self,
+        changes: list[Change],
+        now: Now,
+        actions: list[Action],
+        found: BackendName | None = None,
+    ) -> None:
         for change in changes:
+            ifindex = change.after.link.ifindex
+            if change.gone and ifindex not in self._observer:
+                self._backends.forget_link(ifindex)
             tunnels = self._wireguard.see(change, now)
             if change.gone:
                 for told in tunnels:
                     self._publish_wireguard(told, now, actions, change)
-            for finding in classify(change):
+            for finding in classify(change, now.wall_ns, found):
                 self._publish(finding, change, now, actions)
             if not change.gone:
                 for told in tunnels:
@@ -559,6 +630,7 @@ class Engine:
             news.link,
             news.link,
             news.lane,
+            _find_source(news.link),
             route=route,
             gone=news.change.after is None,
             family=route.family,
@@ -572,23 +644,16 @@ class Engine:
         lane, after = (change.lane, change.after) if change is not None else told or (0, None)
         before = after if change is None else change.before
         event = Event(
-            self._sequence, news.type, now.wall_ns, after, before, lane, wireguard=news.fact
-        )
+            self._sequence, news.type, now.wall_ns, after, before, lane, _find_source(after),
+            wireguard=news.fact,
+        )  # fmt: skip
         self._add(event, now, actions)
 
     def _find_snapshot(self, ifindex: IfIndex) -> Snapshot | None:
         told = self._observer.find_told(ifindex)
         return None if told is None else told[1]
 
-    def _publish(
-        self,
-        finding: Finding,
-        change: Change,
-        now: Now,
-        actions: list[Action],
-        *,
-        initial: bool = False,
-    ) -> None:
+    def _publish(self, finding: Finding, change: Change, now: Now, actions: list[Action]) -> None:
         address = finding.address
         event = Event(
             self._sequence,
@@ -597,9 +662,12 @@ class Engine:
             change.after,
             change.before,
             change.lane,
-            initial=initial,
+            finding.backend or _find_source(change.after),
+            initial=finding.initial,
             address=address,
             family=finding.family if address is None else address.family,
+            lease=finding.lease,
+            reason=finding.reason,
         )
         self._add(event, now, actions)
 
@@ -607,3 +675,8 @@ class Engine:
         self._sequence += 1
         self._gate.add(event, now, actions)
         self._events.append(event)
+
+
+def _find_source(snapshot: Snapshot | None) -> str:
+    """Return who counts as the source of what happens to a link: whoever configures it."""
+    return "kernel" if snapshot is None else snapshot.backend

@@ -7,11 +7,15 @@ starts anything. PATH, NETEVD_SCRIPT_PATH and the run's marker are the runner's.
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
+from urllib.parse import quote
 
 import msgspec.json
 
+from netevd.core.facts import find_group
 from netevd.model.address import Address
+from netevd.model.backend import Lease
 from netevd.model.event import Event
 from netevd.model.objects import ScriptObject
 from netevd.model.route import Route, show_protocol
@@ -30,6 +34,9 @@ _OTHERS: Final = 6144
 
 _ALLOWED: Final = 4096
 """Bytes of a WireGuard peer's prefixes; JSON has all of them."""
+
+_LEASE: Final = 3072
+"""Characters of DHCP_LEASE; JSON has all of it."""
 
 _LINK_LOCAL6: Final = ("fe8", "fe9", "fea", "feb")
 """Beginnings of fe80::/10 in canonical text. Source: RFC 4291 section 2.5.6."""
@@ -76,8 +83,14 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
             values |= _name_gateways(after)
     if event.initial:
         values["NETEVD_INITIAL"] = "1"
-    if event.before is not None:
-        values["NETEVD_PREVIOUS_STATE"] = event.before.state
+    previous = _find_previous_state(event)
+    if previous:
+        values["NETEVD_PREVIOUS_STATE"] = previous
+    lease = event.lease or next(iter(() if after is None else after.leases), None)
+    if lease is not None:
+        values |= _name_lease(lease)
+    if event.reason:
+        values["NETEVD_REASON"] = event.reason
     if event.address is not None:
         values["NETEVD_ADDRESS"] = event.address.ip
     if event.family:
@@ -95,6 +108,52 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
         kept = values["ADDRESSES"][: max(len(values["ADDRESSES"]) - excess + 1, 0)]
         values["ADDRESSES"] = kept.rpartition(" ")[0]
     return tuple(values.items())
+
+
+def _find_previous_state(event: Event) -> str:
+    """Return the state before the event, on the scale that the event is about."""
+    if event.before is None:
+        return ""
+    match find_group(event):
+        case "setup":
+            return event.before.setup_state
+        case "NetworkManager":
+            return event.before.device_state
+        case _:
+            return event.before.state
+
+
+def _name_lease(lease: Lease) -> dict[str, str]:
+    mask = ""
+    if lease.family == "ipv4":
+        mask = str(ipaddress.ip_network(f"0.0.0.0/{lease.prefix}").netmask)
+    values = {
+        "ADDRESS": lease.address,
+        "SUBNET_MASK": mask,
+        "GATEWAY": " ".join(lease.gateways),
+        "DNS": " ".join(lease.dns),
+        "DOMAIN": " ".join(lease.domains),
+        "HOSTNAME": lease.hostname,
+    }
+    named = {name: value for name, value in values.items() if value}
+    times = {
+        "SERVER": lease.server,
+        "LIFETIME": str(lease.lifetime_s or ""),
+        "OBTAINED": "" if lease.obtained_ns is None else str(lease.obtained_ns // 10**9),
+    }
+    whole = {"FAMILY": lease.family, **named, **times} | {
+        f"OPTION_{name}": value for name, value in lease.options
+    }
+    words = tuple(
+        f"{quote(name, safe='')}={_quote(value)}" for name, value in whole.items() if value
+    )
+    named["LEASE"] = _fit_words(words, _LEASE).replace(" ", ",").replace("%20", " ")
+    return {f"DHCP_{name}": value for name, value in named.items()}
+
+
+def _quote(value: str) -> str:
+    """Return text with all percent-encoded that could end a word or mean something to a shell."""
+    return quote(value, safe="/:+", errors="surrogateescape")
 
 
 def _name_gateways(after: Snapshot) -> dict[str, str]:

@@ -20,8 +20,42 @@ STATE_GROUPS: Final = {
     EventType.DEGRADED: "operational",
     EventType.ENSLAVED: "operational",
     EventType.ROUTABLE: "operational",
+    EventType.PENDING: "setup",
+    EventType.INITIALIZED: "setup",
+    EventType.CONFIGURING: "setup",
+    EventType.CONFIGURED: "setup",
+    EventType.LINGER: "setup",
+    EventType.UNKNOWN: "NetworkManager",
+    EventType.UNAVAILABLE: "NetworkManager",
+    EventType.DISCONNECTED: "NetworkManager",
+    EventType.PREPARE: "NetworkManager",
+    EventType.CONFIG: "NetworkManager",
+    EventType.NEED_AUTH: "NetworkManager",
+    EventType.IP_CONFIG: "NetworkManager",
+    EventType.IP_CHECK: "NetworkManager",
+    EventType.SECONDARIES: "NetworkManager",
+    EventType.ACTIVATED: "NetworkManager",
+    EventType.DEACTIVATING: "NetworkManager",
 }
-"""Groups of event types of which a later one makes an earlier one obsolete."""
+"""Groups of event types of which a later one makes an earlier one obsolete; see `find_group`."""
+
+_SHARED: Final = frozenset({EventType.FAILED, EventType.UNMANAGED})
+"""Words that both systemd-networkd and NetworkManager have."""
+
+_RISING: Final = frozenset({EventType.CONFIGURED, EventType.ACTIVATED})
+_FALLING: Final = frozenset({
+    EventType.FAILED, EventType.UNMANAGED, EventType.LINGER, EventType.UNKNOWN,
+    EventType.UNAVAILABLE, EventType.DISCONNECTED, EventType.DEACTIVATING,
+})  # fmt: skip
+"""States of a manager that say that a link can be used, or that it can't any more."""
+
+
+def find_group(event: Event) -> str | None:
+    """Return of which group of states an event is, None for an event of no state."""
+    if event.type in _SHARED:
+        return "NetworkManager" if event.backend == "NetworkManager" else "setup"
+    return STATE_GROUPS.get(event.type)
+
 
 _OF_ADDRESSES: Final = {
     EventType.ADDRESS_ADDED: "address",
@@ -59,7 +93,9 @@ def find_fact(event: Event) -> tuple[str, str]:
         return _OF_TUNNELS[event.type], "" if subject is None else subject.public_key
     if event.type is EventType.GATEWAY_CHANGED:
         return "gateway", f"ipv{event.family}"
-    return STATE_GROUPS.get(event.type, event.type.value), ""
+    if event.type is EventType.LEASE:
+        return "lease", f"ipv{event.family}"
+    return find_group(event) or event.type.value, ""
 
 
 def describe_fact(interface: str, group: str, subject: str) -> str:
@@ -108,6 +144,8 @@ def is_back(first: Event, last: Event) -> bool:
             | EventType.ROUTING_FAILED
         ):
             return False
+    if last.host is not None:
+        return last.host == first.host_before
     before, after = first.before, last.after
     if before is None or after is None:
         return False
@@ -130,6 +168,36 @@ def is_back(first: Event, last: Event) -> bool:
             | EventType.ROUTABLE
         ):
             return before.state is after.state
+        case EventType.LEASE:
+            leases = [each.find_lease(last.family) for each in (before, after)]
+            return len({each and each.content for each in leases}) == 1
+        case EventType.DNS_CHANGED:
+            return (before.dns, before.domains) == (after.dns, after.domains)
+        case EventType.HOSTNAME_CHANGED | EventType.MANAGER:
+            return False
+        case (
+            EventType.PENDING
+            | EventType.INITIALIZED
+            | EventType.CONFIGURING
+            | EventType.CONFIGURED
+            | EventType.FAILED
+            | EventType.UNMANAGED
+            | EventType.LINGER
+            | EventType.UNKNOWN
+            | EventType.UNAVAILABLE
+            | EventType.DISCONNECTED
+            | EventType.PREPARE
+            | EventType.CONFIG
+            | EventType.NEED_AUTH
+            | EventType.IP_CONFIG
+            | EventType.IP_CHECK
+            | EventType.SECONDARIES
+            | EventType.ACTIVATED
+            | EventType.DEACTIVATING
+        ):
+            if find_group(last) == "setup":
+                return before.setup_state == after.setup_state
+            return before.device_state == after.device_state
         case _:
             assert_never(last.type)
 
@@ -159,8 +227,35 @@ def _get_gateway(snapshot: Snapshot, family: int) -> str:
 
 def is_upward(event: Event) -> bool | None:
     """Tell whether something came or got better, or went or got worse; None where neither is so."""
+    if event.type in _RISING or event.type in _FALLING:
+        return event.type in _RISING
     match event.type:
+        case EventType.LEASE:
+            return event.reason not in {"expire", "release"}
         case EventType.LINK_RENAMED | EventType.LINK_CHANGED | EventType.WG_PEER_ENDPOINT_CHANGED:
+            return None
+        case EventType.DNS_CHANGED | EventType.HOSTNAME_CHANGED | EventType.MANAGER:
+            return None
+        case (
+            EventType.PENDING
+            | EventType.INITIALIZED
+            | EventType.CONFIGURING
+            | EventType.CONFIGURED
+            | EventType.FAILED
+            | EventType.UNMANAGED
+            | EventType.LINGER
+            | EventType.UNKNOWN
+            | EventType.UNAVAILABLE
+            | EventType.DISCONNECTED
+            | EventType.PREPARE
+            | EventType.CONFIG
+            | EventType.NEED_AUTH
+            | EventType.IP_CONFIG
+            | EventType.IP_CHECK
+            | EventType.SECONDARIES
+            | EventType.ACTIVATED
+            | EventType.DEACTIVATING
+        ):
             return None
         case EventType.ROUTING_APPLIED:
             return True

@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
+from netevd.core.backends import Backends, Presence
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Observer
@@ -19,6 +20,7 @@ from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteWatch
 from netevd.core.runs import Runs
 from netevd.core.wireguardwatch import FoundPeer, WireguardWatch
+from netevd.model.backend import HostReport
 from netevd.model.inputs import Hook
 from netevd.model.link import IfIndex
 from netevd.model.route import Route
@@ -48,6 +50,7 @@ class Insight:
         hooks: HookTable,
         runs: Runs,
         wireguard: WireguardWatch,
+        backends: Backends,
     ) -> None:
         self._observer: Final = observer
         self._table: Final = table
@@ -56,6 +59,7 @@ class Insight:
         self._hooks: Final = hooks
         self._runs: Final = runs
         self._wireguard: Final = wireguard
+        self._backends: Final = backends
 
     # --- links and routes ------------------------------------------------------------------------
 
@@ -106,6 +110,14 @@ class Insight:
     def get_peers(self) -> list[FoundPeer]:
         """Return every WireGuard peer as it was read last, in order of interface."""
         return self._wireguard.get_peers()
+
+    def get_backends(self) -> tuple[Presence, ...]:
+        """Return which backends have said whether they are there, those that count most first."""
+        return self._backends.get_presences()
+
+    def get_hosts(self) -> tuple[HostReport, ...]:
+        """Return what backends say of the host, the report that counts most first."""
+        return self._backends.get_hosts()
 
     # --- troubles --------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import frozen
 
-from netevd.core.facts import STATE_GROUPS
+from netevd.core.facts import find_group
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
 
@@ -74,7 +74,7 @@ class Lanes:
         lane.append(run)
         name.append(run)
         self.size += 1
-        state = STATE_GROUPS.get(run.event.type)
+        state = find_group(run.event)
         if state is not None:
             self._latest.setdefault(run.event.lane, {})[state] = run.event.sequence
         self._offer(run)
@@ -88,7 +88,7 @@ class Lanes:
 
     def is_obsolete(self, run: Run) -> bool:
         """Tell whether a later state of the run's group is in its lane."""
-        state = STATE_GROUPS.get(run.event.type)
+        state = find_group(run.event)
         latest = self._latest.get(run.event.lane, {})
         return state is not None and latest.get(state, 0) > run.event.sequence
 

@@ -38,10 +38,11 @@ def fold(state: State, records: Iterable[Record]) -> State:
     deliveries = {(each.target, each.sequence): each for each in state.deliveries}
     windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
     devices = {each.ifindex: each for each in state.wireguard}
-    numbers, routing = state.numbers, state.routing
+    numbers, routing, hosts = state.numbers, state.routing, state.hosts
     for record in records:
         numbers = record.numbers
         routing = record.routing or routing
+        hosts = hosts if record.hosts is None else record.hosts
         for ifindex in record.gone:
             links.pop(ifindex, None)
         links.update((each.link.ifindex, each) for each in record.links)
@@ -70,6 +71,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
         tuple(deliveries.values()),
         tuple(devices.values()),
         routing,
+        hosts,
     )
 
 

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 from netevd.core.operational import has_carrier, judge
 from netevd.core.record import NONE, LinkRecord
 from netevd.model.address import Address, AddressKey
+from netevd.model.backend import LinkReport
 from netevd.model.link import IfIndex, Link
 from netevd.model.memory import KnownLink
 from netevd.model.snapshot import Snapshot
@@ -43,8 +44,13 @@ class Observer:
         self,
         watches: Callable[[Link], bool],
         find_gateways: Callable[[IfIndex], tuple[str, ...]] = lambda _: (),
+        find_reports: Callable[[IfIndex], tuple[LinkReport, ...]] = lambda _: (),
     ) -> None:
-        """find_gateways: gateways of default routes over a link, as `Snapshot.gateways`."""
+        """
+        find_gateways: gateways of default routes over a link, as `Snapshot.gateways`. find_reports: what
+        backends say of a link, as `Snapshot.reports`.
+        """
+        self._find_reports = find_reports
         self._watches = watches
         self._find_gateways = find_gateways
         self._known: dict[IfIndex, LinkRecord] = {}
@@ -201,6 +207,14 @@ class Observer:
                     known.gateways = gateways
                     self._dirty.setdefault(ifindex, [])
 
+    def see_reports(self, ifindexes: Iterable[IfIndex]) -> None:
+        """Take in that backends say something else of these links."""
+        for ifindex in ifindexes:
+            known = self._known.get(ifindex)
+            if known is not None:
+                known.reports = self._find_reports(ifindex)
+                self._dirty.setdefault(ifindex, [])
+
     # --- changes -----------------------------------------------------------------------------
 
     def settle(self, *, by_ifindex: bool = False) -> list[Change]:
@@ -272,7 +286,7 @@ class Observer:
         if known.told is not None and known.told.addresses == addresses:
             addresses = known.told.addresses
         name = "" if master is None else master.link.name
-        return Snapshot(link, addresses, state, name, known.gateways)
+        return Snapshot(link, addresses, state, name, known.gateways, known.reports)
 
     # --- what is remembered --------------------------------------------------------------------
 
@@ -307,7 +321,7 @@ class Observer:
             if told is None and known.watched:
                 self._unannounced.add(link.ifindex)
             elif told is not None and known.watched:
-                known.told = told
+                known.told = evolve(told, reports=known.reports)
         self._dirty.clear()
 
     # --- masters and slaves --------------------------------------------------------------------
@@ -319,6 +333,7 @@ class Observer:
     def _put(self, known: LinkRecord) -> None:
         link = known.link
         known.gateways = self._find_gateways(link.ifindex)
+        known.reports = self._find_reports(link.ifindex)
         self._known[link.ifindex] = known
         self._names[link.name] = link.ifindex
         for address in self._parked.pop(link.ifindex, {}).values():

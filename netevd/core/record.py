@@ -12,6 +12,7 @@ from attrs import define, field
 
 from netevd.core.operational import is_reachable, is_routable
 from netevd.model.address import Address, AddressKey
+from netevd.model.backend import LinkReport
 from netevd.model.link import IfIndex, Link
 from netevd.model.snapshot import Snapshot
 
@@ -39,6 +40,8 @@ class LinkRecord:
     """Number of addresses that make it at least degraded."""
     gateways: tuple[str, ...] = ()
     """Gateways of default routes over it."""
+    reports: tuple[LinkReport, ...] = ()
+    """What backends say of it."""
     weak_at: IfIndex = NONE
     """The master at which this link counts as a slave without carrier, 0 for none."""
 

@@ -39,6 +39,27 @@ def _tell_wireguard(fact: WireguardFact) -> dict[str, object]:
     }
 
 
+def _list_servers(event: Event) -> list[str]:
+    if event.after is not None:
+        return list(event.after.dns)
+    return [] if event.host is None else list(event.host.dns)
+
+
+def _list_domains(event: Event) -> list[str]:
+    if event.after is not None:
+        return list(event.after.domains)
+    return [] if event.host is None else list(event.host.domains)
+
+
+def _find_hostname(event: Event) -> str:
+    """Return the host's name as the event tells it: by a backend, or by a lease of its link."""
+    if event.host is not None:
+        return event.host.hostname
+    if event.lease is not None:
+        return event.lease.hostname
+    return "" if event.after is None else event.after.hostname
+
+
 _VALUES: Final[dict[str, Callable[[Event], object]]] = {
     "interface": lambda event: printable(event.name),
     "ifindex": lambda event: event.after.link.ifindex if event.after else 0,
@@ -52,18 +73,18 @@ _VALUES: Final[dict[str, Callable[[Event], object]]] = {
     "addresses": lambda event: list_addresses(event.after.addresses) if event.after else [],
     "has_gateway": lambda event: bool(event.after and event.after.gateways),
     "gateways": lambda event: list(event.after.gateways) if event.after else [],
-    "dns": lambda _: [],
-    "dns_count": lambda _: 0,
-    "domains": lambda _: [],
+    "dns": _list_servers,
+    "dns_count": lambda event: len(_list_servers(event)),
+    "domains": _list_domains,
     "mtu": lambda event: event.after.link.mtu if event.after else 0,
     "mac": lambda event: event.after.link.mac if event.after else "",
     "carrier": lambda event: bool(event.after and event.after.link.carrier),
     "up": lambda event: bool(event.after and event.after.link.up),
     "master": lambda event: printable(event.after.master_name) if event.after else "",
     "initial": lambda event: event.initial,
-    "hostname": lambda _: "",
+    "hostname": _find_hostname,
     "wireguard": lambda event: _tell_wireguard(event.wireguard) if event.wireguard else {},
     "pod": lambda _: {},
     "now": _tell_time,
 }
-"""dns, domains, hostname and pod are what no source tells yet."""
+"""pod is what no source tells yet."""

@@ -218,6 +218,8 @@ class Kind(StrEnum):
     SERVING = "serving"
     WEBHOOK_ENDED = "webhook-ended"
     """An event was posted, or not."""
+    BACKEND = "backend"
+    """A backend is there, or is not."""
     ROUTING = "routing"
     """Policy routing: what was done, or stands in its way."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from netevd.model.backend import HostReport
 from netevd.model.event import Event, EventType
 from netevd.model.shape import describe_route
 from netevd.model.snapshot import Snapshot
@@ -18,8 +19,14 @@ def describe(event: Event) -> str:
         return _describe_wireguard(event.type, event.wireguard)
     if event.routing is not None:
         return event.routing.describe()
+    if event.host is not None:
+        return _describe_host(event, event.host)
     if after is None:
         return event.type.value
+    if event.lease is not None:
+        lease = event.lease
+        server = f" from {lease.server}" if lease.server else ""
+        return f"{event.reason} {lease.address}/{lease.prefix}{server}"
     if event.address is not None:
         return f"{event.address.ip}/{event.address.prefix}"
     match event.type:
@@ -29,9 +36,16 @@ def describe(event: Event) -> str:
             return "has no carrier" if event.initial or before is None else "lost carrier"
         case EventType.GATEWAY_CHANGED:
             return _describe_gateway(event, before, after)
+        case EventType.DNS_CHANGED:
+            return f"DNS {' '.join([*after.dns, *after.domains]) or 'none'}"
         case EventType.LINK_ADDED:
             kind = f", {after.link.kind}" if after.link.kind else ""
             return f"ifindex {after.link.ifindex}{kind}"
+    manager = _find_managers_word(event)
+    if manager is not None:
+        was, word = manager
+        told = event.initial or not was
+        return f"is {word}" if told else f"{was} -> {word}"
     if before is None or event.initial:
         return f"is {after.state.value}"
     match event.type:
@@ -43,6 +57,30 @@ def describe(event: Event) -> str:
             return _describe_link(before, after)
         case _:
             return f"{before.state.value} -> {after.state.value}"
+
+
+def _find_managers_word(event: Event) -> tuple[str, str] | None:
+    """Return a manager's state before and after its event; None for an event of anybody else's."""
+    before, after = event.before, event.after
+    if after is None:
+        return None
+    was, word = "", ""
+    if event.backend == "systemd-networkd":
+        was, word = "" if before is None else before.setup_state, after.setup_state
+    elif event.backend == "NetworkManager":
+        was, word = "" if before is None else before.device_state, after.device_state
+    return (was, word) if word == event.type.value else None
+
+
+def _describe_host(event: Event, host: HostReport) -> str:
+    match event.type:
+        case EventType.HOSTNAME_CHANGED:
+            was = event.host_before
+            return f"{host.hostname or 'none'} (was {(was and was.hostname) or 'none'})"
+        case EventType.DNS_CHANGED:
+            return f"DNS {' '.join([*host.dns, *host.domains]) or 'none'}"
+        case _:
+            return ", ".join(f"{name} {word}" for name, word in host.states)
 
 
 def _describe_wireguard(kind: EventType, fact: WireguardFact) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from attrs import frozen
 
 from netevd.model.address import Address
+from netevd.model.backend import HostReport, Lease
 from netevd.model.route import Route
 from netevd.model.routing import RoutingOutcome
 from netevd.model.snapshot import Snapshot
@@ -29,12 +30,36 @@ class EventType(StrEnum):
     DEGRADED = "degraded"
     ENSLAVED = "enslaved"
     ROUTABLE = "routable"
+    PENDING = "pending"
+    INITIALIZED = "initialized"
+    CONFIGURING = "configuring"
+    CONFIGURED = "configured"
+    FAILED = "failed"
+    """Of systemd-networkd or NetworkManager: the event's backend says which."""
+    UNMANAGED = "unmanaged"
+    """As FAILED."""
+    LINGER = "linger"
+    UNKNOWN = "unknown"
+    UNAVAILABLE = "unavailable"
+    DISCONNECTED = "disconnected"
+    PREPARE = "prepare"
+    CONFIG = "config"
+    NEED_AUTH = "need-auth"
+    IP_CONFIG = "ip-config"
+    IP_CHECK = "ip-check"
+    SECONDARIES = "secondaries"
+    ACTIVATED = "activated"
+    DEACTIVATING = "deactivating"
     ADDRESS_ADDED = "address-added"
     ADDRESS_REMOVED = "address-removed"
     ADDRESS_USABLE = "address-usable"
     ADDRESS_DEPRECATED = "address-deprecated"
     ROUTES = "routes"
     GATEWAY_CHANGED = "gateway-changed"
+    LEASE = "lease"
+    DNS_CHANGED = "dns-changed"
+    HOSTNAME_CHANGED = "hostname-changed"
+    MANAGER = "manager"
     WG_UP = "wg-up"
     WG_DOWN = "wg-down"
     WG_PEER_ADDED = "wg-peer-added"
@@ -69,7 +94,7 @@ class Event:
     lane: int
     """Number of the link's incarnation: the same ifindex after a removal has another lane."""
     backend: str = "kernel"
-    """Source of the fact."""
+    """Source of the fact: who configures the link, or who alone can tell it."""
     initial: bool = False
     """Announced because the daemon started, not because something changed."""
     address: Address | None = None
@@ -79,7 +104,7 @@ class Event:
     gone: bool = False
     """Whether that route is gone, not new."""
     family: int = 0
-    """4 or 6 for events of an address, a route or a gateway, else 0."""
+    """4 or 6 for events of an address, a route, a gateway or a lease, else 0."""
     wireguard: WireguardFact | None = None
     """Subject of an event of a WireGuard device or peer."""
     coalesced: int = 0
@@ -87,6 +112,14 @@ class Event:
     0 for an event as it was published."""
     routing: RoutingOutcome | None = None
     """What an event of policy routing tells."""
+    lease: Lease | None = None
+    """Subject of a lease event; the last that was known where it is over."""
+    reason: str = ""
+    """Of a lease event: bound, renew, rebind, expire or release."""
+    host: HostReport | None = None
+    """What a backend says of the host, for an event that is about that."""
+    host_before: HostReport | None = None
+    """What it said before."""
 
     @property
     def name(self) -> str:

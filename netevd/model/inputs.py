@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 
 from netevd.model.address import Address
+from netevd.model.backend import BackendName, HostReport, LinkReport
 from netevd.model.link import IfIndex, Link
 from netevd.model.route import Route
 from netevd.model.rule import Rule
@@ -302,6 +303,54 @@ class DeliveryAnswered:
 
 
 @frozen(slots=True)
+class BackendFound:
+    """
+    A backend is there, for the first time or again, and this is all it knows now.
+
+    What it had said before and says no more is not so any more.
+    """
+
+    backend: BackendName
+    version: str
+    """As it calls itself, "" where it does not say."""
+    reports: tuple[LinkReport, ...] = ()
+    host: HostReport | None = None
+
+
+@frozen(slots=True)
+class BackendSaid:
+    """A backend says of one link all that it knows now; in the place of what it said before."""
+
+    report: LinkReport
+
+
+@frozen(slots=True)
+class BackendSaidHost:
+    """A backend says of the host all that it knows now."""
+
+    report: HostReport
+
+
+@frozen(slots=True)
+class BackendForgot:
+    """A backend knows nothing more of a link."""
+
+    backend: BackendName
+    ifindex: IfIndex
+
+
+@frozen(slots=True)
+class BackendLost:
+    """A backend is not there, or does not answer. What it said last counts until it is back."""
+
+    backend: BackendName
+    reason: str
+    """In a few words, as "it is not running"."""
+    wanted: bool = False
+    """Whether the configuration names it, so that its absence is a fault."""
+
+
+@frozen(slots=True)
 class Tick:
     """The deadline that the engine asked for has come."""
 
@@ -322,4 +371,5 @@ Input: TypeAlias = (
     | ChangesMade | FlushRouting | ConfirmRouting
     | ResumeHook | ClearDamping | Tick | Stopping
     | CourierConnected | CourierLost | DeliveryAnswered
+    | BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
 )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from netevd.model.backend import HostReport
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
 from netevd.model.link import IfIndex, Link
@@ -159,6 +160,8 @@ class State:
     deliveries: tuple[OpenDelivery, ...] = ()
     wireguard: tuple[KnownDevice, ...] = ()
     routing: RoutingMemory = field(factory=RoutingMemory)
+    hosts: tuple[HostReport, ...] = ()
+    """What users know of the host; what they know of links is in their snapshots."""
 
 
 @frozen(slots=True)
@@ -178,4 +181,6 @@ class Record:
     wireguard: tuple[tuple[IfIndex, KnownDevice | None], ...] = ()
     """Devices that are known otherwise; None for one that is gone."""
     routing: RoutingMemory | None = None
+    """All of it; None: nothing of it has changed."""
+    hosts: tuple[HostReport, ...] | None = None
     """All of it; None: nothing of it has changed."""

@@ -132,6 +132,49 @@ class StatisticsObject(TypedDict):
     collisions: int
 
 
+class LeaseObject(TypedDict):
+    """A DHCP lease of an interface."""
+
+    backend: str
+    """Whose DHCP client holds it."""
+    family: Family
+    address: str
+    prefix: int
+    gateways: list[str]
+    dns: list[str]
+    domains: list[str]
+    hostname: str | None
+    """Name that the server gives this host."""
+    server: str | None
+    lifetime_seconds: int | None
+    """How long it is valid from `obtained` on; null: for ever, or not told."""
+    obtained: str | None
+    """When it was granted or renewed."""
+    options: dict[str, str]
+    """Whatever else the server has sent, as the client writes it."""
+
+
+class HostObject(TypedDict):
+    """What a backend says of the host as a whole."""
+
+    backend: str
+    states: dict[str, str]
+    """Words for the whole host by name: operational, online, connectivity and so on."""
+    hostname: str | None
+    dns: list[str]
+    """DNS servers that belong to no interface."""
+    domains: list[str]
+
+
+class ConnectionObject(TypedDict):
+    """NetworkManager's profile that an interface uses."""
+
+    id: str
+    uuid: str
+    external: bool
+    """Somebody else has configured the interface, and NetworkManager only looks on."""
+
+
 class InterfaceObject(TypedDict):
     """An interface with its addresses."""
 
@@ -156,6 +199,21 @@ class InterfaceObject(TypedDict):
     addresses: list[AddressObject]
     gateways: list[str]
     """Gateways of default routes over it: IPv4 first, of each the preferred one first."""
+    backend: str
+    """Who configures it; kernel where nobody does that is known."""
+    setup_state: str | None
+    """systemd-networkd's."""
+    device_state: str | None
+    """NetworkManager's."""
+    connection: ConnectionObject | None
+    ssid: str | None
+    """Name of the wireless network; bytes that are no UTF-8 and control characters are escaped."""
+    leases: list[LeaseObject]
+    dns: list[str]
+    """DNS servers in use for it that a backend has told of; the kernel knows none."""
+    domains: list[str]
+    """Search domains."""
+    ntp: list[str]
     statistics: StatisticsObject | None
     name_is_escaped: NotRequired[bool]
     """Only where the name is not what the kernel has."""
@@ -166,8 +224,6 @@ class DetailedInterfaceObject(InterfaceObject):
 
     watched: bool
     """Whether its events are told."""
-    dns: list[str]
-    """DNS servers that a backend has told of; the kernel knows none."""
     driver: str | None
     """Kernel driver of the hardware; null for what is made of software, or when it can't be read."""
 
@@ -249,7 +305,7 @@ class EventObject(TypedDict):
     """The interface's after the event."""
     previous_state: OperationalState | None
     family: Family | None
-    """Of events of an address, a route or a gateway."""
+    """Of events of an address, a route, a gateway or a lease."""
     address: AddressObject | None
     """Subject of an address event."""
     route: RouteObject | None
@@ -260,6 +316,12 @@ class EventObject(TypedDict):
     """Subject of an event of a WireGuard device or peer."""
     routing: RoutingObject | None
     """Of events of policy routing."""
+    lease: LeaseObject | None
+    """Subject of a lease event; the last that was known where it is over."""
+    reason: str | None
+    """Of a lease event: bound, renew, rebind, expire or release."""
+    host: HostObject | None
+    """Of an event of the host that a backend tells."""
     coalesced: int | None
     """How many events it stands for, itself included; null for an event as it was published."""
 

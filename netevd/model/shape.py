@@ -14,13 +14,17 @@ from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 from netevd.model.address import IFA_F_DADFAILED, RT_SCOPE_HOST, RT_SCOPE_LINK, Address
+from netevd.model.backend import HostReport, Lease, LinkReport
 from netevd.model.event import Event
 from netevd.model.link import OPERSTATES, Link
 from netevd.model.objects import (
     AddressObject,
+    ConnectionObject,
     EventObject,
     Family,
+    HostObject,
     InterfaceObject,
+    LeaseObject,
     NexthopObject,
     PeerObject,
     RouteObject,
@@ -252,11 +256,60 @@ def shape_interface(snapshot: Snapshot) -> InterfaceObject:
         "altnames": [printable(name) for name in link.altnames],
         "addresses": [shape_address(address) for address in snapshot.addresses],
         "gateways": list(snapshot.gateways),
+        "backend": snapshot.backend,
+        "setup_state": snapshot.setup_state or None,
+        "device_state": snapshot.device_state or None,
+        "connection": _shape_connection(snapshot.reports),
+        "ssid": next((printable(each.ssid) for each in snapshot.reports if each.ssid), None),
+        "leases": [shape_lease(lease) for lease in snapshot.leases],
+        "dns": list(snapshot.dns),
+        "domains": list(snapshot.domains),
+        "ntp": list(dict.fromkeys(name for each in snapshot.reports for name in each.ntp)),
         "statistics": _shape_statistics(link),
     }
     if shape["name"] != link.name:
         shape["name_is_escaped"] = True
     return shape
+
+
+def _shape_connection(reports: tuple[LinkReport, ...]) -> ConnectionObject | None:
+    for each in reports:
+        if each.connection_uuid:
+            return {
+                "id": printable(each.connection_id),
+                "uuid": each.connection_uuid,
+                "external": each.external,
+            }
+    return None
+
+
+def shape_lease(lease: Lease) -> LeaseObject:
+    """Return the object of a lease."""
+    return {
+        "backend": lease.backend,
+        "family": lease.family,
+        "address": lease.address,
+        "prefix": lease.prefix,
+        "gateways": list(lease.gateways),
+        "dns": list(lease.dns),
+        "domains": list(lease.domains),
+        "hostname": lease.hostname or None,
+        "server": lease.server or None,
+        "lifetime_seconds": lease.lifetime_s or None,
+        "obtained": None if lease.obtained_ns is None else show_time(lease.obtained_ns),
+        "options": {printable(name): printable(value) for name, value in lease.options},
+    }
+
+
+def shape_host(report: HostReport) -> HostObject:
+    """Return the object of what a backend says of the host."""
+    return {
+        "backend": report.backend,
+        "states": dict(report.states),
+        "hostname": report.hostname or None,
+        "dns": list(report.dns),
+        "domains": list(report.domains),
+    }
 
 
 def shape_routing(outcome: RoutingOutcome) -> RoutingObject:
@@ -289,6 +342,9 @@ def shape_event(event: Event) -> EventObject:
         "change": None if event.route is None else "del" if event.gone else "new",
         "wireguard": None if event.wireguard is None else shape_wireguard(event.wireguard),
         "routing": None if event.routing is None else shape_routing(event.routing),
+        "lease": None if event.lease is None else shape_lease(event.lease),
+        "reason": event.reason or None,
+        "host": None if event.host is None else shape_host(event.host),
         "coalesced": event.coalesced or None,
     }
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from netevd.model.address import Address
+from netevd.model.backend import Lease, LinkReport
 from netevd.model.link import Link
 
 
@@ -35,6 +36,8 @@ class Snapshot:
     """Name of the link this one is enslaved to, "" for none or not known."""
     gateways: tuple[str, ...] = ()
     """Gateways of default routes over the link: IPv4 before IPv6, of each the preferred one first."""
+    reports: tuple[LinkReport, ...] = ()
+    """What backends know of it, the one that counts most first; see `backend.PRECEDENCE`."""
 
     @property
     def gateway4(self) -> str:
@@ -45,3 +48,47 @@ class Snapshot:
     def gateway6(self) -> str:
         """The IPv6 gateway that is used over this link, "" for none."""
         return next((each for each in self.gateways if ":" in each), "")
+
+    @property
+    def backend(self) -> str:
+        """Who configures the link; kernel where nobody does that we know."""
+        return next((each.backend for each in self.reports if each.manages), "kernel")
+
+    @property
+    def setup_state(self) -> str:
+        """systemd-networkd's setup state, "" for none."""
+        return next((each.setup_state for each in self.reports if each.setup_state), "")
+
+    @property
+    def device_state(self) -> str:
+        """NetworkManager's device state, "" for none."""
+        return next((each.device_state for each in self.reports if each.device_state), "")
+
+    @property
+    def leases(self) -> tuple[Lease, ...]:
+        """The lease of each family: of two that are reported, that of the backend that counts more."""
+        found: dict[str, Lease] = {}
+        for each in self.reports:
+            for lease in each.leases:
+                found.setdefault(lease.family, lease)
+        return tuple(lease for _, lease in sorted(found.items()))
+
+    def find_lease(self, family: int) -> Lease | None:
+        """Return the lease of a family, 4 or 6; None where there is none."""
+        return next((each for each in self.leases if each.family == f"ipv{family}"), None)
+
+    @property
+    def dns(self) -> tuple[str, ...]:
+        """DNS servers in use for the link."""
+        return tuple(dict.fromkeys(server for each in self.reports for server in each.dns))
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Search domains of the link."""
+        return tuple(dict.fromkeys(name for each in self.reports for name in each.domains))
+
+    @property
+    def hostname(self) -> str:
+        """Name that this host shall have by what is known of the link: a lease's, or a report's; "" for none."""
+        leased = next((each.hostname for each in self.leases if each.hostname), "")
+        return leased or next((each.hostname for each in self.reports if each.hostname), "")

@@ -42,6 +42,7 @@ MESSAGE_IDS: Final = {
     Kind.RESYNCHRONIZED: "75f772e1ab5e487394b3d8fd0a8be621",
     Kind.WEBHOOK_ENDED: "f9f6ab8a31fb4afd997bd283d20fbc72",
     Kind.SERVING: "a787c5a174d64a439310d901dede185c",
+    Kind.BACKEND: "5da2eed7a26b4a16acacd13af6a8b76f",
     Kind.ROUTING: "bc67895c427f4c36ae07d7b74449c783",
 }
 """One for each kind of record; they never change. See docs/reference/logs.md."""

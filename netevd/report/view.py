@@ -186,7 +186,6 @@ class View:
         return {
             **shape_interface(snapshot),
             "watched": self._insight.watches(link.ifindex),
-            "dns": [],
             "driver": driver,
         }
 

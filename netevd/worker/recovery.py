@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from netevd.config.schema import Routes
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
+from netevd.model.backend import HostReport
 from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.link import IfIndex
 from netevd.model.memory import DeliveryMemory, KnownLink, Numbers, Record, RunMemory, State
@@ -74,6 +75,7 @@ class _Record(msgspec.Struct, array_like=True):
     entries: list[bytes]
     deliveries: DeliveryMemory | None = None
     routing: RoutingMemory | None = None
+    hosts: tuple[HostReport, ...] | None = None
 
 
 _SNAPSHOT: Final = Packing[_Snapshot](_Snapshot)
@@ -222,7 +224,7 @@ class Recovery:
                 events.append(entry.event)
         return Record(
             packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
-            packed.waiting, packed.deliveries, packed.wireguard, packed.routing,
+            packed.waiting, packed.deliveries, packed.wireguard, packed.routing, packed.hosts,
         )  # fmt: skip
 
     def begin_anew(self) -> None:
@@ -252,6 +254,7 @@ class Recovery:
                 packed,
                 decided.deliveries,
                 decided.routing,
+                decided.hosts,
             )
         )
         self._keep(engine, body)

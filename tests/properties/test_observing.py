@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from netevd.config.schema import Damping, Debounce, Duration, Penalty
 from netevd.core.engine import Engine
+from netevd.core.facts import STATE_GROUPS
 from netevd.model.address import AddressKey
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
@@ -252,5 +253,8 @@ def test_the_generator_reaches_every_event_type() -> None:
     others = {EventType.ROUTES, EventType.GATEWAY_CHANGED}  # see test_routing
     others |= {each for each in EventType if each.startswith("wg-")}  # see test_wireguardpeers
     others |= {each for each in EventType if each.startswith("routing-")}  # see test_policy_routing
+    others |= {each for each, group in STATE_GROUPS.items() if group in {"setup", "NetworkManager"}}
+    others |= {EventType.FAILED, EventType.UNMANAGED, EventType.LEASE, EventType.DNS_CHANGED}
+    others |= {EventType.HOSTNAME_CHANGED, EventType.MANAGER}  # see stories of backends
     assert {event.type for event in namespace.events} == set(EventType) - others
     assert any(IfIndex(event.after.link.master) for event in namespace.events)

@@ -6,6 +6,8 @@ import pytest
 
 from netevd.config.schema import Configuration
 from netevd.core.policyrouting import Start
+from netevd.model.backend import BackendName
+from netevd.model.memory import State
 from tests.stories.playbook import Play, Playbook
 
 
@@ -19,8 +21,12 @@ def play() -> Iterator[Play]:
         *,
         observe: bool = False,
         start: Start | None = None,
+        backends: tuple[BackendName, ...] = (),
+        state: State | None = None,
     ) -> Playbook:
-        made.append(Playbook(configuration, observe=observe, start=start))
+        made.append(
+            Playbook(configuration, observe=observe, start=start, backends=backends, state=state)
+        )
         return made[-1]
 
     yield make

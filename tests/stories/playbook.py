@@ -39,6 +39,7 @@ from netevd.model.actions import (
     StartRun,
 )
 from netevd.model.address import Address
+from netevd.model.backend import BackendName
 from netevd.model.event import Event, EventType
 from netevd.model.inputs import (
     AddressGone,
@@ -56,6 +57,7 @@ from netevd.model.inputs import (
     Tick,
 )
 from netevd.model.link import IFF_LOWER_UP, IFF_RUNNING, IFF_UP, IfIndex, Link
+from netevd.model.memory import State
 from netevd.model.route import Nexthop, Route, Table
 from netevd.model.shape import describe_route
 from tests.stories.configurations import configure
@@ -78,9 +80,14 @@ class Playbook:
         *,
         observe: bool = False,
         start: Start | None = None,
+        backends: tuple[BackendName, ...] = (),
+        state: State | None = None,
     ) -> None:
         self.configuration = configuration or configure()
-        self.engine = Engine(self.configuration, first_sequence=1, observe=observe, start=start)
+        self.engine = Engine(
+            self.configuration, first_sequence=1, observe=observe, start=start, backends=backends,
+            state=state,
+        )  # fmt: skip
         self.time = 1000.0
         self.actions: list[Action] = []
         """What came of the last input."""
@@ -215,6 +222,13 @@ def _show_subject(event: Event) -> str:
         assert event.after is not None
         gateway = event.after.gateway4 if event.family == 4 else event.after.gateway6
         subject = f" {event.family} {gateway or 'none'}"
+    elif event.lease is not None:
+        subject = f" {event.reason} {event.lease.address}/{event.lease.prefix}"
+    elif event.type is EventType.DNS_CHANGED and event.after is not None:
+        subject = f" {' '.join(event.after.dns) or 'none'}"
+    elif event.host is not None:
+        words = (event.host.hostname, *(word for _, word in event.host.states))
+        subject = f" {' '.join(filter(None, words))}"
     return subject + (" initial" if event.initial else "")
 
 

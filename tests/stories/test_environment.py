@@ -64,6 +64,9 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "change": None,
         "wireguard": None,
         "routing": None,
+        "lease": None,
+        "reason": None,
+        "host": None,
         "coalesced": None,
     }
     assert shape["before"]["state"] == "routable"
@@ -90,6 +93,15 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "master": "br0",
         "altnames": [],
         "gateways": [],
+        "backend": "kernel",
+        "setup_state": None,
+        "device_state": None,
+        "connection": None,
+        "ssid": None,
+        "leases": [],
+        "dns": [],
+        "domains": [],
+        "ntp": [],
         "statistics": None,
     }
 

@@ -104,6 +104,15 @@ def test_an_interface() -> None:
         "altnames": [],
         "addresses": [shape_address(ADDRESS)],
         "gateways": ["192.0.2.9", "fe80::1"],
+        "backend": "kernel",
+        "setup_state": None,
+        "device_state": None,
+        "connection": None,
+        "ssid": None,
+        "leases": [],
+        "dns": [],
+        "domains": [],
+        "ntp": [],
         "statistics": dict(
             zip(Statistics._fields, range(1, 11), strict=True),
         ),
@@ -117,7 +126,10 @@ def test_what_an_interface_does_not_have_is_null() -> None:
     shape = shape_interface(bare)
 
     absent = [key for key, value in shape.items() if value is None]
-    assert absent == ["kind", "mac_address", "permanent_mac_address", "master", "statistics"]
+    assert absent == [
+        "kind", "mac_address", "permanent_mac_address", "master",
+        "setup_state", "device_state", "connection", "ssid", "statistics",
+    ]  # fmt: skip
     assert shape["operstate"] == "unknown"
     assert shape_address(evolve(ADDRESS, peer=""))["peer"] is None
 
@@ -145,6 +157,9 @@ def test_an_event() -> None:
         "change": None,
         "wireguard": None,
         "routing": None,
+        "lease": None,
+        "reason": None,
+        "host": None,
         "coalesced": None,
     }
     bare = shape_event(Event(7, EventType.LINK_ADDED, 0, SNAPSHOT, None, 1))
