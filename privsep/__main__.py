@@ -11,7 +11,7 @@ import getopt
 import os
 import sys
 
-from privsep import mode, once, sandbox
+from privsep import domain, mode, once, sandbox
 from privsep.confined import run as run_confined
 from privsep.listeners import Listeners
 from privsep.notify import take_descriptors
@@ -47,7 +47,8 @@ def _run(arguments: list[str]) -> int:
         mode.take_lock(directory)
         listeners = Listeners(directory, chosen, given)
         state = mode.make_state_directory(options.get("--state-dir"), chosen)
-    sandbox.forbid_new_privileges()
+    sandbox.forbid_new_privileges()  # first: what AppArmor lets nobody leave is where it is seen
+    domain.enter("supervisor")
     sandbox.deny_dangerous_calls()
     try:
         daemon = Supervisor(chosen, options.get("--config"), listeners, state, given)

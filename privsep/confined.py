@@ -12,7 +12,7 @@ import importlib
 import sys
 from typing import Final
 
-from privsep import sandbox
+from privsep import domain, sandbox
 
 _PROGRAMS: Final = {
     "worker": "netevd.worker.main",
@@ -28,6 +28,7 @@ def run(role: str, arguments: list[str]) -> int:
     sandbox.forbid_dumps()
     sandbox.name_process(f"netevd-{role}")
     program = importlib.import_module(_PROGRAMS[role])
+    domain.enter(role)
     if role == "worker":
         sandbox.restrict_files(_code_paths(), [path for path in arguments[:1] if path])
     elif role == "courier":

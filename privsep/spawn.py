@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from privsep import sandbox
+from privsep import domain, sandbox
 from privsep.channel import Channel, Closed, make_pair
 from privsep.helper import Helper, Sockets
 from privsep.launch import Identity, Launch
@@ -83,6 +83,7 @@ def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, sock
         keep = 0 if mode.observe else 1 << sandbox.CAPABILITIES["CAP_NET_ADMIN"]
         helper = Helper(lead, events, launch)
         sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
+        domain.enter("helper")
         sandbox.forbid_dumps()
         sandbox.restrict_files([], [])
         sandbox.allow_only("helper")
@@ -98,6 +99,7 @@ def _become_scripts(mode: Mode, launch: Launch, number: int) -> Table:
     keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
     sandbox.limit_resources(identity.limits)
     sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)
+    domain.enter("runner")
     sandbox.forbid_dumps()
     return table
 

@@ -1,5 +1,5 @@
 """
-A guest with Debian's own kernel, for what this machine's kernel lacks: WireGuard, vlan, bond, vrf, AppArmor.
+A guest with Debian's own kernel, for what this machine's kernel lacks: WireGuard, vlan, bond, vrf, AppArmor, SELinux.
 
 Emulated by qemu without KVM, so everything in it takes ten times as long. The image is made once and
 kept; the guest writes nothing into it. What it runs is on a second drive, what it says comes back as a
@@ -23,7 +23,8 @@ from tests.lab.rootfs import CACHE, make_rootfs
 TOP: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "procps", "python3", "nftables",
-    "busybox-static", "wireguard-tools", "apparmor", "apparmor-utils", "util-linux",
+    "busybox-static", "wireguard-tools", "apparmor", "util-linux", "selinux-policy-default",
+    "policycoreutils", "selinux-utils",
 )  # fmt: skip
 DRIVERS: Final = (
     "virtio",
@@ -34,6 +35,10 @@ DRIVERS: Final = (
     "virtio_blk",
 )
 ENVIRONMENT: Final = Path(sys.prefix)
+INSTALLED: Final = Path("/opt/netevd/env")
+"""Where the environment is in the guest: the place that the policies know."""
+UNUSED: Final = ("ruff", "shellcheck", "mypy", "mypyc", "*__mypyc*.so")
+"""Of the environment, what no guest needs."""
 
 _INIT: Final = """#!/bin/busybox sh
 B=/bin/busybox
@@ -127,10 +132,20 @@ def _build(place: Path) -> None:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "lab-run.service").symlink_to("../lab-run.service")
+    _label(root)
     _make_file_system(root, place / "root.img", "1600M")
     for name in ("root", "kernel", "initrd"):
         shutil.rmtree(place / name)
     archive.unlink()
+
+
+def _label(root: Path) -> None:
+    """Give every file of the tree its context of SELinux; in the guest that takes minutes."""
+    contexts = "/etc/selinux/default/contexts/files/file_contexts"
+    passed = ("-e", "/proc", "-e", "/sys", "-e", "/dev", "-e", "/run")
+    mount = 'mount -t proc proc "$1/proc"; exec chroot "$@"'
+    command = ["unshare", "--mount", "sh", "-ec", mount, "sh", str(root)]
+    subprocess.run([*command, "setfiles", "-F", *passed, contexts, "/"], check=True)
 
 
 def _make_file_system(tree: Path, image: Path, size: str) -> None:
@@ -149,11 +164,26 @@ def _make_file_system(tree: Path, image: Path, size: str) -> None:
     subprocess.run(command, check=True)
 
 
+def _copy_environment(place: Path) -> None:
+    """Copy this environment as if it had been made where it is in the guest."""
+    shutil.copytree(ENVIRONMENT, place, symlinks=True, ignore=shutil.ignore_patterns(*UNUSED))
+    command = place / "bin/netevd"
+    command.write_text(command.read_text().replace(str(ENVIRONMENT), str(INSTALLED)))
+
+
+_JOB: Final = """set -e
+mkdir -p {installed}
+mount --bind environment {installed}
+export PATH={installed}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120
+{job}
+"""
+
+
 def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
     """
     Run a shell script as root in a new guest, and return what came of it.
 
-    It stands in a directory with this project; netevd is installed where it is on this machine.
+    It stands in a directory with this project; netevd is installed as `make install` does it.
     arguments: for the kernel's command line.
     """
     image = make_image()
@@ -166,13 +196,8 @@ def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
                 shutil.copytree(TOP / name, given / name, symlinks=True)
             elif (TOP / name).exists():
                 shutil.copy(TOP / name, given)
-        shutil.copytree(ENVIRONMENT, given / "environment", symlinks=True)
-        (given / "job.sh").write_text(
-            f"set -e\\nmkdir -p {ENVIRONMENT}\\nmount --bind environment {ENVIRONMENT}\\n"
-            f"export PATH={ENVIRONMENT}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120\\n{job}\\n".replace(
-                "\\n", "\n"
-            )
-        )
+        _copy_environment(given / "environment")
+        (given / "job.sh").write_text(_JOB.format(installed=INSTALLED, job=job))
         _make_file_system(given, work / "given.img", "1200M")
         said = _boot(image, work, arguments, seconds)
         return _read(work / "told.tar", said)

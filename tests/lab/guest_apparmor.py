@@ -1,0 +1,140 @@
+"""Runs in the guest with AppArmor: its profiles are loaded and enforced."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import probe
+from tests.lab.denials import Log
+from tests.lab.guest_confinement import (
+    HOOK,
+    NETEVD,
+    PROCESSES,
+    PYTHON,
+    TOP,
+    do_the_work,
+    find_faults,
+    install,
+    read_journal,
+    sh,
+    try_everything,
+)
+
+ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script")
+NETWORK = {"open TCP", "open UDP"}
+COMMON = {"read code"}
+ALLOWED = {
+    "supervisor": {*COMMON, "open TCP", "open netlink", "write netlink", "take a link down", "change users",
+                   "read the configuration", "write the configuration"},
+    "reader": {*COMMON, "read the configuration"},
+    "helper": {"open netlink", "write netlink"},
+    "runner": COMMON,
+    "worker": {*COMMON, "open TCP", "read the configuration", "read the journal", "write the journal"},
+    "courier": {*COMMON, *NETWORK},
+    "script": {*COMMON, *NETWORK, "execute a program", "execute a shell", "read any file", "write below /tmp",
+               "open netlink", "write netlink", "take a link down"},
+}  # fmt: skip
+"""Everything else is refused."""
+RECORDS = {
+    "execute a program": r'operation="exec".* name="/usr/bin/true"',
+    "execute a shell": r'operation="exec".* name="/usr/bin/(da)?sh"',
+    "read any file": r'operation="open".* name="/etc/fstab"',
+    "read shadow": r'operation="open".* name="/etc/shadow"',
+    "read the configuration": r'operation="open".* name="/etc/netevd/netevd.yaml"',
+    "read the journal": r'operation="open".* name="/var/lib/netevd/probe"',
+    "read code": r'operation="open".* name="/opt/netevd/env/pyvenv.cfg"',
+    "write below /etc": r'operation="mknod".* name="/etc/netevd-probe"',
+    "write below /tmp": r'operation="mknod".* name="/tmp/netevd-probe"',
+    "write the configuration": r'operation="open".* name="/etc/netevd/netevd.yaml".* requested_mask="[^"]*[ac]',
+    "write a script": r'operation="(mknod|open)".* name="/etc/netevd/carrier.d/99-probe"',
+    "write its code": r'operation="open".* name="/usr/lib/python3.11/os.py".* requested_mask="[^"]*a',
+    "write the journal": r'operation="open".* name="/var/lib/netevd/probe".* requested_mask="[^"]*[ac]',
+    "open netlink": r'operation="create".* family="netlink"',
+    "write netlink": r'family="netlink"|capname="net_admin"',
+    "open a packet socket": r'operation="create".* family="packet"',
+    "open TCP": r'operation="create".* family="inet".* sock_type="stream"',
+    "open UDP": r'operation="create".* family="inet".* sock_type="dgram"',
+    "take a link down": r'family="inet"|capname="net_admin"',
+    "trace a process": r'operation="ptrace"',
+    "read memory of a process": r'operation="ptrace"|name="/proc/\d+/mem"',
+    "signal a process": r'operation="signal"',
+    "mount": r'operation="mount"|capname="sys_admin"',
+    "set the host's name": r'capname="sys_admin"',
+    "load a module": r'capname="sys_module"',
+    "change the policy": r'name="/sys/kernel/security/apparmor/.remove"',
+    "leave its domain": r'operation="change_profile"|name="/proc/\d+/attr/current"',
+    "change users": r'capname="setuid"',
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> Iterator[None]:
+    """The profiles are loaded as an administrator loads them, and the daemon is installed."""
+    shutil.copytree(TOP / "apparmor", "/etc/apparmor.d", dirs_exist_ok=True)
+    sh("apparmor_parser", "--replace", "/etc/apparmor.d/netevd")
+    install()
+    yield
+    sh("systemctl", "stop", "netevd")
+
+
+def test_daemon_does_its_work_in_its_profiles() -> None:
+    """Carrier to script, rule, API, reload and restart, each role in its own profile; nothing is refused."""
+    log = Log()
+
+    try:
+        labels, script = do_the_work()
+    finally:
+        denials = log.read()
+        log.close()
+        print(*denials, sep="\n")
+
+    assert labels == {
+        name: f"netevd//&netevd//{name.removeprefix('netevd-') if '-' in name else 'supervisor'} (enforce)"
+        for name in PROCESSES
+    }
+    assert script == "netevd//&netevd//script"
+    assert [each for each in denials if each.domain.startswith("netevd")] == [], read_journal()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_is_refused_what_is_not_its_own(role: str) -> None:
+    """As root, without seccomp, Landlock and a user of its own: the profile alone refuses, and tells."""
+    inside = ["aa-exec", "-p", "netevd", "--", PYTHON, "-B"]
+    program = str(Path(probe.__file__))
+    if role == "script":
+        place = HOOK.with_name("20-probe")
+        place.write_text(f"#!{PYTHON}\n{Path(program).read_text()}")
+        place.chmod(0o755)
+        step = "import os, sys; from privsep import domain, sandbox; sandbox.forbid_new_privileges(); domain.enter('supervisor'); domain.enter('runner'); os.execv(sys.argv[1], sys.argv[1:])"
+        command = [*inside, "-c", step, str(place)]
+    else:
+        command = [*inside, program]
+
+    label, acts, denials = try_everything(command, role)
+
+    print(label, acts, *(each for each in denials), sep="\n")
+    assert label.startswith(f"netevd//&netevd//{role} (enforce)")
+    assert {each.domain for each in denials} <= {"netevd", f"netevd//{role}"}
+    assert find_faults(acts, ALLOWED[role], RECORDS, denials) == []
+
+
+def test_role_that_can_not_enter_its_profile_does_not_start() -> None:
+    """With the ceiling of another version, that lets nobody into the roles' profiles, the start is refused."""
+    text = (TOP / "apparmor/netevd").read_text()
+    changed = "".join(
+        line for line in text.splitlines(keepends=True) if "change_profile ->" not in line
+    )
+    other = Path("/run/netevd-other")
+    other.write_text(changed)
+    sh("systemctl", "stop", "netevd")
+    sh("apparmor_parser", "--replace", str(other))
+    try:
+        done = sh("sh", "-c", f"aa-exec -p netevd -- {NETEVD} run 2>&1; echo status $?")
+    finally:
+        sh("apparmor_parser", "--replace", "/etc/apparmor.d/netevd")
+    assert "the supervisor can't leave 'netevd (enforce)' for its own domain" in done
+    assert done.endswith("status 1\n")

@@ -1,0 +1,163 @@
+"""
+Runs in the guest: what both controls have to hold alike. The daemon does its work in the domains of the
+policy and nothing of that is refused; every act that is forbidden to a role is refused, and recorded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from tests.boundary.rig import wait_for
+from tests.lab.denials import Denial, Log
+
+TOP = Path(__file__).resolve().parents[2]
+NETEVD = "/opt/netevd/env/bin/netevd"
+PYTHON = "/opt/netevd/env/bin/python"
+HOOK = Path("/etc/netevd/carrier.d/10-record")
+RECORD = '#!/bin/sh\nread -r label < /proc/self/attr/current\necho "ran $LINK $STATE as $label"\nip -brief link show "$LINK"\n'
+CONFIGURATION = """
+network: {links: [eth*, veth*]}
+routing: {policy: {enabled: true}}
+filters: [{match: {event_type: carrier}, action: execute, webhooks: [{url: "http://127.0.0.1:9099/"}]}]
+webhooks: {allow_local: true}
+audit: {enabled: true}
+"""
+PROCESSES = ("netevd", "netevd-helper", "netevd-runner", "netevd-worker", "netevd-courier")
+
+
+def sh(*words: str) -> str:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def start() -> None:
+    done = subprocess.run(["systemctl", "start", "netevd"], check=False)
+    assert done.returncode == 0, read_journal()
+
+
+def install() -> None:
+    """Put the unit, the users, a configuration and a script in place."""
+    shutil.copy(TOP / "packaging/systemd/netevd.service", "/etc/systemd/system")
+    shutil.copy(TOP / "packaging/systemd/tmpfiles.conf", "/etc/tmpfiles.d/netevd.conf")
+    sh("systemd-sysusers", str(TOP / "packaging/sysusers/netevd.conf"))
+    sh("systemd-tmpfiles", "--create", "/etc/tmpfiles.d/netevd.conf")
+    HOOK.parent.mkdir(parents=True, exist_ok=True)
+    HOOK.write_text(RECORD)
+    HOOK.chmod(0o755)
+    Path("/etc/netevd/netevd.yaml").write_text(CONFIGURATION)
+    Path("/etc/fstab").touch()
+    Path("/var/lib/netevd/probe").touch()
+
+
+def read_journal() -> str:
+    return sh("journalctl", "-u", "netevd", "-o", "cat", "--no-pager")
+
+
+def find_labels() -> dict[str, str]:
+    """Return the domain of each process of the daemon, by its name."""
+    group = sh("systemctl", "show", "netevd", "-p", "ControlGroup", "--value").strip()
+    found = {}
+    for pid in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split():
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        found[name] = Path(f"/proc/{pid}/attr/current").read_text().strip("\0\n")
+    return found
+
+
+def try_everything(command: list[str], role: str) -> tuple[str, dict[str, str], list[Denial]]:
+    """Run the probe in a role's place; return its label, the error of each act, and what was recorded."""
+    stranger = subprocess.Popen(["sleep", "600"])
+    log = Log()
+    journal = Path("/var/lib/netevd")
+    before = journal.stat()
+    os.chown(journal, 0, 0)  # so that its mode refuses nothing to root
+    try:
+        done = subprocess.run(
+            [*command, role, str(stranger.pid)], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log.read()}"
+        told = json.loads(done.stdout)
+        return told["label"], told["acts"], log.read()
+    finally:
+        os.chown(journal, before.st_uid, before.st_gid)
+        log.close()
+        stranger.kill()
+        stranger.wait()
+
+
+def find_faults(
+    acts: dict[str, str], allowed: set[str], records: dict[str, str], denials: list[Denial]
+) -> list[str]:
+    """Return what was allowed and should not be, or the reverse, or was refused without a record."""
+    text = "\n".join(each.what for each in denials)
+    faults = []
+    for name, error in acts.items():
+        if (name in allowed) != (error not in {"EACCES", "EPERM"}):
+            faults.append(f"{name}: {error or 'done'}")
+        elif name not in allowed and not re.search(records[name], text):
+            faults.append(f"{name}: refused ({error}) without a record like {records[name]!r}")
+    return faults
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes what the courier posts."""
+
+    posted: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.posted.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def receive() -> Iterator[list[str]]:
+    """Listen where the configuration posts to."""
+    with http.server.HTTPServer(("127.0.0.1", 9099), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Receiver.posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def do_the_work() -> tuple[dict[str, str], str]:
+    """Have the daemon do what it is for; return labels of its processes and what its script was."""
+    sh("ip", "link", "add", "veth0", "type", "veth", "peer", "name", "peer0")
+    with receive() as posted:
+        start()
+        sh("ip", "link", "set", "veth0", "up")
+        sh("ip", "link", "set", "peer0", "up")
+        sh("ip", "address", "add", "10.9.9.1/24", "dev", "veth0")
+        sh("ip", "route", "add", "default", "via", "10.9.9.2", "dev", "veth0")
+        pattern = r"ran veth0 carrier as (\S+)"
+        ran = wait_for(lambda: re.search(pattern, read_journal()), "the run", 120)
+        wait_for(lambda: posted or None, "what is posted", 120)
+    labels = find_labels()
+    assert json.loads(sh(NETEVD, "-j", "show", "interface", "veth0"))["carrier"] is True
+    with urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=60) as body:
+        assert b"netevd_events_total" in body.read()
+    wait_for(lambda: "from 10.9.9.1" in sh("ip", "rule") or None, "the rule of its address", 120)
+    sh("systemctl", "reload", "netevd")
+    sh("ip", "link", "set", "peer0", "down")
+    sh("ip", "link", "set", "peer0", "up")
+    wait_for(lambda: len(re.findall(pattern, read_journal())) > 1 or None, "one more", 120)
+    sh("systemctl", "restart", "netevd")
+    assert json.loads(sh(NETEVD, "-j", "status"))["generation"] == 1
+    return labels, ran.group(1)
