@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from privsep.protocol import Codec, Id, ListenerKind, Message, Path, Small, Table, Text, Word
 
+Fingerprint = Annotated[str, Meta(pattern=r"^SHA256:[A-Za-z0-9+/]{43}\Z")]
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Capability = Annotated[str, Meta(max_length=64, pattern=r"^CAP_[A-Z_]+\Z")]
 LimitName = Annotated[str, Meta(pattern=r"^(as|fsize|memlock|nofile|nproc|stack)\Z")]
@@ -111,6 +112,10 @@ class Launch(Message, frozen=True, tag=90):
     """SHA-256 of the main configuration file as hexadecimal digits, "" if no worker may write it."""
     content: bytes = b""
     """Of a candidate: what is to stand in the file."""
+    signers: Annotated[list[Fingerprint], Meta(max_length=64)] | None = None
+    """Whose signatures scripts need, None: they need none."""
+    sandbox: Annotated[str, Meta(pattern=r"^(enforce|log|off)\Z")] = "enforce"
+    """What becomes of a system call that a role's filter does not allow."""
 
 
 class Rejected(Message, frozen=True, tag=91):
@@ -131,9 +136,9 @@ def grants_the_same(now: Launch, launch: Launch) -> bool:
     return msgspec.structs.replace(launch, **same) == now
 
 
-def find_common(launch: Launch) -> tuple[list[str], list[str], bool]:
+def find_common(launch: Launch) -> tuple[object, ...]:
     """Return what all runners of a configuration have in common."""
-    return launch.directories, launch.events, launch.audit is None
+    return launch.directories, launch.events, launch.audit is None, launch.signers
 
 
 VERDICT: Final = Codec[Verdict](Verdict)

@@ -150,6 +150,14 @@ def make_runtime_directory(given: str | None, *, observe: bool) -> str:
     return path
 
 
+def find_state_directory(given: str | None, mode: Mode) -> str:
+    """Return where the worker's directory is to be. given: what was asked for."""
+    if given is not None or not mode.observe:
+        return os.path.abspath(given or "/var/lib/netevd")
+    base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(base, "netevd")
+
+
 def make_state_directory(given: str | None, mode: Mode) -> str:
     """
     Return the worker's directory, made if need be, "" where none can be had, which is said.
@@ -157,17 +165,10 @@ def make_state_directory(given: str | None, mode: Mode) -> str:
     Nothing in it is ever opened by a privileged role. Raises: Refusal, if a directory that was asked
     for can't be had.
     """
-    if given is not None:
-        path = os.path.abspath(given)
-    elif not mode.observe:
-        path = "/var/lib/netevd"
-    else:
-        base = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        with suppress(
-            OSError
-        ):  # a new user has no such directory; what can't be made is said below
-            os.makedirs(base, 0o700, exist_ok=True)
-        path = os.path.join(base, "netevd")
+    path = find_state_directory(given, mode)
+    if given is None and mode.observe:
+        with suppress(OSError):  # a new user has none; what can't be made is said below
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     fault = _make_private(path, mode)
     if fault and given is not None:
         raise Refusal(f"the state directory {path} {fault}")

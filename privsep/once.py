@@ -18,8 +18,11 @@ import msgspec
 from privsep import protocol, sandbox, spawn
 from privsep.channel import Channel, Closed
 from privsep.launch import Rejected
-from privsep.mode import Mode
+from privsep.log import Log
+from privsep.mode import Mode, find_state_directory
 from privsep.reading import Reading
+from privsep.scripts import trusted_owners
+from privsep.versions import Versions
 
 
 def _tell(kind: str, **fields: object) -> None:
@@ -47,7 +50,9 @@ def lend_runner(mode: Mode, config: str, scripts: int, single: tuple[str, str] |
     path = single[1] if single else ""
     numbers = [n for n, each in enumerate(launch.runners) if path in each.scripts] or [0]
     identity = launch.runners[numbers[0]]
-    pid, lead_socket = spawn.start_runner(mode, launch, numbers[0], single=single)
+    directory = f"{find_state_directory(None, mode)}-signed"
+    versions = Versions(directory, trusted_owners(observe=mode.observe), Log())
+    pid, lead_socket = spawn.start_runner(mode, launch, numbers[0], versions, single=single)
     lead_socket.setblocking(True)
     lead: Channel[protocol.Report] = Channel(lead_socket, protocol.REPORT)
     try:

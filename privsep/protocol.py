@@ -402,8 +402,15 @@ class WantWireguard(Message, frozen=True, tag=66):
     name: Annotated[str, Meta(min_length=1, max_length=IFNAME_LIMIT)]
 
 
+class Accepted(Message, frozen=True, tag=190):
+    """A runner believes the manifest of this root; one of a lower version it never will again."""
+
+    root: Path
+    version: Id
+
+
 Lead: TypeAlias = Peer | End | Drain | WireguardSocket
-LeadReply: TypeAlias = Ready | Violated | Audit | WantWireguard
+LeadReply: TypeAlias = Ready | Violated | Audit | WantWireguard | Accepted
 
 
 # --- control: supervisor <-> worker ----------------------------------------------------------

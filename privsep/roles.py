@@ -23,6 +23,7 @@ from privsep.launch import Launch, find_common
 from privsep.mode import Mode
 from privsep.processes import send_signal
 from privsep.spawn import Memory
+from privsep.versions import Versions
 
 EARLY: Final = 10.0
 """Seconds from start within which a death before `ready` counts as early."""
@@ -42,6 +43,8 @@ class Role:
     def __init__(self, name: str, start: Callable[[], tuple[int, socket.socket]]) -> None:
         """start: returns pid and our end of the role's lead or control socket."""
         self.name = name
+        self.uid = -1
+        """Of a runner: that of its identity."""
         self._start = start
         self.pid = 0
         self.channel: Channel[protocol.Report] | None = None
@@ -131,9 +134,14 @@ class Roster:
     """Every role of the daemon but the reader."""
 
     def __init__(
-        self, mode: Mode, state: str, events: tuple[socket.socket, ...], *, dry_run: bool
-    ) -> None:
-        """state: directory of the worker's. events: the event sockets. dry_run: nothing is started."""
+        self, mode: Mode, state: str, events: tuple[socket.socket, ...], versions: Versions,
+        *, dry_run: bool,
+    ) -> None:  # fmt: skip
+        """
+        state: directory of the worker's. events: the event sockets. versions: of manifests. dry_run:
+        nothing is started.
+        """
+        self._versions = versions
         self._mode = mode
         self._state = state
         self._events = events
@@ -293,6 +301,8 @@ class Roster:
     def _make_runner(self, launch: Launch, place: int) -> Role:
         name = f"runner-{self._keys}"
         self._keys += 1
-        runner = Role(name, partial(spawn.start_runner, self._mode, launch, place))
+        start = partial(spawn.start_runner, self._mode, launch, place, self._versions)
+        runner = Role(name, start)
+        runner.uid = launch.runners[place].uid
         runner.start()
         return runner

@@ -32,6 +32,7 @@ from privsep.processes import (
     send_signal,
 )
 from privsep.scripts import Table
+from privsep.signatures import Untrusted
 from privsep.variables import find_bad_value
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,6 +44,8 @@ GRACE: Final = 5.0
 FAREWELL: Final = 2.0
 """Seconds for a worker to read what is left: one that goes on talking must not keep a runner for ever."""
 _MARKER: Final = b"NETEVD_RUN"
+_SEALED: Final = 3
+"""Descriptor of a sealed copy in the script's process: its interpreter opens it by /proc."""
 _DEFAULTED: Final = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
@@ -257,7 +260,24 @@ class Runner:
         if self._single is not None:
             return self._table.take_single(*self._single)
         self._watch.add(self._table.directories())
-        return self._table.scan()
+        changed = self._table.scan()
+        self._report_signatures()
+        return changed
+
+    def _report_signatures(self) -> None:
+        """Tell which manifests are newly believed, and which files newly are not what was signed."""
+        verifier = self._table.verifier
+        while verifier is not None and verifier.accepted:
+            root, version, signer = verifier.accepted[-1]
+            if not self._lead.offer(protocol.Accepted(root, version)):
+                return  # with the next scan
+            verifier.accepted.pop()
+            if self._audited is not None:
+                words = f"version {version} of the manifest of {root}, signed by {signer}"
+                self._reporter.tell("manifest", "accepted", "", words)
+        for path, reason in self._table.take_unknown():
+            if self._audited is not None:
+                self._reporter.tell("script", "refused", "", f"{path}: {reason}")
 
     def _send_entries(self) -> None:
         for part in self._table.parts():
@@ -277,6 +297,8 @@ class Runner:
         if not fault:
             try:
                 life = self._spawn(request, path)
+            except Untrusted as untrusted:
+                fault = str(untrusted)
             except (OSError, ValueError) as error:
                 fault = _explain(path, error)
             else:
@@ -301,11 +323,19 @@ class Runner:
         }
         self._spare = self._spare or _open_pipes()
         out, out_end, err, err_end = self._spare
-        ends = ((self._null, 0), (out_end, 1), (err_end, 2))
-        pid = os.posix_spawn(
-            path, [path], environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED,
-            file_actions=[(os.POSIX_SPAWN_DUP2, *each) for each in ends],
-        )  # fmt: skip
+        ends = [(self._null, 0), (out_end, 1), (err_end, 2)]
+        verifier, program = self._table.verifier, path
+        if verifier is not None:
+            ends.append((verifier.seal(path), _SEALED))
+            program = f"/proc/self/fd/{_SEALED}"
+        try:
+            pid = os.posix_spawn(
+                program, [program], environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED,
+                file_actions=[(os.POSIX_SPAWN_DUP2, *each) for each in ends],
+            )  # fmt: skip
+        finally:
+            for sealed, _ in ends[3:]:
+                os.close(sealed)
         self._spare = []
         life = _Life(request, pid, (out, err), (out_end, err_end))
         self._runs[request.id] = life

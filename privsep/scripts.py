@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from privsep.protocol import Entries, Entry, escape
+from privsep.signatures import Verifier
 
 LINK_LIMIT: Final = 40
 """Symbolic links on the way to a file at most. Source: MAXSYMLINKS, linux/namei.h."""
@@ -22,6 +23,7 @@ TABLE_LIMIT: Final = 4096
 PART_BYTES: Final = 100_000
 """Size of one message of the table, well below the packet limit."""
 MASK: Final = "/dev/null"
+MASKED: Final = "it is masked: a link to /dev/null"
 LEFTOVERS: Final = (
     "~", ".bak", ".orig", ".rej", ".swp", ".tmp", ".rpmsave", ".rpmorig", ".rpmnew",
     ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".dpkg-tmp", ".dpkg-bak", ".ucf-old", ".ucf-dist",
@@ -156,12 +158,14 @@ class Table:
     """The script files of all event directories, each with a number and a verdict."""
 
     def __init__(
-        self, roots: list[str], events: list[str], owners: frozenset[int], only: Iterable[str] = ()
-    ) -> None:
+        self, roots: list[str], events: list[str], owners: frozenset[int], only: Iterable[str] = (),
+        verifier: Verifier | None = None,
+    ) -> None:  # fmt: skip
         """
         roots: the first wins over the later ones. events: names of the directories `T.d`. only:
-        paths of the only files to take up, none for all.
+        paths of the only files to take up, none for all. verifier: None if nothing need be signed.
         """
+        self.verifier = verifier
         self._roots = roots
         self._events = events
         self._owners = owners
@@ -171,6 +175,7 @@ class Table:
         self._last = 0
         self.entries: list[Entry] = []
         self.paths: dict[int, str] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def directories(self) -> list[str]:
         """Return every directory that scripts may stand in, existing or not."""
@@ -195,6 +200,17 @@ class Table:
         self.entries = [self._judge(event, os.path.basename(path), path)]
         self.paths = {self.entries[0].id: path}
         return True
+
+    def take_unknown(self) -> list[tuple[str, str]]:
+        """
+        Return path and reason of each file that is newly not to be run where all must be signed.
+
+        A runner of single scripts has none: what it sees, the one of scripts without a rule sees too.
+        """
+        known = self.entries if self.verifier and not self._only else ()
+        found = {(each.path, each.reason) for each in known if each.reason not in {"", MASKED}}
+        new, self._told = found - self._told, found
+        return sorted(new)
 
     def parts(self) -> list[Entries]:
         """Return the table as messages that fit into packets."""
@@ -240,8 +256,9 @@ class Table:
             self._last += 1
             self._numbers[key] = self._last
         if os.path.realpath(path) == MASK:
-            reason = "it is masked: a link to /dev/null"
+            reason = MASKED
         else:
             reason = find_fault(path, self._owners)
+            reason = reason or (self.verifier.find_fault(path) if self.verifier else "")
         shown = (escape(name)[:4096], escape(path)[:4096])
         return Entry(self._numbers[key], event, *shown, not reason, reason[:4096])

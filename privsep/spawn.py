@@ -24,6 +24,8 @@ from privsep.mode import Mode
 from privsep.protocol import SCRIPTS_REQUEST, Incarnation, ScriptsRequest
 from privsep.runner import Runner
 from privsep.scripts import Table, trusted_owners
+from privsep.signatures import Verifier
+from privsep.versions import Versions
 
 CANT_EXECUTE: Final = 126
 """Exit status of a role that could not become what it shall be; trying again would not help."""
@@ -92,10 +94,12 @@ def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, sock
     return _begin("helper", body, *(sock.fileno() for sock in events))
 
 
-def _become_scripts(mode: Mode, launch: Launch, number: int) -> Table:
+def _become_scripts(mode: Mode, launch: Launch, number: int, versions: Versions) -> Table:
     """Become what the scripts of this identity shall be; return the table of those it may start."""
     identity, owners = launch.runners[number], trusted_owners(observe=mode.observe)
-    table = Table(launch.directories, launch.events, owners, identity.scripts)
+    accepted, signed = versions.find(identity.uid), launch.signers is not None
+    verifier = Verifier(launch, number, accepted) if signed else None
+    table = Table(launch.directories, launch.events, owners, identity.scripts, verifier)
     keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
     sandbox.limit_resources(identity.limits)
     sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)
@@ -105,8 +109,9 @@ def _become_scripts(mode: Mode, launch: Launch, number: int) -> Table:
 
 
 def start_runner(
-    mode: Mode, launch: Launch, number: int, *, single: tuple[str, str] | None = None
-) -> tuple[int, socket.socket]:
+    mode: Mode, launch: Launch, number: int, versions: Versions,
+    *, single: tuple[str, str] | None = None,
+) -> tuple[int, socket.socket]:  # fmt: skip
     """
     Return pid and lead socket of a new runner of the launch data's identity `number`.
 
@@ -118,16 +123,16 @@ def start_runner(
     audited = None if launch.audit is None else words * special
 
     def body(lead: socket.socket) -> None:
-        Runner(lead, _become_scripts(mode, launch, number), single, audited).run()
+        Runner(lead, _become_scripts(mode, launch, number, versions), single, audited).run()
 
     return _begin("runner", body)
 
 
-def start_lister(mode: Mode, launch: Launch) -> tuple[int, socket.socket]:
+def start_lister(mode: Mode, launch: Launch, versions: Versions) -> tuple[int, socket.socket]:
     """Return pid and scripts socket of a process that tells the script table and runs nothing."""
 
     def body(scripts: socket.socket) -> None:
-        table = _become_scripts(mode, launch, 0)
+        table = _become_scripts(mode, launch, 0, versions)
         table.scan()
         scripts.setblocking(True)
         channel: Channel[ScriptsRequest] = Channel(scripts, SCRIPTS_REQUEST)

@@ -33,6 +33,7 @@ from privsep.reading import TIME, Reading
 from privsep.roles import START_TIME, Generation, Role, Roster
 from privsep.scripts import trusted_owners
 from privsep.store import Store
+from privsep.versions import Versions
 from privsep.wireguard import connect_userspace
 
 EARLY_LIMIT: Final = 5
@@ -68,8 +69,9 @@ class Supervisor:
         """Reloads that failed, whether the latest did not, and when the last good one was, since 1970."""
         self._open(Store([] if self._dry_run else given, self._log))
         self._reading: Reading | None = None
-        self._roster = Roster(mode, state, self._events, dry_run=self._dry_run)
         owners = trusted_owners(observe=mode.observe)
+        self._versions = Versions(f"{state}-signed" if state else "", owners, self._log)
+        self._roster = Roster(mode, state, self._events, self._versions, dry_run=self._dry_run)
         group = -1 if mode.observe else mode.worker.groups[0]
         self._audit = AuditLog(self._log, owners, group, self._roster.tell)
         self._trial = Trial(config or DEFAULT, owners, self._log, self._note)
@@ -421,6 +423,9 @@ class Supervisor:
                 self._roster.connect(role)
             case protocol.Violated(reason=reason) if not is_worker and now:
                 self._end_violator(now.worker, f"{reason} (told by {role.name})")
+            case protocol.Accepted(root=root, version=version) if role.kind == "runner" and now:
+                if root in now.launch.directories:  # else it is of a configuration of before
+                    self._versions.note(role.uid, root, version)
             case protocol.WantWireguard(name=name) if role.name == "helper" and now:
                 _send_wireguard(role, name, now.launch.wireguard)
             case protocol.Prepared() if is_worker:
@@ -475,7 +480,7 @@ class Supervisor:
             if role.ready:
                 self._roster.connect(role)
         if self._dry_run:
-            _, scripts = spawn.start_lister(self.mode, now.launch)
+            _, scripts = spawn.start_lister(self.mode, now.launch, self._versions)
             now.worker.send(protocol.RunnerPeer(0), (scripts.fileno(),))
             scripts.close()
 

@@ -166,7 +166,7 @@ def hooks(*, event: EventType | None, config: str | None, observe: bool) -> int:
     """
     found = None if config or observe else _ask_for_hooks()
     if found is None:
-        found = _look_up(config, observe=observe)
+        found = look_up(config, observe=observe)
     if found is None:
         return Exit.FAILED  # the process has said why
     if event is not None:
@@ -195,7 +195,7 @@ def _ask_for_hooks() -> list[dict[str, Any]] | None:
         return None
 
 
-def _look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None:
+def look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None:
     """Return what a daemon would find, None where that can't be told. Raises: Failure."""
     found: list[dict[str, Any]] | None = None
     with Once(None, config=config, observe=observe) as answers:

@@ -80,6 +80,11 @@ _COMMANDS: Final = (
     ),
     _RUN,
     Lazy("show", "netevd.cli.show:show", "Show one thing in detail."),
+    Lazy(
+        "sign",
+        "netevd.cli.sign:sign",
+        "Sign scripts, and see what a daemon makes of the signatures.",
+    ),
     Lazy("status", "netevd.cli.status:status", "Show the state of the daemon on one screen."),
     Lazy("test", "netevd.cli.test:test", "Try one thing as the daemon would do it."),
     Lazy(

@@ -14,6 +14,9 @@ from netevd.config.tree import Place, Places, Problem
 from netevd.config.values import show_bytes
 from netevd.config.webhooks import find_faults
 
+SIGNER_LIMIT: Final = 64
+"""Source: privsep/launch.py."""
+
 
 def find_conflicts(configuration: Configuration, places: Places) -> list[Problem]:
     """Return a problem for each value that is fine by itself and not beside the others, by place."""
@@ -26,8 +29,22 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_api_conflicts(configuration, places),
             *(Problem(places[key], text) for key, text in find_faults(configuration)),
             *_find_peer_conflicts(configuration, places),
+            *_find_signer_conflicts(configuration, places),
         ]
     )
+
+
+def _find_signer_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem where scripts have to be signed and nobody may sign them."""
+    security = configuration.security
+    if security.verify_scripts and not security.allowed_signers:
+        text = "verify_scripts: no script could run, since security.allowed_signers names nobody;"
+        advice = "`netevd sign init` prints what to write there"
+        yield Problem(places["security", "verify_scripts"], f"{text} {advice}")
+    if len(security.allowed_signers) > SIGNER_LIMIT:
+        found = len(security.allowed_signers)
+        text = f"allowed_signers: expected at most {SIGNER_LIMIT}, found {found}"
+        yield Problem(places["security", "allowed_signers"], text)
 
 
 def _find_rule_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:

@@ -15,7 +15,9 @@ from netevd.config.tree import Place, Problem, Tree, Unreadable, parse, read_fil
 FILE_LIMIT: Final = 256
 """Files of one configuration at most."""
 
-APPENDED: Final = frozenset({("scripts", "rules"), ("filters",), ("debounce", "overrides")})
+APPENDED: Final = frozenset(
+    {("scripts", "rules"), ("filters",), ("debounce", "overrides"), ("security", "allowed_signers")}
+)
 """Lists that grow with each file; any other is replaced."""
 
 

@@ -205,6 +205,7 @@ _SECTIONS: Final = {
     "api": {field.name for field in attrs.fields(schema.Api)},
     "webhooks": {field.name for field in attrs.fields(schema.Webhooks)},
     "routing": {field.name for field in attrs.fields(schema.Routing)},
+    "security": {field.name for field in attrs.fields(schema.Security)},
 }
 
 
@@ -235,9 +236,11 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Tls, schema.Tls())
     _accept_mappings(converter, schema.Token)
     _accept_lists(converter, tuple[schema.Token, ...])
+    _accept_mappings(converter, schema.Signer)
+    _accept_lists(converter, tuple[schema.Signer, ...])
     sections = (
         schema.System, schema.Network, schema.Scripts, schema.Routes, schema.Routing,
-        schema.Debounce, schema.AuditLog, schema.Api, schema.Webhooks,
+        schema.Debounce, schema.AuditLog, schema.Api, schema.Webhooks, schema.Security,
     )  # fmt: skip
     for section in sections:
         _accept_mappings(converter, section, section())

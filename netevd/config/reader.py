@@ -22,7 +22,7 @@ from netevd.config.identities import Identities
 from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
-from netevd.config.schema import AuditLog, Capability, Configuration, Routing
+from netevd.config.schema import AuditLog, Capability, Configuration, Routing, Security
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
 from netevd.config.targets import list_targets
@@ -139,7 +139,15 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
         audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
         listeners=_list_listeners(configuration),
         posts=bool(list_webhooks(configuration)),
+        signers=_list_signers(configuration.security),
+        sandbox=configuration.security.sandbox,
     )
+
+
+def _list_signers(security: Security) -> list[str] | None:
+    """Return whose signature scripts need, None if they need none."""
+    found = dict.fromkeys(signer.fingerprint for signer in security.allowed_signers)
+    return list(found) if security.verify_scripts else None
 
 
 def _list_listeners(configuration: Configuration) -> list[Listener]:
@@ -239,6 +247,9 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory"), ("webhooks",)]
     keys.append(("routing",))
+    keys += [("security",), *(("security", field.name) for field in attrs.fields(Security))]
+    signers = len(loaded.configuration.security.allowed_signers)
+    keys += [("security", "allowed_signers", str(each)) for each in range(signers)]
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     keys += [("api", name) for name in ("socket", "tokens", "tokens_file", "config_writes")]
     keys += [

@@ -87,6 +87,8 @@ TokenName = NewType("TokenName", str)
 """Letters, digits, dots, hyphens and underscores, at most 64."""
 TokenHash = NewType("TokenHash", str)
 """sha256: and 64 hexadecimal digits."""
+Fingerprint = NewType("Fingerprint", str)
+"""SHA256: and 43 characters of base64, as `ssh-keygen -l` and `netevd sign init` print it."""
 Url = NewType("Url", str)
 """An address that begins with https:// or http://, without user name or password."""
 
@@ -107,6 +109,7 @@ Sources = Literal["auto", "address", "prefix"]
 ReturnPath = Literal["off", "conntrack-mark"]
 OnExit = Literal["keep", "remove"]
 Contested = Literal["backoff", "fail"]
+SandboxMode = Literal["enforce", "log", "off"]
 Capability = Literal[
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
     "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE",
@@ -534,6 +537,29 @@ class Routing:
 
 
 @frozen(slots=True)
+class Signer:
+    """Whose signature scripts may have."""
+
+    fingerprint: Fingerprint
+    """Of the key, in OpenSSH's form."""
+    name: TokenName | None = None
+    """Who that is, for people."""
+
+
+@frozen(slots=True)
+class Security:
+    """Which scripts may run at all, and how each role is held to what it needs."""
+
+    verify_scripts: bool = False
+    """Whether only scripts run that a signed manifest names, see docs/signing.md."""
+    allowed_signers: tuple[Signer, ...] = ()
+    """Whose signature a manifest needs; one of them is enough."""
+    sandbox: SandboxMode = "enforce"
+    """What becomes of a system call that a role does not need. enforce: it fails. log: the kernel
+    logs it and lets it pass, and no file is closed by Landlock. off: neither."""
+
+
+@frozen(slots=True)
 class Configuration:
     """All settings. In a file there is one key more, `include`."""
 
@@ -552,3 +578,4 @@ class Configuration:
     audit: AuditLog = field(factory=AuditLog)
     api: Api = field(factory=Api)
     webhooks: Webhooks = field(factory=Webhooks)
+    security: Security = field(factory=Security)

@@ -46,6 +46,8 @@ _MARK = re.compile(r"(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})\Z")
 _GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
 _HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]\Z")
+"""32 octets leave the last character two bits that are 0. Source: RFC 4648 section 4."""
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]*\Z")
 _WRITTEN_TRUE: Final = {"true": True, "false": False}
 
@@ -476,6 +478,19 @@ def _read_capabilities(value: object, _: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def _read_fingerprint(value: object, _: object) -> str:
+    text = _read_text(value, "a fingerprint such as SHA256:...").strip()
+    if _FINGERPRINT.match(text):
+        return text
+    expected = "expected SHA256: and 43 characters, as `ssh-keygen -l -f KEY.pub` prints it"
+    if re.fullmatch("(0x)?([0-9A-Fa-f]{4} ?){10}|[0-9A-Fa-f]{64}", text):
+        raise ValueError(
+            f"{expected}, found what looks like an OpenPGP fingerprint: scripts are signed with keys"
+            " of OpenSSH (Ed25519, ECDSA, RSA), see `netevd sign`"
+        )
+    raise ValueError(f"{expected}, found {text[:80]!r}")
+
+
 READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Duration: _read_duration,
     schema.Wait: _read_wait,
@@ -497,6 +512,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.MutexName: _read_mutex,
     schema.TokenName: _read_mutex,
     schema.TokenHash: _read_hash,
+    schema.Fingerprint: _read_fingerprint,
     schema.SocketPath: _read_socket_path,
     schema.Addresses: _read_addresses,
     schema.PortNumber: _read_port,
@@ -529,6 +545,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.ReturnPath: _read_choice,
     schema.OnExit: _read_choice,
     schema.Contested: _read_choice,
+    schema.SandboxMode: _read_choice,
     schema.Level: _read_choice,
     schema.Format: _read_choice,
     schema.Obsolete: _read_choice,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import select
 import signal
 import time
@@ -13,7 +14,8 @@ from typing import TypeVar
 
 from privsep import rtnetlink, spawn
 from privsep.channel import Channel, make_pair
-from privsep.launch import Identity, Launch, RouteFilter, WritePolicy
+from privsep.launch import AuditFile, Identity, Launch, RouteFilter, WritePolicy
+from privsep.log import Log
 from privsep.mode import Mode
 from privsep.processes import read_descendants, send_signal
 from privsep.protocol import (
@@ -35,6 +37,7 @@ from privsep.protocol import (
     ScriptsReply,
     Started,
 )
+from privsep.versions import Versions
 
 M = TypeVar("M")
 DEADLINE = float(os.environ.get("NETEVD_TEST_DEADLINE_S", "20"))
@@ -78,11 +81,31 @@ ROUTES = RouteFilter([254], default_routes=True, protocols=[])
 class RunnerRig:
     """A runner process; the test is its supervisor and its worker."""
 
-    def __init__(self, roots: list[str], events: list[str]) -> None:
-        launch = Launch([script_identity()], roots, events, "info", "text", 30.0, 65536, ROUTES)
-        self.pid, lead = spawn.start_runner(mode(), launch, 0)
+    def __init__(
+        self, roots: list[str], events: list[str], *, signers: list[str] | None = None,
+        versions: dict[str, int] | None = None, others: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """
+        signers: whose signatures scripts need, then there is an audit log too. versions: of manifests
+        that were believed before. others: scripts that rules give to other users, by path.
+        """
+        identities = [script_identity()]
+        for path, user in (others or {}).items():
+            entry = pwd.getpwnam(user)
+            identities.append(Identity(user, entry.pw_uid, entry.pw_gid, [], scripts=[path]))
+        launch = Launch(
+            identities, roots, events, "info", "text", 30.0, 65536, ROUTES, signers=signers,
+            audit=None if signers is None else AuditFile("/nowhere/audit", 4096, 0),
+        )  # fmt: skip
+        known = Versions("", frozenset(), Log("error"))
+        for root, version in (versions or {}).items():
+            known.note(script_identity().uid, root, version)
+        self.pid, lead = spawn.start_runner(mode(), launch, 0, known)
         self.lead: Channel[Report] = Channel(lead, REPORT)
-        assert isinstance(receive(self.lead)[0], Ready)
+        self.early: list[Report] = []
+        """What it told before it was ready."""
+        while not isinstance(message := receive(self.lead)[0], Ready):
+            self.early.append(message)
         self.scripts: Channel[ScriptsReply] | None = None
         self.pipes: dict[int, list[int]] = {}
         self.connect()

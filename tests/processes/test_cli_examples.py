@@ -66,6 +66,8 @@ def story(make_daemon: Callable[..., Daemon]) -> Daemon:
         event, _, script = name.partition(".d/")
         daemon.script(event, text, script)
     daemon.script("routable", "#!/bin/sh\n", "30-notes").chmod(0o644)
+    key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ops", "-f", "ops"]
+    subprocess.run(key, cwd=daemon.root, check=True)
     (daemon.root / "new.yaml").write_text(
         daemon.config.read_text() + "script_timeout: 10s\ndebounce: {enabled: true}\n"
     )

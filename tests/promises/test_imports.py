@@ -61,16 +61,30 @@ def test_an_import_is_found_wherever_it_hides() -> None:
 
 
 def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
-    """privsep imports itself, the standard library, msgspec and, in its sandbox, pyseccomp."""
+    """privsep imports itself, the standard library, msgspec, in its sandbox pyseccomp, for signatures cryptography."""
     found = offences("privsep", {"privsep", "msgspec"})
 
-    assert found == ["privsep/sandbox.py imports pyseccomp"]
+    elsewhere = [
+        each for each in found if not each.startswith("privsep/signatures.py imports cryptography.")
+    ]
+    assert elsewhere == ["privsep/sandbox.py imports pyseccomp"]
+    assert len(elsewhere) < len(found)
+
+
+def test_signatures_know_cryptography_only_once_they_are_wanted() -> None:
+    """Nothing that privsep imports at its start brings cryptography: who signs nothing does not pay for it."""
+    program = "import sys, privsep.__main__; print('cryptography' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=TOP, capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout == "False\n"
 
 
 @pytest.mark.parametrize(
     ("package", "allowed"),
     [
-        ("netevd", {"privsep.protocol", "privsep.launch", "privsep.variables", "netevd", "attrs", "cattrs", "cel_expr_python", "click", "msgspec",
+        ("netevd", {"privsep.protocol", "privsep.launch", "privsep.variables", "privsep.manifest", "netevd", "attrs", "cattrs", "cel_expr_python", "click", "msgspec",
                     "h11", "httpx", "hypercorn", "prometheus_client", "quart", "quart_trio", "rich", "ruamel.yaml",
                     "structlog", "trio",
                     "werkzeug", "wsproto"}),
@@ -94,7 +108,7 @@ def test_privilege_needs_the_standard_library_and_msgspec_alone() -> None:
         ("netevd/courier", {"netevd.courier", "netevd.__version__", "netevd.config.targets", "netevd.model",
                             "netevd.worker.errand", "netevd.worker.ports", "privsep.protocol",
                             "attrs", "httpx", "msgspec", "trio"}),
-        ("netevd/cli", {"netevd", "privsep.protocol", "privsep.variables", "attrs", "click", "msgspec", "rich", "ruamel.yaml"}),
+        ("netevd/cli", {"netevd", "privsep.protocol", "privsep.variables", "privsep.manifest", "attrs", "click", "msgspec", "rich", "ruamel.yaml"}),
     ],
 )  # fmt: skip
 def test_each_part_of_netevd_knows_only_what_stands_below_it(
@@ -141,7 +155,7 @@ def test_contract_names_every_module_of_privsep_but_what_both_sides_speak() -> N
     existing = {
         f"privsep.{path.stem}"
         for path in (TOP / "privsep").glob("*.py")
-        if path.stem not in {"__init__", "protocol", "launch", "variables"}
+        if path.stem not in {"__init__", "protocol", "launch", "variables", "manifest"}
     }
 
     assert forbidden == existing

@@ -1,0 +1,75 @@
+"""
+The highest version of each manifest that a runner has believed: what rollback is told by.
+
+Kept in a directory of root's own beside the worker's, so that it outlives the machine's boots and no
+runner can write it. Each user has its own: what a runner that was taken over says of a version
+concerns the scripts of its user alone. Why so: docs/decisions/0016.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from privsep.log import Log
+from privsep.scripts import find_fault
+
+
+class Versions:
+    """By uid and root of script directories the highest version that was accepted."""
+
+    def __init__(self, directory: str, owners: frozenset[int], log: Log) -> None:
+        """directory: made when there is something to keep, "" for none. owners: whom it may belong to."""
+        self._path = f"{directory}/versions.json" if directory else ""
+        self._owners, self._log = owners, log
+        self._known: dict[int, dict[str, int]] = {}
+        if os.path.lexists(self._path):
+            self._attempt(self._read)
+
+    def find(self, uid: int) -> dict[str, int]:
+        """Return the versions that scripts of this user have had, by root."""
+        return self._known.get(uid, {})
+
+    def note(self, uid: int, root: str, version: int) -> None:
+        """Take in that the scripts of this user are those of this version."""
+        known = self._known.setdefault(uid, {})
+        if version > known.get(root, 0):
+            known[root] = version
+            self._attempt(self._write)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (OSError, msgspec.MsgspecError) as error:
+            words = (
+                f"the versions of manifests can't be kept in {self._path or 'any file'}: {error}"
+            )
+            self._log.write("error", f"{words}; after a restart an older one would not be noticed")
+
+    def _check(self, path: str) -> None:
+        if fault := find_fault(path, self._owners, script=False):
+            raise OSError(fault)
+
+    def _read(self) -> None:
+        self._check(self._path)
+        with open(self._path, "rb") as file:
+            self._known = msgspec.json.decode(file.read(), type=dict[int, dict[str, int]])
+
+    def _write(self) -> None:
+        if not self._path:
+            raise OSError("there is no state directory")
+        new = f"{self._path}.new"
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(os.path.dirname(new), 0o755)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        with open(new, "xb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(msgspec.json.encode(self._known))
+            file.flush()
+            os.fsync(file.fileno())
+        self._check(new)
+        os.rename(new, self._path)
