@@ -56,6 +56,11 @@ _COMMANDS: Final = (
         "Tell what became of an event: which scripts ran or did not, and why.",
     ),
     Lazy("list", "netevd.cli.list:list_", "List what netevd knows."),
+    Lazy(
+        "migrate",
+        "netevd.cli.migrate:migrate",
+        "Print a configuration made of that of another program.",
+    ),
     Lazy("record", "netevd.cli.record:record", "Keep what the kernel tells, in a file."),
     Lazy("replay", "netevd.cli.replay:replay", "Say what a configuration makes of a recording."),
     Lazy(

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import attrs
 from attrs import field, frozen
 
 from netevd.config.legacyfilters import read_filters
 from netevd.config.reading import Reading
+from netevd.config.schema import Configuration
 from netevd.config.steps import Drop, Keys, Put, apply, find
 from netevd.config.tree import Place, Problem, Tree
 
@@ -66,7 +68,7 @@ _SECTIONS: Final[tuple[Keys, ...]] = (
     ("backends", "systemd_networkd"),
     ("backends", "dhclient"),
 )
-"""Mappings that held nothing else than what is read elsewhere."""
+"""Mappings that held what is read elsewhere, the outer ones first."""
 
 VARIABLES: Final[Mapping[str, Keys]] = {
     "NETEVD_LOG_LEVEL": ("system", "log_level"),
@@ -102,41 +104,56 @@ def accept(tree: Tree, environment: Mapping[str, str], problems: list[Problem]) 
 def read(tree: Tree) -> Reading:
     """Return what legacy keys of a tree mean; the tree stays as it is."""
     reading = Reading(tree)
-    for source, target, difference in _MOVED:
-        if found := find(tree, source):
-            reading.move(source, target, found, difference)
     for source, reason in _LEFT:
         if found := find(tree, source):
             reading.drop(
                 source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {reason}"
             )
+    for source, target, difference in _MOVED:
+        if found := find(tree, source):
+            reading.move(source, target, found, difference)
     _read_policy_rules(reading)
     _read_tls(reading)
-    for section in _SECTIONS:
-        _empty(reading, section)
+    gone: set[Keys] = set()
     for section in reversed(_SECTIONS):
-        if find(tree, section):
-            reading.steps.append(Drop(section))
+        _read_section(reading, section, gone)
     read_filters(reading)
     return reading
 
 
-def _empty(reading: Reading, section: Keys) -> None:
-    """Add a problem for what can't be read in a section of the Rust daemon."""
+def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
+    """Leave a section out of which nothing is left; what is, is unknown, or a setting of today."""
     found = find(reading.tree, section)
-    if found is None or found[1].value is None:
+    if found is None:
         return
-    inner = found[1].value
+    child = found[1]
+    inner = {} if child.value is None else child.value
     name = ".".join(section)
-    if not isinstance(inner, dict):
-        text = f"{name}: expected keys and values, found {found[1].kind}"
-        reading.problems.append(Problem(found[1].place, text))
-        return
+    left = [key for key in inner if (*section, key) not in gone] if isinstance(inner, dict) else []
     known = {keys[len(section)] for keys in _list_known() if keys[: len(section)] == section}
-    for key, (place, _) in inner.items():
-        if key not in known:
-            text = f"unknown key {key!r} below {name}; expected {', '.join(sorted(known))}"
-            reading.problems.append(Problem(place, text))
+    left = [key for key in left if key not in known or (*section, key) in _SECTIONS]
+    if isinstance(inner, dict) and not left:
+        gone.add(section)
+        reading.steps.append(Drop(section))
+    elif not _is_setting(section):
+        gone.add(section)
+        reading.steps.append(Drop(section))
+        if not isinstance(inner, dict):
+            text = f"{name}: expected keys and values, found {child.kind}"
+            reading.problems.append(Problem(child.place, text))
+            return
+        for key in left:
+            if (*section, key) not in _SECTIONS:
+                text = f"unknown key {key!r} below {name}; expected {', '.join(sorted(known))}"
+                reading.problems.append(Problem(inner[key][0], text))
+
+
+def _is_setting(keys: Keys) -> bool:
+    """Tell whether there is a section of today of this name."""
+    section: object = Configuration()
+    for key in keys:
+        section = getattr(section, key, None)
+    return attrs.has(type(section))
 
 
 def _list_known() -> list[Keys]:

@@ -73,6 +73,13 @@ def story(make_daemon: Callable[..., Daemon]) -> Daemon:
     )
     quiet = daemon.config.read_text() + "system: {log_level: warn}\n"
     (daemon.root / "quiet.yaml").write_text(quiet)
+    (daemon.root / "rust.yaml").write_text("# the uplink\nmonitoring:\n  interfaces: [eth0]\n")
+    broker = daemon.root / "broker"
+    (broker / "routable.d").mkdir(parents=True)
+    (broker / "network-broker.toml").write_text('[Network]\nLinks = "eth0"\n')
+    mail = broker / "routable.d/10-mail"
+    mail.write_text('#!/bin/sh\n[ -z "$DNS" ] || /usr/local/bin/tell "$LINK"\n')
+    mail.chmod(0o755)
     ip("link add eth0 index 101 type veth peer name peth0 index 102")
     ip("link set eth0 addrgenmode none", "link set peth0 addrgenmode none")
     ip("link set eth0 up", "link set peth0 up")

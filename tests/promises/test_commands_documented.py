@@ -52,7 +52,7 @@ def _documented_options(section: str) -> set[str]:
 def test_every_command_has_a_section_and_no_section_lacks_a_command() -> None:
     """Sections and table of contents name exactly the commands that exist."""
     sections = {name for name in _read_sections() if name.startswith("netevd ")}
-    listed = set(re.findall(r"^\| \[`(netevd [a-z ]+)`\]", PAGE.read_text("utf-8"), re.MULTILINE))
+    listed = set(re.findall(r"^\| \[`(netevd [a-z -]+)`\]", PAGE.read_text("utf-8"), re.MULTILINE))
 
     assert sections == set(COMMANDS)
     assert listed == set(COMMANDS)
