@@ -79,11 +79,13 @@ class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     protocol: Annotated[int, Meta(ge=64, le=255)] = 110
     """What marks it as ours."""
     base: Annotated[int, Meta(ge=2000, le=31000)] = 21000
-    """The lowest table; rules begin 1000 below. Both end 900 above."""
+    """The lowest table; rules begin 1000 below. Both end 950 above."""
     marks: Table = 0
     """Bits of the firewall mark that rules of ours may ask for."""
     lingers: bool = False
     """At the end of the daemon the worker removes what is ours."""
+    tunnels: bool = False
+    """What leads into tunnels may be added too, and that alone without `adds`."""
 
 
 class Launch(Message, frozen=True, tag=90):

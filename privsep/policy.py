@@ -21,6 +21,9 @@ WRITES: Final = 65_536
 """Changes within `SPAN`, made or removed."""
 SPAN: Final = 10.0
 """Seconds."""
+_TUNNELS, _END = 900, 950
+"""Rules and tables from the first number above the base on are tunnels', from the second nobody's."""
+_TABLES: Final = frozenset({*range(1, _TUNNELS), *range(_TUNNELS + 1, _END)})
 _SHORTEST: Final = {4: 8, 6: 16}
 """Prefix length of the widest source that a rule of a link may select: all is not for one link."""
 
@@ -94,7 +97,9 @@ def _judge_write(request: protocol.Write, state: State, policy: WritePolicy, now
         adds = isinstance(change, protocol.AddRule | protocol.AddRoute)
         held += 1 if adds else -1
         fault = _find_fault(change, policy)
-        if fault or (adds and not policy.adds):
+        place = change.priority if isinstance(change, protocol.AddRule) else change.table
+        wanted = policy.tunnels if place - policy.base >= _TUNNELS else policy.adds
+        if fault or (adds and not wanted):
             raise ProtocolViolation(f"{fault or 'nothing of ours is wanted'}: {change}"[:1000])
     if now - state.since >= SPAN:
         state = state._replace(writes=0, since=now)
@@ -106,29 +111,41 @@ def _judge_write(request: protocol.Write, state: State, policy: WritePolicy, now
 
 def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
     """Return why a rule or route is none of ours, "" if it may be."""
-    in_ours = 0 < change.table - policy.base < 900
+    in_ours = change.table - policy.base in _TABLES
+    tunnel = change.table - policy.base > _TUNNELS
     if isinstance(change, protocol.DeleteRoute):  # of ours whatever it is: the number makes it so
         return "" if in_ours else "its table is not ours"
     if isinstance(change, protocol.DeleteRule):
-        return "" if -1000 <= change.priority - policy.base < 900 else "its priority is not ours"
+        return "" if -1000 <= change.priority - policy.base < _END else "its priority is not ours"
     if isinstance(change, protocol.AddRoute):
         one = bool(change.ifindex) != change.refuses
-        fits = in_ours and one and not (change.gateway and change.refuses)
+        fits = in_ours and one and bool(change.gateway) + change.refuses < 2 - tunnel
         return "" if fits else "a route of ours leads over one link, or refuses, in a table of ours"
     above, narrow = change.priority - policy.base, change.destination or change.iif
     selects = change.source or change.oif or change.mask
     named = all(map(is_ifname, filter(None, (change.iif, change.oif))))
     if change.mark & ~change.mask or not named:
         return "no interface has such a name, or its mask is less than its mark"
+    if (
+        above >= _TUNNELS
+    ):  # main's routes of a prefix length, or tunnels': not for their own packets
+        marked = bool(change.mark) and change.mask == 0xFFFFFFFF
+        plain = not (change.source or change.oif or narrow) and change.invert == bool(change.mask)
+        main = change.table == 254 and change.suppress >= 0 and not change.mask
+        own = in_ours and tunnel and (marked or (change.suppress >= 0 and not change.mask))
+        fits = above < _END and plain and (main or own)
+        return "" if fits else "a rule of tunnels looks up main, or routes of theirs"
+    if change.invert or change.suppress > 0 or (in_ours and tunnel):
+        return "rules of tunnels alone do that"
     if -1000 <= above < 0:  # of the configuration, or of a mark
         marks = in_ours and change.mask != (policy.marks or None)
-        fine = change.table and not (change.suppress or marks) and (selects or narrow)
+        fine = change.table and not (change.suppress == 0 or marks) and (selects or narrow)
         return "" if fine else "a rule of the configuration selects, and looks up a table of others"
     if above == 400:
-        fits = change.table == 254 and change.suppress and not (selects or narrow)
+        fits = change.table == 254 and change.suppress == 0 and not (selects or narrow)
         return "" if fits else "it has to look up main, for all"
-    one = bool(change.source) != bool(change.oif) and not (narrow or change.mask or change.suppress)
-    if not in_ours or change.table != change.priority or not one:
+    one = bool(change.source) != bool(change.oif) and not (narrow or change.mask)
+    if not in_ours or change.table != change.priority or not one or change.suppress == 0:
         return "a rule of a link selects a source or a link, and its table is its priority"
     wide = change.source and int(change.source.rpartition("/")[2]) < _SHORTEST[change.family]
     return "its source is too wide for one link" if wide else ""

@@ -160,8 +160,10 @@ class _Rule(Message, frozen=True):
     oif: str = ""
     mark: Table = 0
     mask: Table = 0
-    suppress: bool = False
-    """Default routes of the table are passed over."""
+    suppress: Annotated[int, Meta(ge=-1, le=128)] = -1
+    """Routes of at most this prefix length are passed over: 0 for default routes, -1 for none."""
+    invert: bool = False
+    """It is for all but what it selects."""
 
 
 class AddRule(_Rule, frozen=True, tag=140):

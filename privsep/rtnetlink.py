@@ -52,7 +52,7 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_VIA = 1, 4, 5, 6, 18
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK = 1, 2, 3, 6, 10
 _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_FWMASK, _FRA_OIFNAME, _FRA_PROTOCOL = 14, 15, 16, 17, 21
 """Source: enum rtattr_type_t, linux/rtnetlink.h; FRA_*, linux/fib_rules.h."""
-_FR_ACT_TO_TBL, _RTN_UNICAST, _RTN_UNREACHABLE, _RTNH_F_ONLINK = 1, 1, 7, 4
+_FIB_RULE_INVERT, _FR_ACT_TO_TBL, _RTN_UNICAST, _RTN_UNREACHABLE, _RTNH_F_ONLINK = 2, 1, 1, 7, 4
 _SCOPE_LINK, _SCOPE_NOWHERE = 253, 255
 CAP_ACK: Final = 10
 """NETLINK_CAP_ACK: answers do not repeat what was asked. Source: linux/netlink.h."""
@@ -213,12 +213,14 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
     else:
         family, source, bits = _read_network(change.source, change.family)
         _, destination, length = _read_network(change.destination, change.family)
-        body = struct.pack("=8BI", family, length, bits, 0, 0, 0, 0, _FR_ACT_TO_TBL, 0)
+        body = struct.pack("=8BI", family, length, bits, 0, 0, 0, 0, _FR_ACT_TO_TBL,
+                           _FIB_RULE_INVERT * change.invert)  # fmt: skip
         body += _pack_attributes(
             (_FRA_PRIORITY, change.priority), (_FRA_TABLE, change.table), (_FRA_SRC, source),
             (_FRA_DST, destination), (_FRA_IIFNAME, change.iif.encode()), (_FRA_OIFNAME, change.oif.encode()),
             (_FRA_FWMARK, change.mark if change.mask else b""), (_FRA_FWMASK, change.mask or b""),
-            (_FRA_PROTOCOL, bytes((owner,))), (_FRA_SUPPRESS_PREFIXLEN, 0 if change.suppress else b""),
+            (_FRA_PROTOCOL, bytes((owner,))),
+            (_FRA_SUPPRESS_PREFIXLEN, change.suppress if change.suppress >= 0 else b""),
         )  # fmt: skip
     return pack_request(type_, flags | _NLM_F_ACK, sequence, body)
 

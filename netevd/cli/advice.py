@@ -17,7 +17,7 @@ import msgspec
 
 from netevd.config.directories import find_misplacement
 from netevd.config.load import Loaded
-from netevd.config.routing import find_routing_doubts
+from netevd.config.routing import find_routing_doubts, find_tunnel_doubts
 from netevd.config.schema import Filter, Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
@@ -38,6 +38,7 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
             *_doubt_filters(loaded),
             *_doubt_switches(loaded),
             *find_routing_doubts(loaded.configuration.routing, loaded.places),
+            *find_tunnel_doubts(loaded.configuration.wireguard, loaded.places),
         ]
     )
 

@@ -6,7 +6,7 @@ Values are the API's JSON; nothing is asked here and nothing printed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
@@ -65,8 +65,14 @@ def make_peer_row(peer: Object, now: datetime) -> Row:
         (peer["endpoint"] or "-", ""),
         (show_octets(peer["rx_bytes"]), ""),
         (show_octets(peer["tx_bytes"]), ""),
-        (" ".join(peer["allowed_ips"]) or "-", ""),
+        (" ".join(_mark_prefixes(peer)) or "-", ""),
     )
+
+
+def _mark_prefixes(peer: Object) -> Iterator[str]:
+    """Yield what a peer takes, and of each prefix whether nothing leads there."""
+    for prefix in peer["allowed_ips"]:
+        yield f"{prefix} (no route)" if prefix in peer["unrouted"] else prefix
 
 
 def show_octets(count: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -13,7 +14,9 @@ from netevd.cli.options import daemon_options
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
 from privsep.protocol import escape
 
-_NOTHING: Final = "nothing of policy routing is configured (routing.policy, routing.rules)"
+_NOTHING: Final = (
+    "nothing of policy routing is configured (routing.policy, routing.rules, wireguard.routes)"
+)
 
 
 @click.group()
@@ -37,6 +40,9 @@ def plan() -> int:
         via = f", gateway {gateways}" if gateways else ", no gateway"
         what = what or f"slot {each['slot']}, from {' '.join(each['sources'])}{via}"
         click.echo(escape(f"{each['interface']} {each['family']}: {what}"))
+    for each in answer["tunnels"]:
+        for line in _describe_tunnel(each):
+            click.echo(escape(line))
     for each in answer["rules"]:
         click.echo(escape(f"rule  {lines.show_rule(each)}"))
     for each in answer["routes"]:
@@ -53,16 +59,26 @@ def diff() -> int:
     """
     Show what would make the kernel as planned, as commands of ip(8).
 
-    The exit status is 0 when there is nothing to do, else 1.
+    What of the routes over WireGuard devices is not as their peers imply comes after them. The exit
+    status is 0 when there is nothing to do, else 1.
     """
     answer = ask("routing")
+    differing = [each for each in answer["tunnels"] if each["missing"] or each["strays"]]
     if read_format() != "table":
-        print_shape({"changes": answer["changes"], "count": len(answer["changes"])})
+        shape = {
+            "changes": answer["changes"],
+            "count": len(answer["changes"]),
+            "tunnels": differing,
+        }
+        print_shape(shape)
     else:
         for change in answer["changes"]:
             click.echo(escape(change))
+        for each in differing:
+            for line in _describe_difference(each):
+                click.echo(escape(line))
         _say_state(answer)
-    return Exit.FAILED if answer["changes"] else Exit.FINE
+    return Exit.FAILED if answer["changes"] or differing else Exit.FINE
 
 
 @routing.command()
@@ -89,6 +105,25 @@ def confirm() -> int:
     else:
         print_shape(answer)
     return Exit.FINE
+
+
+def _describe_tunnel(tunnel: dict[str, Any]) -> Iterator[str]:
+    """Yield what is planned for a device, and why no more."""
+    name, count = tunnel["interface"], len(tunnel["prefixes"])
+    if tunnel["table"] and not tunnel["reason"]:
+        yield f"{name}: table {tunnel['table']}, {count} prefixes of its peers"
+    else:
+        yield f"{name}: nothing, {tunnel['reason'] or 'its routes are only looked at'}"
+    if tunnel["advice"]:
+        yield f"{name}: {tunnel['advice']}"
+
+
+def _describe_difference(tunnel: dict[str, Any]) -> Iterator[str]:
+    """Yield what of a device's routes is not as its peers imply."""
+    for prefix in tunnel["missing"]:
+        yield f"missing: {prefix} dev {tunnel['interface']}"
+    for prefix in tunnel["strays"]:
+        yield f"no peer takes: {prefix} dev {tunnel['interface']}"
 
 
 def _say_state(answer: dict[str, Any]) -> None:

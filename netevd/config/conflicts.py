@@ -8,7 +8,7 @@ from typing import Final
 
 from netevd.config.directories import find_misplacement
 from netevd.config.identities import RUNNER_LIMIT, Identities
-from netevd.config.routing import find_routing_conflicts
+from netevd.config.routing import find_routing_conflicts, find_tunnel_conflicts
 from netevd.config.schema import Configuration, find_ceiling
 from netevd.config.tree import Place, Places, Problem
 from netevd.config.values import show_bytes
@@ -26,6 +26,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_filter_conflicts(configuration, places),
             *_find_damping_conflicts(configuration, places),
             *find_routing_conflicts(configuration.routing, places),
+            *find_tunnel_conflicts(configuration.wireguard, configuration.routing.policy, places),
             *_find_api_conflicts(configuration, places),
             *(Problem(places[key], text) for key, text in find_faults(configuration)),
             *_find_peer_conflicts(configuration, places),

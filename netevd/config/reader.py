@@ -22,7 +22,7 @@ from netevd.config.identities import Identities
 from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
-from netevd.config.schema import AuditLog, Capability, Configuration, Routing, Security
+from netevd.config.schema import AuditLog, Capability, Configuration, Security
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
 from netevd.config.targets import list_targets
@@ -132,7 +132,7 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
         script_timeout=configuration.script_timeout,
         output_limit=configuration.scripts.output_limit,
         routes=_make_route_filter(configuration),
-        writes=_make_write_policy(configuration.routing),
+        writes=_make_write_policy(configuration),
         wireguard=list(configuration.wireguard.interfaces or ("*",))
         if configuration.wireguard.enabled
         else [],
@@ -167,20 +167,23 @@ def _make_route_filter(configuration: Configuration) -> RouteFilter:
     """Return which routes the kernel tells of: those of users, and those that routing is made of."""
     routes, routing = configuration.routes, configuration.routing
     tables: list[int] = [read_table(word) for word in routes.tables]
-    if not routing.wanted:
+    if not configuration.needs_routes:
         protocols = [read_protocol(word) for word in routes.protocols]
         return RouteFilter(tables, routes.default_routes, protocols, routing.policy.protocol)
-    tables = list(dict.fromkeys((*tables, TABLE_MAIN)))[:64]
+    looked_at = configuration.wireguard.routes.table_number or TABLE_MAIN
+    tables = list(dict.fromkeys((TABLE_MAIN, looked_at, *tables)))[:64]
     return RouteFilter(tables, True, [], routing.policy.protocol)
 
 
-def _make_write_policy(routing: Routing) -> WritePolicy:
+def _make_write_policy(configuration: Configuration) -> WritePolicy:
     """Return what the helper may write. What is ours may be removed even where none is wanted."""
+    routing = configuration.routing
     policy = routing.policy
     marks = policy.mark_mask if policy.return_path == "conntrack-mark" else 0
     lingers = policy.on_exit == "remove"
     adds = routing.wanted or bool(routing.confirm)  # what was before may have to be put back
-    return WritePolicy(adds, policy.protocol, policy.base, marks, lingers)
+    tunnels = configuration.wireguard.manages
+    return WritePolicy(adds, policy.protocol, policy.base, marks, lingers, tunnels)
 
 
 # --- identities ------------------------------------------------------------------------------------
@@ -246,10 +249,10 @@ def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identit
 def _find_untrusted(loaded: Loaded) -> list[Problem]:
     """Return a problem for each setting of privilege from a file that others than root can write."""
     keys: list[tuple[str, ...]] = [("scripts", "user"), ("scripts", "directory"), ("webhooks",)]
-    keys.append(("routing",))
     keys += [("security",), *(("security", field.name) for field in attrs.fields(Security))]
     signers = len(loaded.configuration.security.allowed_signers)
     keys += [("security", "allowed_signers", str(each)) for each in range(signers)]
+    keys += [("routing",), ("wireguard", "routes")]
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     keys += [("api", name) for name in ("socket", "tokens", "tokens_file", "config_writes")]
     keys += [

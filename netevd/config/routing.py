@@ -7,9 +7,9 @@ from typing import Final
 
 from attrs import evolve
 
-from netevd.config.schema import FixedRule, Policy, Routing
+from netevd.config.schema import FixedRule, Policy, Routing, Wireguard
 from netevd.config.tree import Place, Places, Problem
-from netevd.model.routing import END_ABOVE, FIXED_BELOW, MARKS_BELOW
+from netevd.model.routing import END_ABOVE, FIXED_BELOW, MARKS_BELOW, TUNNELS_ABOVE
 from privsep.variables import is_ifname
 
 _RULES: Final = 900
@@ -72,6 +72,33 @@ def _find_rule_faults(
     selectors = (rule.from_, rule.to, rule.iif, rule.oif)
     if not any(selectors) and (rule.fwmark is None or not rule.fwmark[1]):
         yield Problem(at, "rules: it selects nothing; give from, to, iif, oif or fwmark")
+
+
+def find_tunnel_conflicts(
+    wireguard: Wireguard, policy: Policy, places: Places
+) -> Iterator[Problem]:
+    """Yield a problem for a table that the helper would not write to."""
+    low, high = policy.base + TUNNELS_ABOVE + 1, policy.base + END_ABOVE - 1
+    routes = wireguard.routes
+    if routes.mode == "manage" and routes.table_number and not low <= routes.table_number <= high:
+        text = (
+            f"table: with mode manage expected auto or {low} to {high}, found {routes.table}: netevd"
+            " writes to no table of others"
+        )
+        yield Problem(places["wireguard", "routes", "table"], text)
+
+
+def find_tunnel_doubts(wireguard: Wireguard, places: Places) -> Iterator[Problem]:
+    """Yield a doubt for each setting of tunnels' routes that has no effect."""
+    where = ("wireguard", "routes")
+    needs = {
+        "off": ("table", "metric", "fwmark", "force"),
+        "observe": ("metric", "fwmark", "force"),
+    }
+    for name in needs.get(wireguard.routes.mode, ()):
+        if (*where, name) in places:
+            text = f"{name}: has no effect with wireguard.routes.mode: {wireguard.routes.mode}"
+            yield Problem(places[*where, name], text)
 
 
 def find_routing_doubts(routing: Routing, places: Places) -> Iterator[Problem]:

@@ -70,6 +70,12 @@ Prefix = NewType("Prefix", str)
 """An address or address with prefix length; "" for any. Written as such, or the word any."""
 TableName = NewType("TableName", int)
 """A routing table by name or number."""
+TunnelTable = NewType("TunnelTable", str)
+"""The number of a routing table, or auto. Written as a TableName, or auto."""
+TunnelMark = NewType("TunnelMark", str)
+"""A Mark as 0xff00, or auto. Written as a Mark, or auto."""
+Metric = NewType("Metric", int)
+"""A number from 0 to 4294967295."""
 FixedPriority = NewType("FixedPriority", int)
 """A number from 1 to 32765, see `FixedRule.priority`."""
 
@@ -102,6 +108,7 @@ Obsolete = Literal["run", "skip"]
 RoleName = Literal["read", "operate", "admin"]
 Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
 Expectation = Literal["always", "on-demand", "never"]
+RoutesMode = Literal["off", "observe", "manage"]
 Family = Literal["ipv4", "ipv6"]
 FilterAction = Literal["execute", "ignore", "log"]
 Primary = Literal["skip", "include"]
@@ -450,6 +457,32 @@ class WireguardPeer:
 
 
 @frozen(slots=True)
+class WireguardRoutes:
+    """What becomes of the routes that the prefixes of peers imply. Nothing by default."""
+
+    mode: RoutesMode = "off"
+    """observe: it is told where they are missing. manage: those that nobody else makes are made."""
+    table: TunnelTable = TunnelTable("auto")
+    """Where routes are looked for, auto: everywhere; and written to, auto: a table for each device."""
+    metric: Metric = Metric(0)
+    """Of the routes that are made; 0: the kernel's own."""
+    fwmark: TunnelMark = TunnelMark("auto")
+    """Mark that devices are to have whose peers take everything, auto: any."""
+    force: bool = False
+    """Whether routes are made for devices that somebody else routes into too."""
+
+    @property
+    def table_number(self) -> int:
+        """The table, 0 for auto."""
+        return 0 if self.table == "auto" else int(self.table)
+
+    @property
+    def mark_number(self) -> int:
+        """The mark, 0 for auto."""
+        return 0 if self.fwmark == "auto" else int(self.fwmark, 16)
+
+
+@frozen(slots=True)
 class Wireguard:
     """Which WireGuard devices are read, and what their handshakes mean. Without a device nothing is."""
 
@@ -464,6 +497,17 @@ class Wireguard:
     """How much older it may get before the peer counts as idle or disconnected."""
     peers: tuple[WireguardPeer, ...] = ()
     """What is known of peers beforehand; one entry a peer."""
+    routes: WireguardRoutes = field(factory=WireguardRoutes)
+
+    @property
+    def routed(self) -> bool:
+        """Whether routes over devices are looked at."""
+        return self.enabled and self.routes.mode != "off"
+
+    @property
+    def manages(self) -> bool:
+        """Whether routes over devices are made."""
+        return self.enabled and self.routes.mode == "manage"
 
 
 @frozen(slots=True)
@@ -579,3 +623,8 @@ class Configuration:
     api: Api = field(factory=Api)
     webhooks: Webhooks = field(factory=Webhooks)
     security: Security = field(factory=Security)
+
+    @property
+    def needs_routes(self) -> bool:
+        """Whether routes have to be known that users need not hear of."""
+        return self.routing.wanted or self.wireguard.routed

@@ -441,6 +441,19 @@ def _read_public_key(value: object, _: object) -> str:
     return text
 
 
+def _read_tunnel_table(value: object, kind: object) -> str:
+    return "auto" if value == "auto" else str(_read_table_name(value, kind))
+
+
+def _read_tunnel_mark(value: object, kind: object) -> str:
+    mark = 0 if value == "auto" else _read_mark(value, kind)
+    return f"{mark:#x}" if mark else "auto"
+
+
+def _read_metric(value: object, _: object) -> int:
+    return _read_number(value, 0, 0xFFFFFFFF)
+
+
 def _read_peer_name(value: object, _: object) -> str:
     text = _read_text(value, "a name")
     if not _PEER_NAME.match(text):
@@ -538,6 +551,10 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.MarkAndMask: _read_mark_and_mask,
     schema.Prefix: _read_prefix,
     schema.TableName: _read_table_name,
+    schema.TunnelTable: _read_tunnel_table,
+    schema.TunnelMark: _read_tunnel_mark,
+    schema.Metric: _read_metric,
+    schema.RoutesMode: _read_choice,
     schema.FixedPriority: _read_fixed_priority,
     tuple[schema.Family, ...]: _read_families,
     schema.Primary: _read_choice,

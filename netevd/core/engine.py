@@ -20,12 +20,14 @@ from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.insight import Insight
 from netevd.core.observe import Change, Observer
+from netevd.core.policyanswers import RoutingNews
 from netevd.core.policyrouting import PolicyRouting, PolicyState, Start
 from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteNews, RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
+from netevd.core.tunnels import Tunnels
 from netevd.core.wanted import make_concern, make_filter, make_knowledge, make_news_filter
 from netevd.core.wireguardwatch import News, WireguardWatch
 from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
@@ -122,13 +124,15 @@ class Engine:
             self._backends.find_reports,
         )
         routes = configuration.routes
-        wanted = bool(routes.tables or routes.default_routes) or configuration.routing.wanted
+        wanted = bool(routes.tables or routes.default_routes) or configuration.needs_routes
         self._routes = RouteWatch(self._table, self._observer, tells, wanted=wanted)
         self._rules = RuleTable()
         self._wireguard = WireguardWatch(configuration.wireguard)
         self._resync = Resync()
+        self._tunnels = Tunnels(configuration.wireguard, self._wireguard)
         self._policy = PolicyRouting(
             configuration.routing, self._observer, self._table, self._rules,
+            self._tunnels,
             memory=routing or RoutingMemory(), start=start or Start(),
             quiet=self._is_quiet, read_again=self._read_again,
         )  # fmt: skip
@@ -159,7 +163,7 @@ class Engine:
         self.insight: Final = Insight(
             self._observer, self._table, self._routes,
             resync=self._resync, hooks=self._hooks, runs=self._runs, wireguard=self._wireguard,
-            backends=self._backends,
+            backends=self._backends, tunnels=self._tunnels,
         )  # fmt: skip
         """What others may ask."""
         if state is not None:
@@ -406,10 +410,7 @@ class Engine:
                 assert_never(given)
         self._policy.note(given, now, actions)
         for news in self._policy.step(now, actions):
-            event = Event(
-                self._sequence, news.type, now.wall_ns, None, None, HOST_LANE, routing=news.outcome
-            )
-            self._add(event, now, actions)
+            self._publish_routing(news, now, actions)
         if self._resync.due is not None and self._resync.due <= now.monotonic:
             self._rules.begin_dump()
             actions.append(RequestDump(self._resync.begin()))
@@ -646,6 +647,17 @@ class Engine:
         event = Event(
             self._sequence, news.type, now.wall_ns, after, before, lane, _find_source(after),
             wireguard=news.fact,
+        )  # fmt: skip
+        self._add(event, now, actions)
+
+    def _publish_routing(self, news: RoutingNews, now: Now, actions: list[Action]) -> None:
+        """Tell what became of rules and routes of ours; of those of one tunnel as its own event."""
+        told = None if news.ifindex is None else self._observer.find_told(news.ifindex)
+        lane, link = told or (HOST_LANE, None)
+        fact = None if news.ifindex is None else self._wireguard.describe(news.ifindex)
+        event = Event(
+            self._sequence, news.type, now.wall_ns, link, link, lane, wireguard=fact,
+            routing=news.outcome,
         )  # fmt: skip
         self._add(event, now, actions)
 

@@ -6,7 +6,7 @@ Belongs here: questions of view and health. What they cost is said where it is m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attrs import frozen
@@ -19,6 +19,8 @@ from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteWatch
 from netevd.core.runs import Runs
+from netevd.core.tunnelplan import read_prefix
+from netevd.core.tunnels import Tunnels
 from netevd.core.wireguardwatch import FoundPeer, WireguardWatch
 from netevd.model.backend import HostReport
 from netevd.model.inputs import Hook
@@ -51,6 +53,7 @@ class Insight:
         runs: Runs,
         wireguard: WireguardWatch,
         backends: Backends,
+        tunnels: Tunnels,
     ) -> None:
         self._observer: Final = observer
         self._table: Final = table
@@ -60,6 +63,7 @@ class Insight:
         self._runs: Final = runs
         self._wireguard: Final = wireguard
         self._backends: Final = backends
+        self._tunnels: Final = tunnels
 
     # --- links and routes ------------------------------------------------------------------------
 
@@ -118,6 +122,12 @@ class Insight:
     def get_hosts(self) -> tuple[HostReport, ...]:
         """Return what backends say of the host, the report that counts most first."""
         return self._backends.get_hosts()
+
+    def find_unrouted(self, interface: str, prefixes: Iterable[str]) -> list[str]:
+        """Return which of a peer's prefixes had no route over its device when that was looked at."""
+        missing = self._tunnels.find_unrouted(interface)
+        read = ((each, read_prefix(each)) for each in prefixes if missing)
+        return [each for each, prefix in read if prefix is not None and prefix.text in missing]
 
     # --- troubles --------------------------------------------------------------------------------
 

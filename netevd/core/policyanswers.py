@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from netevd.core.policyhints import describe_change
 from netevd.model.event import EventType
+from netevd.model.link import IfIndex
 from netevd.model.route import Route
 from netevd.model.routing import AddRoute, AddRule, Change, DeleteRoute, DeleteRule, RoutingOutcome
 from netevd.model.rule import Rule
@@ -31,6 +32,8 @@ class RoutingNews(NamedTuple):
 
     type: EventType
     outcome: RoutingOutcome
+    ifindex: IfIndex | None = None
+    """Of the tunnel that it is about, None for all that is netevd's."""
 
 
 class Answers(NamedTuple):

@@ -65,6 +65,10 @@ class Plan:
     """Each has one way."""
     links: tuple[Planned, ...] = ()
 
+    def join(self, rules: frozenset[Rule], routes: frozenset[Route]) -> Plan:
+        """Return this plan with more rules and routes."""
+        return Plan(self.rules | rules, self.routes | routes, self.links)
+
 
 class Known(NamedTuple):
     """What a plan is made of."""

@@ -35,6 +35,8 @@ from netevd.core.policyslots import find_hints as find_slots
 from netevd.core.routes import RouteTable
 from netevd.core.rules import RuleTable
 from netevd.core.trial import Trial
+from netevd.core.tunnelplan import TunnelState
+from netevd.core.tunnels import Tunnels
 from netevd.model.actions import Action, ChangeRouting, Kind, Note
 from netevd.model.event import EventType
 from netevd.model.inputs import (
@@ -54,7 +56,7 @@ from netevd.model.inputs import (
     RuleSeen,
     Stopping,
 )
-from netevd.model.link import IfIndex
+from netevd.model.link import IfIndex, Link
 from netevd.model.routing import (
     AddRoute,
     AddRule,
@@ -95,6 +97,7 @@ class PolicyState:
     enabled: bool
     plan: Plan
     difference: Difference
+    tunnels: tuple[TunnelState, ...]
     contested: bool
     halted: str
     """Why nothing is written, "" if it is."""
@@ -111,6 +114,7 @@ class PolicyRouting:
         observer: Observer,
         table: RouteTable,
         rules: RuleTable,
+        tunnels: Tunnels,
         *,
         memory: RoutingMemory,
         start: Start,
@@ -124,6 +128,7 @@ class PolicyRouting:
         self._observer = observer
         self._table = table
         self._rules = rules
+        self._tunnels = tunnels
         self._slots = memory.slots
         self._remembered = memory
         self._start = start
@@ -182,6 +187,11 @@ class PolicyRouting:
     def _routing(self) -> Routing:
         return self._trial.routing
 
+    @property
+    def _wanted(self) -> bool:
+        """Whether anything of ours can be wanted, or is to be compared."""
+        return self._routing.wanted or self._tunnels.wanted
+
     def note(self, given: Input, now: Now, actions: list[Action]) -> None:
         """Take in what has happened, once the tables know it."""
         match given:
@@ -201,16 +211,19 @@ class PolicyRouting:
                 if number > 0:  # not the one that ends a change
                     self._touch(now)
             case LinkSeen(link=link, dump=dump):
-                if not dump and matches(self._routing.policy, link):
+                if not dump and self._concerns(link):
                     self._touch(now)
             case AddressSeen(dump=0) | LinkGone() | AddressGone():
                 self._touch(now)
             case RuleSeen(rule=rule, dump=0) | RuleGone(rule=rule):
                 if self.ours.has_priority(rule.priority):
                     self._touch(now)
-        if self._table.concerned:
+        if self._table.concerned or self._tunnels.take_concern():
             self._table.concerned = False
             self._touch(now)
+
+    def _concerns(self, link: Link) -> bool:
+        return matches(self._routing.policy, link) or self._tunnels.has(link.ifindex)
 
     def _touch(self, now: Now) -> None:
         if self._active:
@@ -260,8 +273,8 @@ class PolicyRouting:
 
     # --- the pass ----------------------------------------------------------------------------------
 
-    def _compare(self, now: Now) -> tuple[Plan, Difference]:
-        """Return what shall be, and what is missing or too much."""
+    def _compare(self, now: Now) -> tuple[Plan, Difference, tuple[TunnelState, ...]]:
+        """Return what shall be, what is missing or too much, and how tunnels are found."""
         ours = self.ours
         routes = self._table.get_concerning()
         snapshots = self._observer.get_snapshots()
@@ -274,35 +287,39 @@ class PolicyRouting:
             keys = {ifindex: keys[ifindex] for ifindex in wanted}
             self._slots, numbers = assign(self._slots, keys, find_slots(ours, routes), now.wall_ns)
         plan = make_plan(self._routing, Known(snapshots, routes, numbers))
+        rules = self._rules.get_rules()
+        tunnels = self._tunnels.plan(snapshots, routes, rules, ours, now)
+        plan = plan.join(tunnels.rules, tunnels.routes)
         if self._absent:
             plan = Plan(
                 frozenset(each for each in plan.rules if each.family not in self._absent),
                 frozenset(each for each in plan.routes if each.family not in self._absent),
                 plan.links,
             )
-        return plan, find_difference(plan, self._rules.get_rules(), routes, ours)
+        return plan, find_difference(plan, rules, routes, ours), tunnels.states
 
     def get_state(self, now: Now) -> PolicyState:
         """Return the plan, and how the kernel differs from it at this moment."""
         slots = self._slots
-        plan, difference = self._compare(now)
+        plan, difference, tunnels = self._compare(now)
         self._slots = slots
         trial = self._trial
         return PolicyState(
-            self._routing.wanted, plan, difference, self._contest.going_on, self._halted, trial.due,
+            self._wanted, plan, difference, tunnels, self._contest.going_on, self._halted, trial.due,
             trial.memory.given_up,
         )  # fmt: skip
 
     def _reconcile(self, now: Now, actions: list[Action]) -> None:
         """Ask for what makes the kernel's rules and routes those of the plan."""
-        plan, difference = self._compare(now)
+        plan, difference, tunnels = self._compare(now)
         present = difference.present
         wanted: set[Entry] = {*plan.rules, *plan.routes}
-        if not self._routing.wanted and not present:
+        self._tell_tunnels(tunnels, now, actions)
+        if not self._wanted and not present:
             self._active = False
             self._made.clear()
             return
-        if self._resync_due is None and self._routing.wanted:
+        if self._resync_due is None and self._wanted:
             share = 0.9 + 0.2 * self._start.jitter
             self._resync_due = now.monotonic + self._routing.policy.resync * share
         self._tell_hints(plan, difference, actions)
@@ -322,6 +339,15 @@ class PolicyRouting:
         elif changes:
             self._restores = bool(lost) or self._restores
             self._ask(changes, actions)
+
+    def _tell_tunnels(
+        self, states: tuple[TunnelState, ...], now: Now, actions: list[Action]
+    ) -> None:
+        for drift in self._tunnels.tell(states, now, actions):
+            outcome = RoutingOutcome(reason=drift.reason)
+            self._news.append(RoutingNews(EventType.ROUTING_DRIFT, outcome, drift.ifindex))
+        if self._tunnels.due is not None:
+            self._want(self._tunnels.due)
 
     def _want(self, moment: float) -> None:
         self._due = moment if self._due is None else min(self._due, moment)

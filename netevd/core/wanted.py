@@ -11,6 +11,7 @@ from netevd.model.route import (
     ANYWHERE,
     TABLE_MAIN,
     Route,
+    Table,
     read_protocol,
     read_table,
 )
@@ -47,11 +48,12 @@ def make_news_filter(configuration: Configuration) -> Callable[[Route], bool]:
 def make_concern(configuration: Configuration) -> Callable[[Route], bool]:
     """Return a function that tells of a route whether policy routing is made of it, or it is ours."""
     ours = get_ours(configuration.routing)
-    if not configuration.routing.wanted:
+    if not configuration.needs_routes:
         return ours.has_route
+    extra = Table(configuration.wireguard.routes.table_number)
 
     def concerns(route: Route) -> bool:
-        if route.destination in ANYWHERE or ours.has_table(route.table):
+        if route.destination in ANYWHERE or ours.has_table(route.table) or route.table == extra:
             return True
         hops = route.nexthops
         return route.table == TABLE_MAIN and bool(hops) and not hops[0].gateway
@@ -68,8 +70,9 @@ def make_knowledge(configuration: Configuration) -> Callable[[Route], bool]:
     """
     told = make_filter(configuration.routes)
     ours = get_ours(configuration.routing)
-    if not configuration.routing.wanted:
+    if not configuration.needs_routes:
         return lambda route: told(route) or ours.has_route(route)
+    extra = Table(configuration.wireguard.routes.table_number)
 
     def knows(route: Route) -> bool:
         return (
@@ -77,6 +80,7 @@ def make_knowledge(configuration: Configuration) -> Callable[[Route], bool]:
             or route.table == TABLE_MAIN
             or route.destination in ANYWHERE
             or ours.has_table(route.table)
+            or route.table == extra
         )
 
     return knows

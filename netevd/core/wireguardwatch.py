@@ -52,6 +52,15 @@ class News(NamedTuple):
     fact: WireguardFact
 
 
+class FoundDevice(NamedTuple):
+    """A device with its peers as it was read last."""
+
+    ifindex: IfIndex
+    device: Device
+    since: float
+    """When it was read for the first time, monotonic seconds; 0: by an earlier worker."""
+
+
 class FoundPeer(NamedTuple):
     """A peer, for those who ask."""
 
@@ -84,6 +93,10 @@ class _Watched:
         """When it was read last."""
         self.counted = -1
         """Octets sent and received in all, then."""
+        self.since = 0.0
+        """When it was read for the first time, monotonic seconds."""
+        self.frame: object = None
+        """What of the last reading routes depend on."""
 
 
 class WireguardWatch:
@@ -97,6 +110,7 @@ class WireguardWatch:
         """Number, link and last moment of the reading under way."""
         self._changed: set[IfIndex] = set()
         """Devices that are to be remembered otherwise, see `take_memory`."""
+        self._concerned = False
         self._names: dict[str, str] = {
             each.public_key: each.name for each in settings.peers if each.name
         }
@@ -144,6 +158,7 @@ class WireguardWatch:
         if self._reading is not None and self._reading[1] == watched.ifindex:
             self._reading = None
         self._changed.add(watched.ifindex)
+        self._concerned = True
         watched.is_up = False
         return self._tell_up(watched)
 
@@ -224,9 +239,13 @@ class WireguardWatch:
         if changes or watched.device != bare:
             self._changed.add(watched.ifindex)
         watched.device, watched.read, watched.counted = bare, now, counted
+        frame = (device.fwmark, [(each.allowed_ips, each.endpoint) for each in device.peers])
+        if watched.frame != frame:
+            watched.frame, self._concerned = frame, True
         interval = self._settings.poll_interval
         watched.due = now.monotonic + find_wait(watched.peers, reading, interval, still=still)
         if first:
+            watched.since = now.monotonic
             watched.up = watched.is_up  # as it was found: nothing has happened
             return []
         return [self._make_news(watched, change) for change in changes] + self._tell_up(watched)
@@ -284,6 +303,32 @@ class WireguardWatch:
             if each.device is not None
             for known in each.peers.values()
         ]
+
+    def has(self, ifindex: IfIndex) -> bool:
+        """Tell whether a link is a device."""
+        watched = self._watched.get(ifindex)
+        return watched is not None and watched.device is not None
+
+    def take_concern(self) -> bool:
+        """Tell whether what routes depend on has changed since the last call."""
+        concerned, self._concerned = self._concerned, False
+        return concerned
+
+    def get_devices(self) -> list[FoundDevice]:
+        """Return every device as it was read last."""
+        return [
+            FoundDevice(
+                each.ifindex,
+                evolve(each.device, peers=tuple(known.peer for known in each.peers.values())),
+                each.since,
+            )
+            for each in self._watched.values()
+            if each.device is not None
+        ]
+
+    def describe(self, ifindex: IfIndex) -> WireguardFact | None:
+        """Return what there is to say of a device itself, None where there is none."""
+        return self._describe(self._watched[ifindex]) if self.has(ifindex) else None
 
     def get_memory(self) -> tuple[KnownDevice, ...]:
         """Return all that users know of devices."""

@@ -40,10 +40,11 @@ def make_request(change: Change) -> protocol.Change:
 
 def _spell_rule(
     rule: Rule,
-) -> tuple[protocol.Family, int, int, str, str, str, str, int, int, bool]:
+) -> tuple[protocol.Family, int, int, str, str, str, str, int, int, int, bool]:
     return (
         4 if rule.family == 4 else 6, rule.priority, rule.table, rule.source, rule.destination,
-        rule.iifname, rule.oifname, rule.mark, rule.mask, rule.suppress_prefix_length == 0,
+        rule.iifname, rule.oifname, rule.mark, rule.mask, rule.suppress_prefix_length,
+        rule.invert,
     )  # fmt: skip
 
 

@@ -125,15 +125,38 @@ class PlannedObject(TypedDict):
     """Why nothing is wanted; null if something is."""
 
 
+class TunnelRoutesObject(TypedDict):
+    """What the peers of a WireGuard device imply for routing, and how it is."""
+
+    interface: str
+    table: int | None
+    """Where netevd writes its routes."""
+    fwmark: int | None
+    """Of the device."""
+    prefixes: list[str]
+    """That its peers take."""
+    missing: list[str]
+    """Of these, those that no route over it covers."""
+    strays: list[str]
+    """Where routes over it lead to that no peer takes."""
+    reason: str | None
+    """Why no routes are made for it."""
+    advice: str | None
+    """Why some routes are not made, and what to do about it."""
+
+
 class PolicyRoutingObject(TypedDict):
     """Policy routing: what is wanted, and how the kernel differs from it."""
 
     enabled: bool
+    """Whether anything is configured that rules and routes are made or looked at for."""
     interfaces: list[PlannedObject]
     rules: list[RuleObject]
     """That are wanted."""
     routes: list[RouteObject]
     """That are wanted."""
+    tunnels: list[TunnelRoutesObject]
+    """Devices whose routes are looked at or made, see `wireguard.routes`."""
     changes: list[str]
     """What would make the kernel so, as commands of ip(8); none: it is so."""
     contested: bool

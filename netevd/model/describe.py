@@ -15,12 +15,12 @@ def describe(event: Event) -> str:
     if event.route is not None:
         words = describe_route(event.route, lambda ifindex: _name(after, ifindex))
         return f"{'del' if event.gone else 'new'} {words}"
-    if event.wireguard is not None:
-        return _describe_wireguard(event.type, event.wireguard)
     if event.routing is not None:
         return event.routing.describe()
     if event.host is not None:
         return _describe_host(event, event.host)
+    if event.wireguard is not None:
+        return _describe_wireguard(event.type, event.wireguard)
     if after is None:
         return event.type.value
     if event.lease is not None:

@@ -254,6 +254,9 @@ class KnownPeerObject(PeerObject):
     """As `wireguard.peers` of the configuration has it."""
     state: PeerState
     expected: Literal["always", "on-demand", "never"]
+    unrouted: list[str]
+    """Of `allowed_ips` those that no route over the interface covers; empty where nobody looks, see
+    `wireguard.routes`."""
 
 
 class WireguardObject(TypedDict):

@@ -31,8 +31,10 @@ SUPPRESS_ABOVE: Final = 400
 """The rule that looks all but default routes of main up stands so far above the base."""
 DEFAULT_ABOVE: Final = 500
 """Rules and tables of default routes stand so far above the base, plus the slot."""
-END_ABOVE: Final = 900
-"""From here on nothing is policy routing's."""
+TUNNELS_ABOVE: Final = 900
+"""Rules of tunnels stand from here on above the base, and their tables after it."""
+END_ABOVE: Final = 950
+"""From here on nothing is netevd's."""
 
 
 @frozen(slots=True)
@@ -45,7 +47,8 @@ class Ours:
     def has_rule(self, rule: Rule) -> bool:
         """Tell whether a rule is ours; we make none that does anything but look up a table."""
         mine = rule.protocol == self.protocol and self.has_priority(rule.priority)
-        return mine and rule.action == LOOKUP and not (rule.tos or rule.invert)
+        inverts = rule.invert and rule.priority < self.base + TUNNELS_ABOVE
+        return mine and rule.action == LOOKUP and not (rule.tos or inverts)
 
     def has_priority(self, priority: int) -> bool:
         """Tell whether a priority of rules is in our range."""
@@ -62,7 +65,17 @@ class Ours:
 
     def has_table(self, table: int) -> bool:
         """Tell whether a table is in our range."""
-        return self.base < table < self.base + END_ABOVE
+        above = table - self.base
+        return 0 < above < END_ABOVE and above != TUNNELS_ABOVE
+
+    def find_tunnel(self, table: int) -> int:
+        """Return the number of the tunnel that a table belongs to, 0 for none."""
+        above = table - self.base - TUNNELS_ABOVE
+        return above if self.has_table(table) and above > 0 else 0
+
+    def tunnel_table(self, number: int) -> Table:
+        """Return the table of a tunnel's routes."""
+        return Table(self.base + TUNNELS_ABOVE + number)
 
     def find_slot(self, table: int) -> int:
         """Return the slot that a table belongs to, 0 for none."""

@@ -14,6 +14,7 @@ from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
 from netevd.core.policydifference import order_rule
 from netevd.core.policyhints import describe_change, shape_planned
+from netevd.core.tunnels import shape_tunnel
 from netevd.model.answers import HookObject, PolicyRoutingObject, ReloadObject, StatusObject
 from netevd.model.event import Event
 from netevd.model.inputs import Now
@@ -220,6 +221,7 @@ class View:
             "interfaces": [shape_planned(each) for each in state.plan.links],
             "rules": [self.shape_rule(each) for each in sorted(state.plan.rules, key=order_rule)],
             "routes": [self.shape_route(each) for each in sorted(state.plan.routes)],
+            "tunnels": [shape_tunnel(each) for each in state.tunnels],
             "changes": [printable(describe_change(each)) for each in state.difference.changes],
             "contested": state.contested,
             "halted": state.halted or None,
@@ -241,6 +243,9 @@ class View:
                 "name": found.name or None,
                 "state": found.known.state,
                 "expected": found.expected,
+                "unrouted": self._insight.find_unrouted(
+                    found.interface, found.known.peer.allowed_ips
+                ),
             }
             for found in self._insight.get_peers()
         ]

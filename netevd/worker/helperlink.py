@@ -72,7 +72,7 @@ class HelperLink:
         self._dumping = trio.Lock()
         routes = configuration.routes
         self._tables = {read_table(word) for word in routes.tables}
-        if ALL_TABLES in self._tables or routes.default_routes or configuration.routing.wanted:
+        if ALL_TABLES in self._tables or routes.default_routes or configuration.needs_routes:
             self._tables = {ALL_TABLES}  # default routes can't be asked for by themselves
         self._wanted: dict[bool, tuple[int, tuple[Part, ...]]] = {}
         """What is to be dumped next, links (False) and routes (True)."""

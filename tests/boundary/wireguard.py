@@ -13,8 +13,10 @@ from tests.boundary.rig import wait_for
 class Tunnel:
     """One device in the network namespace of the caller; its name is its own on the whole machine."""
 
-    def __init__(self, name: str, port: int) -> None:
+    def __init__(self, name: str, port: int, namespace: str = "") -> None:
+        """namespace: name of the one that it is in instead."""
         self.name = name
+        self._inside = ["ip", "netns", "exec", namespace] if namespace else []
         self.private = _make_key()
         self.public = subprocess.run(
             ["wg", "pubkey"], input=self.private, capture_output=True, text=True, check=True
@@ -22,7 +24,7 @@ class Tunnel:
         self.secrets = [self.private]
         environment = {k: v for k, v in os.environ.items() if k != "WG_PROCESS_FOREGROUND"}
         self.process = subprocess.Popen(
-            ["wireguard-go", "-f", name], env={**environment, "LOG_LEVEL": "error"},
+            [*self._inside, "wireguard-go", "-f", name], env={**environment, "LOG_LEVEL": "error"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         path = Path(f"/run/wireguard/{name}.sock")
@@ -31,7 +33,9 @@ class Tunnel:
 
     def set(self, *words: str, given: str = "") -> None:
         """Run `wg set`."""
-        subprocess.run(["wg", "set", self.name, *words], input=given, text=True, check=True)
+        subprocess.run(
+            [*self._inside, "wg", "set", self.name, *words], input=given, text=True, check=True
+        )
 
     def add_peer(self, public: str, *words: str, preshared: str = "") -> str:
         """Add a peer; return its preshared key."""

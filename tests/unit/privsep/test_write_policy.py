@@ -22,14 +22,18 @@ from privsep.protocol import (
     pack,
 )
 
-OPEN = WritePolicy(adds=True, marks=0xFF00)
+OPEN = WritePolicy(adds=True, marks=0xFF00, tunnels=True)
 GREETED = State(greeted=True)
 
 RULE = AddRule(4, 21001, 21001, "10.0.0.1/32")
-SUPPRESS = AddRule(6, 21400, 254, suppress=True)
+SUPPRESS = AddRule(6, 21400, 254, suppress=0)
 FIXED = AddRule(4, 20010, 200, "10.8.0.0/16")
 MARK = AddRule(4, 20901, 21501, mark=0x100, mask=0xFF00)
 ROUTE = AddRoute(4, 21501, "0.0.0.0/0", 0, 3, "10.0.0.254", onlink=True)
+MAIN = AddRule(4, 21900, 254, suppress=15)
+TUNNEL = AddRule(4, 21901, 21901, suppress=15)
+UNMARKED = AddRule(6, 21949, 21949, mark=0xCA6C, mask=0xFFFFFFFF, invert=True)
+INTO = AddRoute(4, 21901, "10.0.0.0/8", 0, 3)
 REFUSAL = AddRoute(6, 21501, "::/0", 7, 0, refuses=True)
 
 
@@ -44,7 +48,10 @@ def ask(*changes: Change, state: State = GREETED, policy: WritePolicy = OPEN, no
     return judge(REQUEST.unpack(pack(Write(list(changes)))), state, policy, now)
 
 
-@pytest.mark.parametrize("change", [RULE, SUPPRESS, FIXED, MARK, ROUTE, REFUSAL])
+@pytest.mark.parametrize("change", [
+    RULE, SUPPRESS, FIXED, MARK, ROUTE, REFUSAL, MAIN, TUNNEL, vary(TUNNEL, suppress=0), UNMARKED,
+    vary(UNMARKED, suppress=47), INTO,
+])  # fmt: skip
 def test_what_is_wanted_is_granted_and_may_be_taken_back(change: Change) -> None:
     """Each kind may be made; removed it may be even where nothing of ours is wanted any more."""
     gone = DeleteRule if isinstance(change, AddRule) else DeleteRoute
@@ -66,17 +73,27 @@ def test_what_is_wanted_is_granted_and_may_be_taken_back(change: Change) -> None
         # rules that catch what is not one link's
         vary(RULE, source=""), vary(RULE, source="0.0.0.0/0"), vary(RULE, source="10.0.0.0/7"),
         AddRule(6, 21001, 21001, "2000::/3"), vary(RULE, destination="10.0.0.0/8"), vary(RULE, iif="eth0"),
-        vary(RULE, mark=1, mask=1), vary(RULE, suppress=True), vary(RULE, oif="eth0"),
+        vary(RULE, mark=1, mask=1), vary(RULE, suppress=0), vary(RULE, oif="eth0"),
         # the rule of main is one rule
-        vary(SUPPRESS, suppress=False), vary(SUPPRESS, table=255), vary(SUPPRESS, source="2001:db8::/32"),
+        vary(SUPPRESS, suppress=-1), vary(SUPPRESS, table=255), vary(SUPPRESS, source="2001:db8::/32"),
         vary(SUPPRESS, oif="eth0"), vary(SUPPRESS, mask=1), vary(SUPPRESS, iif="lo"),
         vary(SUPPRESS, priority=21399), vary(SUPPRESS, priority=21401),
         # rules of the configuration
-        vary(FIXED, source=""), vary(FIXED, table=0), vary(FIXED, table=21501), vary(FIXED, suppress=True),
+        vary(FIXED, source=""), vary(FIXED, table=0), vary(FIXED, table=21501), vary(FIXED, suppress=0),
         vary(FIXED, priority=19999), vary(FIXED, iif="a/b"), vary(FIXED, oif="x" * 16), vary(FIXED, mark=2, mask=1),
         vary(MARK, mask=0xFFFF), vary(MARK, mask=0, mark=0),
+        # rules of tunnels: never all that there is, never for some sources or links, never elsewhere
+        vary(MAIN, suppress=-1), vary(MAIN, mark=1, mask=0xFFFFFFFF, invert=True), vary(MAIN, invert=True),
+        vary(TUNNEL, suppress=-1), vary(TUNNEL, mark=1, mask=1), vary(UNMARKED, mark=0), vary(UNMARKED, mask=0xCA6C),
+        vary(UNMARKED, invert=False), vary(UNMARKED, mask=0, mark=0),
+        *[vary(TUNNEL, table=n) for n in (0, 52, 253, 255, 21001, 21501, 21900, 21950)],
+        *[vary(TUNNEL, priority=n) for n in (0, 20001, 21001, 21400, 21501, 21899, 21950, 32766)],
+        vary(TUNNEL, source="10.0.0.0/8"), vary(TUNNEL, destination="10.0.0.0/8"), vary(TUNNEL, iif="lo"),
+        vary(TUNNEL, oif="lo"), vary(RULE, invert=True), vary(FIXED, invert=True), vary(FIXED, table=21901),
+        vary(SUPPRESS, suppress=1), vary(MARK, table=21901),
+        vary(INTO, gateway="10.0.0.1"), vary(INTO, ifindex=0), vary(INTO, refuses=True, ifindex=0),
         # routes
-        *[vary(ROUTE, table=n) for n in (0, 52, 253, 254, 255, 21000, 21900, 2**32 - 1)],
+        *[vary(ROUTE, table=n) for n in (0, 52, 253, 254, 255, 21000, 21900, 21950, 2**32 - 1)],
         vary(ROUTE, ifindex=0), vary(ROUTE, refuses=True), vary(REFUSAL, ifindex=1), vary(REFUSAL, refuses=False),
         vary(REFUSAL, gateway="fe80::1"),
     ],
@@ -89,7 +106,20 @@ def test_what_is_not_ours_ends_the_worker(change: Change) -> None:
         ask(RULE, change, ROUTE)
 
 
-@pytest.mark.parametrize("number", [0, 254, 19999, 21900, 32766, 2**32 - 1])
+def test_tunnels_and_policies_are_wanted_by_themselves() -> None:
+    """Who wants routes of tunnels may not make rules of links, and the other way round."""
+    tunnels, links = WritePolicy(tunnels=True), WritePolicy(adds=True)
+    for wanted, other, changes in (
+        (tunnels, links, (MAIN, TUNNEL, UNMARKED, INTO)),
+        (links, tunnels, (RULE, ROUTE)),
+    ):
+        for change in changes:
+            assert isinstance(ask(change, policy=wanted), Grant)
+            with pytest.raises(ProtocolViolation, match="nothing of ours"):
+                ask(change, policy=other)
+
+
+@pytest.mark.parametrize("number", [0, 254, 19999, 21950, 32766, 2**32 - 1])
 def test_what_is_out_of_our_range_is_not_removed(number: int) -> None:
     """Within it, whatever has our number may go, of whatever shape; the kernel looks at the number."""
     with pytest.raises(ProtocolViolation):
