@@ -36,6 +36,17 @@ class Identity(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     """The only files it runs; none named: every one in the script directories."""
 
 
+class Tree(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A tree of scripts of another dispatcher."""
+
+    kind: Word
+    """Its convention, see `trees`."""
+    roots: Annotated[list[Path], Meta(min_length=1, max_length=8)]
+    """The first one wins over the later ones."""
+    runner: Small
+    """Number of the identity that its scripts have."""
+
+
 class RouteFilter(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Which routes the kernel tells of."""
 
@@ -106,6 +117,8 @@ class Launch(Message, frozen=True, tag=90):
     listeners: Annotated[list[Listener], Meta(max_length=16)] = []
     """Beside the socket in the runtime directory, which is always there."""
     writes: WritePolicy = WritePolicy()
+    trees: Annotated[list[Tree], Meta(max_length=16)] = []
+    """Beside the script directories those of other dispatchers."""
     posts: bool = False
     """Whether there is anything for a courier, whose targets are then in the second memory."""
     wireguard: Annotated[list[Text], Meta(max_length=256)] = []
@@ -140,7 +153,7 @@ def grants_the_same(now: Launch, launch: Launch) -> bool:
 
 def find_common(launch: Launch) -> tuple[object, ...]:
     """Return what all runners of a configuration have in common."""
-    return launch.directories, launch.events, launch.audit is None, launch.signers
+    return launch.directories, launch.events, launch.audit is None, launch.signers, launch.trees
 
 
 VERDICT: Final = Codec[Verdict](Verdict)

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from privsep import sandbox
 from privsep.launch import Identity, Launch
 from privsep.scripts import maps_all_users, read_uid_map
+from privsep.trees import CONVENTIONS
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
 MAKE_USERS: Final = (
@@ -110,6 +111,8 @@ def find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
         faults.append(f"{len(launch.runners)} script identities, expected 1 to 32")
     if len(launch.directories) > 8 or len(launch.events) > 256:
         faults.append("more than 8 script directories or 256 event types")
+    if not {tree.kind for tree in launch.trees} <= {*CONVENTIONS} - {""}:
+        faults.append("trees of scripts that no convention is known of")
     for number, identity in enumerate(launch.runners):
         faults += [f"{name} is no capability" for name in identity.capabilities
                    if name not in sandbox.CAPABILITIES]  # fmt: skip
@@ -119,7 +122,8 @@ def find_launch_faults(launch: Launch, mode: Mode) -> list[str]:
                 f"scripts can't run as {identity.user} (uid {identity.uid}): root, unless a rule says so,"
                 " and the users of netevd's own roles are not for scripts"
             )
-        if (identity.uid == 0 or identity.capabilities) and not (mode.observe or identity.scripts):
+        named = identity.scripts or any(tree.runner == number for tree in launch.trees)
+        if (identity.uid == 0 or identity.capabilities) and not (mode.observe or named):
             faults.append(f"no rule names the scripts that {identity.user} runs with privilege")
     return faults
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from functools import partial
 
 import msgspec
 
@@ -52,7 +53,8 @@ def lend_runner(mode: Mode, config: str, scripts: int, single: tuple[str, str] |
     identity = launch.runners[numbers[0]]
     directory = f"{find_state_directory(None, mode)}-signed"
     versions = Versions(directory, trusted_owners(observe=mode.observe), Log())
-    pid, lead_socket = spawn.start_runner(mode, launch, numbers[0], versions, single=single)
+    start = partial(spawn.start_runner, single=single, lists=not single)
+    pid, lead_socket = start(mode, launch, numbers[0], versions)
     lead_socket.setblocking(True)
     lead: Channel[protocol.Report] = Channel(lead_socket, protocol.REPORT)
     try:

@@ -235,6 +235,8 @@ class Run(Message, frozen=True, tag=40):
     values: list[tuple[str, str]]
     detach: bool = False
     """The run ends with its first process; what that left lives until the runner ends."""
+    words: Annotated[list[Text], Meta(max_length=2)] = []
+    """Arguments, of a script of another dispatcher's tree."""
 
 
 class Signal(Message, frozen=True, tag=41):
@@ -316,6 +318,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     runnable: bool
     reason: Text
     """Why the file is skipped; empty for a runnable one."""
+    tree: Annotated[str, Meta(max_length=64)] = ""
+    """Whose convention it is called by, "" for netevd's own; else `event` is the group of its files."""
 
 
 class Entries(Message, frozen=True, tag=55):

@@ -33,6 +33,7 @@ from privsep.processes import (
 )
 from privsep.scripts import Table
 from privsep.signatures import Untrusted
+from privsep.trees import CONVENTIONS
 from privsep.variables import find_bad_value
 
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -288,15 +289,15 @@ class Runner:
     def _start(self, request: protocol.Run) -> None:
         if request.id in self._runs:
             raise protocol.ProtocolViolation(f"run {request.id} exists already")
-        path, fault = self._table.find_fault(request.entry)
-        fault = fault or find_bad_value(request.values) or ""
+        kind, path, fault = self._table.find_fault(request.entry)
+        fault = fault or find_bad_value(request.values, of_tree=bool(kind)) or ""
         if self._stop_at is not None:
             fault = "the daemon is stopping"
         elif len(self._runs) >= RUN_LIMIT:
             fault = f"{RUN_LIMIT} runs are live or not recorded yet"
         if not fault:
             try:
-                life = self._spawn(request, path)
+                life = self._spawn(request, kind, path)
             except Untrusted as untrusted:
                 fault = str(untrusted)
             except (OSError, ValueError) as error:
@@ -314,23 +315,26 @@ class Runner:
         if self._audited or (self._audited is not None and outcome == "refused"):
             self._reporter.tell("run", outcome, self._audited, detail)
 
-    def _spawn(self, request: protocol.Run, path: str) -> _Life:
+    def _spawn(self, request: protocol.Run, kind: str, path: str) -> _Life:
+        arguments = self._table.build_arguments(request.entry, request.words)
         environment = {
             b"PATH": PATH.encode(),
             **{name.encode(): value.encode() for name, value in request.values},
-            b"NETEVD_SCRIPT_PATH": os.fsencode(path),
-            _MARKER: f"{self._incarnation}.{request.id}".encode(),
         }
+        if not kind:
+            environment[b"NETEVD_SCRIPT_PATH"] = os.fsencode(path)
+        if CONVENTIONS[kind].marked:
+            environment[_MARKER] = f"{self._incarnation}.{request.id}".encode()
         self._spare = self._spare or _open_pipes()
         out, out_end, err, err_end = self._spare
         ends = [(self._null, 0), (out_end, 1), (err_end, 2)]
-        verifier, program = self._table.verifier, path
+        verifier = self._table.verifier
         if verifier is not None:
             ends.append((verifier.seal(path), _SEALED))
-            program = f"/proc/self/fd/{_SEALED}"
+            arguments[0] = f"/proc/self/fd/{_SEALED}"
         try:
             pid = os.posix_spawn(
-                program, [program], environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED,
+                arguments[0], arguments, environment, setsid=True, setsigmask=(), setsigdef=_DEFAULTED,
                 file_actions=[(os.POSIX_SPAWN_DUP2, *each) for each in ends],
             )  # fmt: skip
         finally:
@@ -451,8 +455,8 @@ def _open_pipes() -> list[int]:
 
 def _explain(path: str, error: OSError | ValueError) -> str:
     """Return why a script that passed all checks could not be executed."""
-    if isinstance(error, ValueError):
-        return "a variable holds a NUL byte"
+    if isinstance(error, ValueError):  # also of a NUL byte in a variable
+        return str(error)
     interpreter = ""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from privsep import trees
+from privsep.launch import Tree
 from privsep.protocol import Entries, Entry, escape
 from privsep.signatures import Verifier
+from privsep.trees import CONVENTIONS
 
 LINK_LIMIT: Final = 40
 """Symbolic links on the way to a file at most. Source: MAXSYMLINKS, linux/namei.h."""
@@ -155,50 +158,56 @@ def is_leftover(name: str) -> bool:
 
 
 class Table:
-    """The script files of all event directories, each with a number and a verdict."""
+    """The script files of all event directories and trees, each with a number and a verdict."""
 
     def __init__(
         self, roots: list[str], events: list[str], owners: frozenset[int], only: Iterable[str] = (),
-        verifier: Verifier | None = None,
+        forest: Sequence[Tree] = (), verifier: Verifier | None = None,
     ) -> None:  # fmt: skip
         """
         roots: the first wins over the later ones. events: names of the directories `T.d`. only:
-        paths of the only files to take up, none for all. verifier: None if nothing need be signed.
+        paths of the only files to take up, none for all. forest: trees of other dispatchers.
+        verifier: None if nothing need be signed.
         """
         self.verifier = verifier
-        self._roots = roots
-        self._events = events
+        self._roots = {"": roots, **{tree.kind: tree.roots for tree in forest}}
+        """By kind of the tree, "" for netevd's own."""
+        self._groups = [("", event) for event in events]
+        self._groups += [
+            (tree.kind, each) for tree in forest for each in CONVENTIONS[tree.kind].groups
+        ]
         self._owners = owners
         self._only = frozenset(only)
-        self._numbers: dict[tuple[str, str, int, int], int] = {}
-        """Event, path, inode and time of change: a changed file is another one."""
+        self._numbers: dict[tuple[str, str, str, int, int], int] = {}
+        """Tree, group, path, inode and time of change: a changed file is another one."""
         self._last = 0
         self.entries: list[Entry] = []
-        self.paths: dict[int, str] = {}
+        self.paths: dict[int, tuple[str, str]] = {}
+        """Of each entry tree and path."""
         self._told: set[tuple[str, str]] = set()
 
     def directories(self) -> list[str]:
-        """Return every directory that scripts may stand in, existing or not."""
-        return [*self._roots] + [
-            f"{root}/{event}.d" for root in self._roots for event in self._events
-        ]
+        """Return every directory that scripts may stand in, existing or not, or a root may appear."""
+        roots = [root for each in self._roots.values() for root in each]
+        found = [place for each in self._groups for place, _ in self._list_places(*each)]
+        return [*map(_find_existing, roots), *roots, *found]
 
     def scan(self) -> bool:
         """Read all directories again; tell whether the table is another one now."""
-        entries = [entry for event in self._events for entry in self._scan_event(event)]
+        entries = [entry for group in self._groups for entry in self._scan_group(*group)]
         if len(entries) > TABLE_LIMIT:
             entries = entries[:TABLE_LIMIT]
         changed = entries != self.entries
         present = {entry.id for entry in entries}
         self._numbers = {key: id_ for key, id_ in self._numbers.items() if id_ in present}
-        self.paths = {id_: key[1] for key, id_ in self._numbers.items()}
+        self.paths = {id_: (key[0], key[2]) for key, id_ in self._numbers.items()}
         self.entries = entries
         return changed
 
     def take_single(self, event: str, path: str) -> bool:
         """Make one file the whole table, whatever directory it stands in; True: it changed."""
-        self.entries = [self._judge(event, os.path.basename(path), path)]
-        self.paths = {self.entries[0].id: path}
+        self.entries = [self._judge("", event, os.path.basename(path), path)]
+        self.paths = {self.entries[0].id: ("", path)}
         return True
 
     def take_unknown(self) -> list[tuple[str, str]]:
@@ -224,41 +233,74 @@ class Table:
             parts[-1].append(entry)
         return [Entries(part, more=part is not parts[-1]) for part in parts]
 
-    def find_fault(self, id_: int) -> tuple[str, str]:
-        """Return the path of an entry and why it must not be run now, "" when it may."""
-        path = self.paths.get(id_, "")
-        return path, find_fault(path, self._owners) if path else "it is not in the table any more"
+    def find_fault(self, id_: int) -> tuple[str, str, str]:
+        """Return tree and path of an entry and why it must not be run now, "" when it may."""
+        kind, path = self.paths.get(id_, ("", ""))
+        return (
+            kind,
+            path,
+            self._find_fault(kind, path) if path else "it is not in the table any more",
+        )
 
-    def _scan_event(self, event: str) -> list[Entry]:
-        found: dict[bytes, str] = {}
-        for root in self._roots:
-            directory = f"{root}/{event}.d"
-            try:
-                names = os.listdir(directory)
-            except OSError:
-                continue
+    def build_arguments(self, id_: int, words: list[str]) -> list[str]:
+        """Return what is executed for an entry. Raises: ValueError, when it is not called so."""
+        kind, path = self.paths[id_]
+        parts = [[each.path for each in part] for part in self._list_sourced(kind)]
+        return trees.build_arguments(kind, path, words, parts)
+
+    def _list_sourced(self, kind: str) -> list[list[Entry]]:
+        """Return the files of each group of a tree that one shell sources, without those that it skips."""
+        groups = CONVENTIONS[kind].groups if CONVENTIONS[kind].wrapper else {}
+        parts = [self._scan_group(kind, each) for each, place in groups.items() if place]
+        return [[each for each in part if each.runnable] for part in parts]
+
+    def _list_places(self, kind: str, group: str) -> Iterator[tuple[str, list[str]]]:
+        for root in self._roots[kind]:
+            directory, names = trees.list_place(CONVENTIONS[kind], group, root)
+            yield directory, [name for name in names if kind or not is_leftover(name)]
+
+    def _scan_group(self, kind: str, group: str) -> list[Entry]:
+        found: dict[bytes, list[str]] = {}
+        for directory, names in self._list_places(kind, group):
             for name in names:
-                if not is_leftover(name):
-                    found.setdefault(os.fsencode(name), f"{directory}/{name}")
-        return [
-            self._judge(event, os.fsdecode(name), found[name])
-            for name in sorted(found)
-            if not self._only or found[name] in self._only
-        ]  # bytewise, so that the order does not depend on a locale
+                found.setdefault(os.fsencode(name), []).append(f"{directory}/{name}")
+        entries: list[Entry] = []
+        for raw in sorted(found):  # bytewise, so that the order does not depend on a locale
+            for path in found[raw]:
+                if kind or not self._only or path in self._only:
+                    entries.append(self._judge(kind, group, os.fsdecode(raw), path))
+                if not (CONVENTIONS[kind].exact and entries[-1].reason):
+                    break
+        return entries
 
-    def _judge(self, event: str, name: str, path: str) -> Entry:
+    def _find_fault(self, kind: str, path: str) -> str:
+        convention = CONVENTIONS[kind]
+        if convention.wrapper and path.endswith("/"):
+            return "" if any(self._list_sourced(kind)) else "it has no file that may be sourced"
+        if os.path.realpath(path) == MASK:
+            return MASKED
+        fault = find_fault(path, self._owners, script=not convention.wrapper)
+        return fault or trees.find_fault(kind, path, self._owners)
+
+    def _judge(self, kind: str, group: str, name: str, path: str) -> Entry:
+        reason = self._find_fault(kind, path)
+        reason = reason or (self.verifier.find_fault(path) if self.verifier else "")
         try:
             status = os.stat(path)
-            key = (event, path, status.st_ino, status.st_mtime_ns)
+            key = (kind, group, path, status.st_ino, status.st_mtime_ns)
         except OSError:
-            key = (event, path, 0, 0)
+            key = (kind, group, path, 0, 0)
         if key not in self._numbers:
             self._last += 1
             self._numbers[key] = self._last
-        if os.path.realpath(path) == MASK:
-            reason = MASKED
-        else:
-            reason = find_fault(path, self._owners)
-            reason = reason or (self.verifier.find_fault(path) if self.verifier else "")
+        if CONVENTIONS[kind].masks and trees.is_no_wait(path):
+            group += trees.NO_WAIT
         shown = (escape(name)[:4096], escape(path)[:4096])
-        return Entry(self._numbers[key], event, *shown, not reason, reason[:4096])
+        return Entry(self._numbers[key], group, *shown, not reason, reason[:4096], kind)
+
+
+def _find_existing(path: str) -> str:
+    """Return a directory, or the one above it in which what is missing may appear."""
+    while not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path

@@ -94,12 +94,16 @@ def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, sock
     return _begin("helper", body, *(sock.fileno() for sock in events))
 
 
-def _become_scripts(mode: Mode, launch: Launch, number: int, versions: Versions) -> Table:
+def _become_scripts(
+    mode: Mode, launch: Launch, number: int, versions: Versions, *, lists: bool = False
+) -> Table:
     """Become what the scripts of this identity shall be; return the table of those it may start."""
     identity, owners = launch.runners[number], trusted_owners(observe=mode.observe)
     accepted, signed = versions.find(identity.uid), launch.signers is not None
     verifier = Verifier(launch, number, accepted) if signed else None
-    table = Table(launch.directories, launch.events, owners, identity.scripts, verifier)
+    forest = [tree for tree in launch.trees if lists or tree.runner == number]
+    roots = [] if number and not identity.scripts else launch.directories  # it has trees alone
+    table = Table(roots, launch.events, owners, identity.scripts, forest, verifier)
     keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
     sandbox.limit_resources(identity.limits)
     sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)
@@ -110,12 +114,13 @@ def _become_scripts(mode: Mode, launch: Launch, number: int, versions: Versions)
 
 def start_runner(
     mode: Mode, launch: Launch, number: int, versions: Versions,
-    *, single: tuple[str, str] | None = None,
+    *, single: tuple[str, str] | None = None, lists: bool = False,
 ) -> tuple[int, socket.socket]:  # fmt: skip
     """
     Return pid and lead socket of a new runner of the launch data's identity `number`.
 
     single: event type and path of one file that is the whole table, for `netevd test script`.
+    lists: its table has the trees of other identities too, for `netevd list hooks`.
     """
     identity = launch.runners[number]
     special = identity.uid != launch.runners[0].uid or bool(identity.capabilities)
@@ -123,7 +128,8 @@ def start_runner(
     audited = None if launch.audit is None else words * special
 
     def body(lead: socket.socket) -> None:
-        Runner(lead, _become_scripts(mode, launch, number, versions), single, audited).run()
+        table = _become_scripts(mode, launch, number, versions, lists=lists)
+        Runner(lead, table, single, audited).run()
 
     return _begin("runner", body)
 
@@ -132,7 +138,7 @@ def start_lister(mode: Mode, launch: Launch, versions: Versions) -> tuple[int, s
     """Return pid and scripts socket of a process that tells the script table and runs nothing."""
 
     def body(scripts: socket.socket) -> None:
-        table = _become_scripts(mode, launch, 0, versions)
+        table = _become_scripts(mode, launch, 0, versions, lists=True)
         table.scan()
         scripts.setblocking(True)
         channel: Channel[ScriptsRequest] = Channel(scripts, SCRIPTS_REQUEST)

@@ -115,17 +115,52 @@ VARIABLES: Final = {
 NETEVD_SCRIPT_PATH and NETEVD_RUN itself."""
 
 
-def find_bad_value(values: list[tuple[str, str]]) -> str | None:
-    """Return why these variables can't be handed to a script, or None when they can."""
+_HOP: Final = r"[0-9A-Fa-f:.]{2,45}"
+_TREES: Final[list[tuple[str, Callable[[str], object], str]]] = [
+    ("an interface name", is_ifname, "IFACE|LOGICAL|interface|(DEVICE|DEVICE_IP|VPN_IP)_IFACE"),
+    ("a number", _NUMBER.match, "VERBOSITY|pid|(VPN_)?IP[46]_NUM_(ADDRESSES|ROUTES)|CONNECTION_EXTERNAL"),
+    ("a word", re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z").match,
+        ("STATE|AdministrativeState|OperationalState|NM_DISPATCHER_ACTION|CONNECTIVITY_STATE"
+        "|ADDRFAM|METHOD|MODE|PHASE|IFPLUGD_(PREVIOUS|CURRENT)|reason")),
+    ("an address or nothing", lambda value: not value or is_address(value), "ADDR|(VPN_)?IP[46]_GATEWAY"),
+    ("addresses separated by blanks", _is_addresses,
+        "IP6?_ADDRS|(VPN_)?IP[46]_NAMESERVERS|(VPN_)?IP4_WINS_SERVERS"),
+    ("an address with prefix length and gateway", re.compile(rf"{_HOP}/\d{{1,3}} {_HOP}\Z").match,
+        "(VPN_)?IP[46]_ADDRESS_[0-9]{1,5}"),
+    ("a prefix with next hop and metric", re.compile(rf"{_HOP}/\d{{1,3}} {_HOP} \d{{1,10}}\Z").match,
+        "(VPN_)?IP[46]_ROUTE_[0-9]{1,5}"),
+    ("one line of JSON", _is_json, "json"),
+    ("one line of text", lambda value: not UNPRINTABLE.search(value),
+        ("ESSID|CONNECTION_(UUID|ID|DBUS_PATH|FILENAME|USER_[A-Z0-9_]{1,128})|DHCP[46]_[A-Z0-9_]{1,128}"
+        "|(VPN_)?(IP[46]_DOMAINS|PROXY_PAC_(URL|SCRIPT))|(new|old|cur|alias|requested)_[a-z0-9_]{1,64}")),
+]  # fmt: skip
+"""The same for variables of other dispatchers' scripts, of all conventions together: patterns of names."""
+
+
+def _find_type(name: str, *, of_tree: bool) -> tuple[str, Callable[[str], object]] | None:
+    if not of_tree:
+        return VARIABLES.get(name)
+    found = ((wanted, check) for wanted, check, names in _TREES if re.fullmatch(names, name))
+    return next(found, None)
+
+
+def find_bad_value(values: list[tuple[str, str]], *, of_tree: bool = False) -> str | None:
+    """
+    Return why these variables can't be handed to a script, or None when they can.
+
+    of_tree: the script is of another dispatcher's tree.
+    """
     seen: set[str] = set()
     size = 0
     for name, value in values:
-        if name not in VARIABLES:
-            return f"{escape(name)} is not a variable of netevd"
+        kind = _find_type(name, of_tree=of_tree)
+        if kind is None:
+            whose = "other dispatchers" if of_tree else "netevd"
+            return f"{escape(name)} is not a variable of {whose}"
         if name in seen:
             return f"{name} is given twice"
         seen.add(name)
-        wanted, check = VARIABLES[name]
+        wanted, check = kind
         if not check(value):
             return f"{name} is not {wanted}: {escape(value[:200])!r}"
         size += len(name) + len(value.encode()) + 2

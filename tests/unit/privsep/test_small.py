@@ -216,7 +216,7 @@ def test_number_of_a_removed_file_is_not_used_again(tmp_path: Path, owners: froz
     (second,) = table.entries
     assert isinstance(second, Entry)
     assert second.id > first.id
-    assert table.find_fault(first.id)[1] != ""
+    assert table.find_fault(first.id)[2] != ""
 
 
 def test_every_element_of_a_path_is_held_to_the_rule(
