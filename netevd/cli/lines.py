@@ -106,7 +106,8 @@ def make_hook_row(hook: Object) -> Row:
     verdict = ("ok", "good") if hook["runnable"] else (f"skipped: {hook['reason']}", "doubtful")
     if hook["paused"]:
         verdict = (f"paused: it failed too often in a row; netevd resume {hook['path']}", "bad")
-    return ((hook["event"], ""), (hook["path"], ""), verdict)
+    event = f"{hook['tree']}/{hook['event']}" if hook.get("tree") else hook["event"]
+    return ((event, ""), (hook["path"], ""), verdict)
 
 
 def make_event_row(event: Object, today: datetime) -> Row:

@@ -170,7 +170,7 @@ def hooks(*, event: EventType | None, config: str | None, observe: bool) -> int:
     if found is None:
         return Exit.FAILED  # the process has said why
     if event is not None:
-        found = [each for each in found if each["event"] == event]
+        found = [each for each in found if each["event"] == event and not each.get("tree")]
     if read_format() != "table":
         print_shape({"hooks": found, "count": len(found)}, "hooks")
     elif found:

@@ -195,7 +195,9 @@ def make_row(
             )  # fmt: skip
         case Begun(action=action):
             event, path = action.event, action.hook.path
-            user = _find_user(identities.find(path), configuration)
+            user = _find_user(
+                identities.find(path, action.hook.tree, action.hook.event), configuration
+            )
             what, style, subject = f"{path} as {user}", "good", "run"
         case Ended(action=action):
             event, path = action.event, action.hook.path
@@ -234,7 +236,7 @@ def _shape(
                 "what": escape(describe(event)),
             }
         case Begun(action=action):
-            treatment = identities.find(action.hook.path)
+            treatment = identities.find(action.hook.path, action.hook.tree, action.hook.event)
             timeout = treatment.rule.timeout
             return {
                 "kind": "run", **moment, "sequence": action.event.sequence,

@@ -13,7 +13,8 @@ from typing import Final
 import attrs
 from attrs import frozen
 
-from netevd.config.schema import Configuration, Limits, Rule
+from netevd.config.hooktrees import get_tree, list_enabled, make_rule
+from netevd.config.schema import AbsolutePath, Configuration, Limits, Rule
 
 RUNNER_LIMIT: Final = 32
 """Identities of one configuration at most, that of scripts without a rule included."""
@@ -31,6 +32,11 @@ LIMITS: Final = {
 REFUSED_IN_OBSERVE_MODE: Final = (
     "its rule gives it a user or capabilities of its own, which netevd can't do in observe mode;"
     " start netevd as root"
+)
+
+OF_ITS_TREE: Final = (
+    "its rule gives it a user, capabilities or limits of its own, and a script of another dispatcher's"
+    " tree has those of its tree; say it there, in section compat"
 )
 
 
@@ -72,12 +78,40 @@ class Identities:
             identity = _identify(rule, common.user)
             number = numbers.setdefault(identity, len(numbers))
             self._treatments[rule.path] = Treatment(rule, number)
+        self.trees: dict[str, int] = {}
+        """Number of the identity of each enabled tree."""
+        self._compat = configuration.compat
+        self._refused: set[str] = set()
+        """Trees whose scripts can't be run at all."""
+        for name in list_enabled(self._compat):
+            tree = get_tree(self._compat, name)
+            wanted = Rule(AbsolutePath("/"), user=tree.user, capabilities=tree.capabilities)
+            identity = _identify(wanted, common.user)
+            if observe and identity != common:
+                self._refused.add(name)
+            self.trees[name] = 0 if observe else numbers.setdefault(identity, len(numbers))
         self.all: tuple[ScriptIdentity, ...] = tuple(numbers)
         """In the order of their numbers; the first is that of scripts without a rule."""
 
-    def find(self, path: str) -> Treatment:
-        """Return how the script of this path is run."""
-        return self._treatments.get(path) or Treatment(Rule(path), 0)  # type: ignore[arg-type]
+    def find(self, path: str, tree: str = "", group: str = "") -> Treatment:
+        """Return how a script is run. tree, group: of another dispatcher's script, see `Hook`."""
+        found = self._treatments.get(path)
+        if tree:
+            return self._find_of_tree(path, tree, group, found)
+        return found or Treatment(Rule(path), 0)  # type: ignore[arg-type]
+
+    def _find_of_tree(self, path: str, tree: str, group: str, found: Treatment | None) -> Treatment:
+        usual = make_rule(self._compat, tree, group, path)
+        runner = self.trees.get(tree, 0)
+        if tree in self._refused:
+            return Treatment(usual, runner, REFUSED_IN_OBSERVE_MODE)
+        if found is None:
+            return Treatment(usual, runner)
+        rule = found.rule
+        if (rule.user, rule.capabilities, rule.limits) != (None, None, Limits()):
+            return Treatment(rule, runner, OF_ITS_TREE)
+        timeout, mutex = rule.timeout or usual.timeout, rule.mutex or usual.mutex
+        return Treatment(attrs.evolve(rule, timeout=timeout, mutex=mutex), runner)
 
     def list_paths(self, number: int) -> tuple[str, ...]:
         """Return the scripts that rules give to this identity, in the order of the rules."""

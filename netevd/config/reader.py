@@ -18,6 +18,7 @@ import msgspec
 
 from netevd.config import headers as headersfiles
 from netevd.config.directories import VENDOR_DIRECTORY
+from netevd.config.hooktrees import CUSTOMS, get_tree, list_enabled, list_roots
 from netevd.config.identities import Identities
 from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
@@ -31,7 +32,16 @@ from netevd.config.webhooks import list_webhooks
 from netevd.config.writable import find_forbidden, find_peeping
 from netevd.model.event import EventType
 from netevd.model.route import TABLE_MAIN, read_protocol, read_table
-from privsep.launch import AuditFile, Identity, Launch, Listener, Rejected, RouteFilter, WritePolicy
+from privsep.launch import (
+    AuditFile,
+    Identity,
+    Launch,
+    Listener,
+    Rejected,
+    RouteFilter,
+    Tree,
+    WritePolicy,
+)
 from privsep.protocol import CANDIDATE_LIMIT, Message, pack
 
 PROBLEM_LIMIT: Final = 200
@@ -91,7 +101,7 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
     os.pwrite(memory[0], seal(loaded.configuration, secrets, files, notices), 0)
     if listed := list_targets(loaded.configuration, headers):
         os.pwrite(memory[1], msgspec.msgpack.encode(listed), 0)
-    launch = _launch(loaded.configuration, runners)
+    launch = _launch(loaded.configuration, runners, observe=observe)
     if not loaded.configuration.api.config_writes:
         return launch
     digest = sha256(files[0][1]).hexdigest()
@@ -120,7 +130,7 @@ def _reject(problems: list[Problem]) -> Rejected:
     return Rejected(lines)
 
 
-def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
+def _launch(configuration: Configuration, runners: list[Identity], *, observe: bool) -> Launch:
     directories = dict.fromkeys([configuration.scripts.directory, VENDOR_DIRECTORY])
     audit = configuration.audit
     return Launch(
@@ -138,6 +148,10 @@ def _launch(configuration: Configuration, runners: list[Identity]) -> Launch:
         else [],
         audit=AuditFile(audit.path, audit.max_size, audit.keep) if audit.enabled else None,
         listeners=_list_listeners(configuration),
+        trees=[
+            Tree(name, list(list_roots(configuration.compat, name)), number)
+            for name, number in Identities(configuration, observe=observe).trees.items()
+        ],
         posts=bool(list_webhooks(configuration)),
         signers=_list_signers(configuration.security),
         sandbox=configuration.security.sandbox,
@@ -226,6 +240,10 @@ def _resolve_users(loaded: Loaded, problems: list[Problem]) -> dict[str, Identit
     for index, rule in enumerate(scripts.rules):
         if rule.user is not None:
             wanted["scripts", "rules", str(index), "user"] = rule.user
+    for tree in list_enabled(loaded.configuration.compat):
+        user = get_tree(loaded.configuration.compat, tree).user
+        if user is not None:
+            wanted["compat", tree.replace("-", "_"), "user"] = user
     found: dict[str, Identity] = {}
     for key, name in wanted.items():
         place = loaded.places.get(key, Place("scripts.user"))
@@ -261,6 +279,10 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     for index in range(len(loaded.configuration.scripts.rules)):
         rule = ("scripts", "rules", str(index))
         keys += [(*rule, "user"), (*rule, "capabilities")]
+    for tree in CUSTOMS:
+        keys += [
+            ("compat", tree.replace("-", "_"), each) for each in ("user", "capabilities", "roots")
+        ]
     problems = []
     for key in keys:
         place = loaded.places.get(key)

@@ -46,6 +46,12 @@ _STATE_TYPES: Final = {
 """Operational states whose entry is an event. CARRIER and NO_CARRIER are not: the events of these
 names tell of IFF_LOWER_UP."""
 
+_WHOLE_SCALE: Final = _STATE_TYPES | {
+    OperationalState.CARRIER: EventType.OPERATIONAL_CARRIER,
+    OperationalState.NO_CARRIER: EventType.OPERATIONAL_NO_CARRIER,
+}
+"""The same where a tree of another dispatcher runs scripts for each state."""
+
 _SETUP_TYPES: Final = {
     each.value: each
     for each in (
@@ -67,7 +73,13 @@ _DEVICE_TYPES: Final = {
 """NetworkManager's words. Source: NMDeviceState, its D-Bus reference."""
 
 
-def classify(change: Change, now_ns: int = 0, found: BackendName | None = None) -> list[Finding]:
+def classify(
+    change: Change,
+    now_ns: int = 0,
+    found: BackendName | None = None,
+    *,
+    whole_scale: bool = False,
+) -> list[Finding]:
     """
     Return what a change means.
 
@@ -75,6 +87,7 @@ def classify(change: Change, now_ns: int = 0, found: BackendName | None = None) 
     state; for a new link its states come first; for a vanished one there are only its addresses and the
     removal. now_ns: wall clock, to tell a lease that is over from one that was given back. found: the
     change is that this backend was found, so what it tells of a link for the first time is no news.
+    whole_scale: every operational state is told.
     """
     before, after = change.before, change.after
     if change.gone:
@@ -83,7 +96,7 @@ def classify(change: Change, now_ns: int = 0, found: BackendName | None = None) 
         return [
             Finding(EventType.LINK_ADDED),
             Finding(_get_carrier(after.link)),
-            *_find_state(after),
+            *_find_state(after, whole_scale=whole_scale),
             *_find_addresses(change),
             *_find_gateways("", after.gateway4, "", after.gateway6),
             *_find_leases((), after.leases, now_ns),
@@ -101,17 +114,17 @@ def classify(change: Change, now_ns: int = 0, found: BackendName | None = None) 
         findings += _find_leases(before.leases, after.leases, now_ns)
         findings += _find_dns(before, after)
     if before.state is not after.state:
-        findings += _find_state(after)
+        findings += _find_state(after, whole_scale=whole_scale)
     if told:
         findings += _find_setup(before.setup_state, after.setup_state, initial=is_new)
         findings += _find_device(before.device_state, after.device_state, initial=is_new)
     return findings
 
 
-def introduce(snapshot: Snapshot) -> Iterator[Finding]:
+def introduce(snapshot: Snapshot, *, whole_scale: bool = False) -> Iterator[Finding]:
     """Yield what is told of a link as it is: its carrier, and each of its states that is a type."""
     yield Finding(_get_carrier(snapshot.link))
-    yield from _find_state(snapshot)
+    yield from _find_state(snapshot, whole_scale=whole_scale)
     yield from _find_setup("", snapshot.setup_state)
     yield from _find_device("", snapshot.device_state)
 
@@ -133,8 +146,8 @@ def _get_carrier(link: Link) -> EventType:
     return EventType.CARRIER if link.carrier else EventType.NO_CARRIER
 
 
-def _find_state(snapshot: Snapshot) -> Iterator[Finding]:
-    kind = _STATE_TYPES.get(snapshot.state)
+def _find_state(snapshot: Snapshot, *, whole_scale: bool) -> Iterator[Finding]:
+    kind = (_WHOLE_SCALE if whole_scale else _STATE_TYPES).get(snapshot.state)
     if kind is not None:
         yield Finding(kind)
 

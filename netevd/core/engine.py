@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, assert_never
 
+from netevd.compat.trees import needs_whole_scale
 from netevd.config.links import watches
 from netevd.config.schema import Configuration, Routes
 from netevd.core.backends import BackendInput, Backends
@@ -141,6 +142,8 @@ class Engine:
         waiting = None if state is None else state.waiting
         self._deliveries = Deliveries(configuration)
         self._gate = Gate(configuration, self._runs, self._deliveries, waiting)
+        self._whole_scale = needs_whole_scale(configuration.compat)
+        """Whether operational states are told that are no event of netevd's own."""
         self._sequence = first_sequence
         self._found = False
         """Whether a dump of links has ever come to its end."""
@@ -321,9 +324,9 @@ class Engine:
         """Return the scripts that an event of this type runs now."""
         return self._hooks.find(event)
 
-    def get_skipped(self, event: EventType) -> tuple[Hook, ...]:
-        """Return the files of this type's directory that are not run now, with their reasons."""
-        return self._hooks.find_skipped(event)
+    def get_skipped(self, event: Event) -> tuple[Hook, ...]:
+        """Return the files that an event like this would run and that are not run now, with their reasons."""
+        return (*self._hooks.find_skipped(event.type), *self._runs.find_skipped(event))
 
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
@@ -560,7 +563,7 @@ class Engine:
         """Tell of each watched link that nobody was told of as it is."""
         for change in self._observer.introduce():
             self._wireguard.see(change, now)
-            for finding in introduce(change.after):
+            for finding in introduce(change.after, whole_scale=self._whole_scale):
                 self._publish(finding._replace(initial=True), change, now, actions)
         if not self._ready:
             self._ready = True
@@ -608,7 +611,7 @@ class Engine:
             if change.gone:
                 for told in tunnels:
                     self._publish_wireguard(told, now, actions, change)
-            for finding in classify(change, now.wall_ns, found):
+            for finding in classify(change, now.wall_ns, found, whole_scale=self._whole_scale):
                 self._publish(finding, change, now, actions)
             if not change.gone:
                 for told in tunnels:

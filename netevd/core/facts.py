@@ -20,6 +20,8 @@ STATE_GROUPS: Final = {
     EventType.DEGRADED: "operational",
     EventType.ENSLAVED: "operational",
     EventType.ROUTABLE: "operational",
+    EventType.OPERATIONAL_CARRIER: "operational",
+    EventType.OPERATIONAL_NO_CARRIER: "operational",
     EventType.PENDING: "setup",
     EventType.INITIALIZED: "setup",
     EventType.CONFIGURING: "setup",
@@ -166,6 +168,8 @@ def is_back(first: Event, last: Event) -> bool:
             | EventType.DEGRADED
             | EventType.ENSLAVED
             | EventType.ROUTABLE
+            | EventType.OPERATIONAL_CARRIER
+            | EventType.OPERATIONAL_NO_CARRIER
         ):
             return before.state is after.state
         case EventType.LEASE:
@@ -293,6 +297,8 @@ def is_upward(event: Event) -> bool | None:
             | EventType.DEGRADED
             | EventType.ENSLAVED
             | EventType.ROUTABLE
+            | EventType.OPERATIONAL_CARRIER
+            | EventType.OPERATIONAL_NO_CARRIER
         ):
             if event.after is None or event.before is None:
                 return event.type is not EventType.OFF

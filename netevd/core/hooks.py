@@ -18,27 +18,29 @@ class HookTable:
     """The script table as the runner listed it last."""
 
     def __init__(self) -> None:
-        self._by_event: dict[str, tuple[Hook, ...]] = {}
-        self._by_place: dict[tuple[str, str], Hook] = {}
+        self._by_event: dict[tuple[str, str], tuple[Hook, ...]] = {}
+        self._by_place: dict[tuple[str, str, str], Hook] = {}
+        """By tree, event and path."""
         self._told: set[tuple[str, str]] = set()
         """Path and reason of each skipped file that was told of."""
 
     def replace(self, hooks: tuple[Hook, ...]) -> list[Note]:
         """Take the runner's table and return a note for each file that is newly skipped."""
-        by_event: dict[str, list[Hook]] = {}
+        by_event: dict[tuple[str, str], list[Hook]] = {}
         told: set[tuple[str, str]] = set()
         notes: list[Note] = []
         for hook in hooks:
             if hook.runnable:
-                by_event.setdefault(hook.event, []).append(hook)
+                by_event.setdefault((hook.tree, hook.event), []).append(hook)
                 continue
             skipped = (hook.path, hook.reason)
             if skipped not in self._told and skipped not in told:
                 text = f"Script {hook.path} is skipped: {hook.reason}"
-                notes.append(Note("warn", text, {"event": hook.event}, Kind.SCRIPT_SKIPPED))
+                fields = {"tree": hook.tree} if hook.tree else {"event": hook.event}
+                notes.append(Note("warn", text, {**fields}, Kind.SCRIPT_SKIPPED))
             told.add(skipped)
         self._by_event = {event: tuple(found) for event, found in by_event.items()}
-        self._by_place = {(hook.event, hook.path): hook for hook in hooks}
+        self._by_place = {(hook.tree, hook.event, hook.path): hook for hook in hooks}
         self._told = told
         return notes
 
@@ -46,16 +48,16 @@ class HookTable:
         """Return every file, runnable or not, in running order."""
         return tuple(self._by_place.values())
 
-    def find(self, event: str) -> tuple[Hook, ...]:
-        """Return the runnable scripts of an event type, in running order."""
-        return self._by_event.get(event, ())
+    def find(self, event: str, tree: str = "") -> tuple[Hook, ...]:
+        """Return the runnable scripts of an event type, or of a group of a tree, in running order."""
+        return self._by_event.get((tree, event), ())
 
-    def find_skipped(self, event: str) -> tuple[Hook, ...]:
-        """Return the files of an event type's directory that are not run, with their reasons."""
+    def find_skipped(self, event: str, tree: str = "") -> tuple[Hook, ...]:
+        """Return the files of the same that are not run, with their reasons."""
         return tuple(
             hook
-            for (each, _), hook in self._by_place.items()
-            if each == event and not hook.runnable
+            for (whose, each, _), hook in self._by_place.items()
+            if (whose, each) == (tree, event) and not hook.runnable
         )
 
     def find_all(self, event: str, paths: tuple[str, ...]) -> tuple[Hook, ...]:
@@ -67,7 +69,7 @@ class HookTable:
         found = []
         for path in paths:
             place = path.rpartition("/")[0].rpartition("/")[2].removesuffix(".d")
-            known = self._by_place.get((place, path))
+            known = self._by_place.get(("", place, path))
             name = path.rpartition("/")[2]
             missing = Hook(0, event, name, path, runnable=False, reason=NOT_THERE)
             found.append(missing if known is None else known)
@@ -79,4 +81,4 @@ class HookTable:
 
         A changed file has a new entry number, and a new runner numbers all of them anew.
         """
-        return self._by_place.get((hook.event, hook.path))
+        return self._by_place.get((hook.tree, hook.event, hook.path))

@@ -15,6 +15,7 @@ from typing import Final
 
 from attrs import frozen
 
+from netevd.config.hooktrees import NO_WAIT
 from netevd.core.facts import find_group
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
@@ -31,11 +32,27 @@ class Run:
     hook: Hook
     """As it was when the event happened."""
     event: Event
+    action: str = ""
+    """What a script of another dispatcher's tree is called for."""
 
     @property
     def name(self) -> str:
         """LINK of the script."""
         return self.event.name
+
+    @property
+    def lane(self) -> int:
+        """Number of its lane: the link's, or one of its own for what is started beside everything else."""
+        return -self.number if self._is_alone else self.event.lane
+
+    @property
+    def turn(self) -> str:
+        """Name in whose order it comes: the link's, or one of its own that no link can have."""
+        return f"/{self.number}" if self._is_alone else self.event.name
+
+    @property
+    def _is_alone(self) -> bool:
+        return bool(self.hook.tree) and self.hook.event.endswith(NO_WAIT)
 
 
 class Lanes:
@@ -69,14 +86,14 @@ class Lanes:
 
     def add(self, run: Run) -> None:
         """Append a run; its number is higher than that of every run before."""
-        lane = self._lanes.setdefault(run.event.lane, deque())
-        name = self._names.setdefault(run.name, deque())
+        lane = self._lanes.setdefault(run.lane, deque())
+        name = self._names.setdefault(run.turn, deque())
         lane.append(run)
         name.append(run)
         self.size += 1
         state = find_group(run.event)
         if state is not None:
-            self._latest.setdefault(run.event.lane, {})[state] = run.event.sequence
+            self._latest.setdefault(run.lane, {})[state] = run.event.sequence
         self._offer(run)
 
     def restore(self, run: Run, *, taken: bool) -> None:
@@ -89,7 +106,7 @@ class Lanes:
     def is_obsolete(self, run: Run) -> bool:
         """Tell whether a later state of the run's group is in its lane."""
         state = find_group(run.event)
-        latest = self._latest.get(run.event.lane, {})
+        latest = self._latest.get(run.lane, {})
         return state is not None and latest.get(state, 0) > run.event.sequence
 
     def take(self) -> Run:
@@ -102,22 +119,22 @@ class Lanes:
 
     def release(self, run: Run) -> None:
         """Take out a run that was taken and has ended; its successors may start."""
-        lane = self._lanes.get(run.event.lane)
-        name = self._names.get(run.name)
+        lane = self._lanes.get(run.lane)
+        name = self._names.get(run.turn)
         if lane is None or name is None:
             return  # closed meanwhile
         lane.popleft()
         name.popleft()
         self.size -= 1
         if not lane:
-            del self._lanes[run.event.lane]
-            self._latest.pop(run.event.lane, None)
+            del self._lanes[run.lane]
+            self._latest.pop(run.lane, None)
         if not name:
-            del self._names[run.name]
+            del self._names[run.turn]
         for follower in {id(queue[0]): queue[0] for queue in (lane, name) if queue}.values():
             self._offer(follower)
 
     def _offer(self, run: Run) -> None:
         """Let a run start if it is the oldest of its lane and of its name."""
-        if self._lanes[run.event.lane][0] is run and self._names[run.name][0] is run:
+        if self._lanes[run.lane][0] is run and self._names[run.turn][0] is run:
             heappush(self._ready, (run.number, run))

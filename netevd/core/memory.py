@@ -106,6 +106,7 @@ class _Runs:
         self._runs: dict[int, OpenRun] = {each.number: each for each in memory.runs}
         self._early = list(memory.early)
         self._streaks = memory.streaks
+        self._held = memory.held
 
     def fold(self, record: RunMemory) -> None:
         """Take in what has changed."""
@@ -117,8 +118,10 @@ class _Runs:
         self._early += record.early
         if record.streaks is not None:
             self._streaks = record.streaks
+        if record.held is not None:
+            self._held = record.held
 
     def close(self) -> RunMemory:
         """Return what is remembered now."""
         runs = tuple(run for _, run in sorted(self._runs.items()))
-        return RunMemory(runs, early=tuple(self._early), streaks=self._streaks)
+        return RunMemory(runs, early=tuple(self._early), streaks=self._streaks, held=self._held)

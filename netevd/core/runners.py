@@ -1,12 +1,14 @@
 """
 What is known of each runner: whether it is there, which scripts it can start, who waits for it.
 
-The table of the runner of scripts without a rule says which scripts there are. What another runner lists says only that it can start
-them; the two tables may tell of one change at different moments.
+The table of the runner of scripts without a rule says which scripts there are, and of a tree of another dispatcher
+that of the one runner that has it. What another runner lists says only that it can start them; the two tables may tell of one change at different moments.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from typing import Final
 
 from netevd.core.hooks import HookTable
@@ -21,10 +23,17 @@ _ASKED_AT_MOST: Final = 2
 class Runners:
     """All runners, by key."""
 
-    def __init__(self, hooks: HookTable, common: int) -> None:
-        """hooks: the table of the runner of scripts without a rule, whose key is `common`."""
+    def __init__(self, hooks: HookTable, common: int, trees: Mapping[str, int]) -> None:
+        """
+        hooks: where all scripts are kept: those of the runner of scripts without a rule, whose key is
+        `common`, and those of each tree, by the runner that has it.
+        """
+        self._hooks = hooks
         self._common = common
-        self._tables: dict[int, HookTable] = {common: hooks}
+        self._trees = trees
+        self._listings: dict[int, tuple[Hook, ...]] = {}
+        """What those runners have listed."""
+        self._tables: dict[int, HookTable] = {common: HookTable()}
         self._connected: dict[int, str] = {}
         """Keys of those that are there, with their incarnation."""
         self._listed: set[int] = set()
@@ -46,11 +55,24 @@ class Runners:
 
     def list_hooks(self, runner: int, hooks: tuple[Hook, ...], actions: list[Action]) -> list[Run]:
         """Take a runner's table; return the runs that need not wait for it any longer."""
-        notes = self._tables.setdefault(runner, HookTable()).replace(hooks)
-        if runner == self._common:  # the others have the same files, and would say the same of them
-            actions.extend(notes)
+        self._tables.setdefault(runner, HookTable()).replace(hooks)
+        if runner == self._common or runner in self._trees.values():
+            # of netevd's own scripts the others have the same files, and would say the same of them
+            self._listings[runner] = tuple(hook for hook in hooks if self._counts(hook, runner))
+            ordered = [self._listings[each] for each in sorted(self._listings, key=self._rank)]
+            actions.extend(self._hooks.replace(tuple(chain.from_iterable(ordered))))
         self._listed.add(runner)
         return self._unpark(runner)
+
+    def _rank(self, runner: int) -> tuple[bool, int]:
+        return runner != self._common, runner
+
+    def _counts(self, hook: Hook, runner: int) -> bool:
+        return runner == (self._trees.get(hook.tree, -1) if hook.tree else self._common)
+
+    def have_listed(self) -> bool:
+        """Tell whether all scripts are known of whom anything may be run."""
+        return {self._common, *self._trees.values()} <= self._listings.keys()
 
     def has_listed(self, runner: int) -> bool:
         """Tell whether the table that is known is that of the runner as it is now."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, TypeAlias, assert_never
 
+from netevd.compat.call import Call
 from netevd.config.identities import Identities, Treatment
 from netevd.config.schema import Configuration, Rule
 from netevd.core.active import START_PATIENCE_S, Active, Stage, note_end, note_run
@@ -18,6 +19,7 @@ from netevd.core.environment import build_values, find_bad_name
 from netevd.core.hooks import HookTable
 from netevd.core.lanes import LIMIT, Lanes, Run
 from netevd.core.mutexes import Mutexes
+from netevd.core.occasions import Occasions
 from netevd.core.pauses import Pauses
 from netevd.core.retries import Retries
 from netevd.core.runners import Runners
@@ -72,7 +74,9 @@ class Runs:
         self.number = first_run
         """Of the next run."""
         self._lanes = Lanes()
-        self._runners = Runners(hooks, self._keys[0])
+        trees = {name: self._keys[number] for name, number in self._identities.trees.items()}
+        self._runners = Runners(hooks, self._keys[0], trees)
+        self._occasions = Occasions(configuration.compat, hooks)
         self._mutexes = Mutexes()
         self._retries = Retries()
         self._pauses = Pauses(configuration.scripts.pause_after)
@@ -107,23 +111,27 @@ class Runs:
             hooks = self._hooks.find(event.type)
         else:
             hooks = self._hooks.find_all(event.type, scripts)
-        if not hooks:
-            return
-        fault = find_bad_name(event.name)
         for hook in hooks:
-            run = Run(self.number, hook, event)
-            self.number += 1
-            if fault is not None or not hook.runnable:
-                self._refuse(run, fault or hook.reason, actions)
-            elif self._lanes.is_full(event.lane):
-                self._drop(run, actions)
-            else:
-                self._lanes.add(run)
-                self._open[run.number] = run
-                self._touched[run.number] = None
+            self._queue(event, hook, "", actions)
+        if scripts is None:
+            for due in self._occasions.find(event):
+                self._queue(*due, actions)
+
+    def _queue(self, event: Event, hook: Hook, action: str, actions: list[Action]) -> None:
+        run = Run(self.number, hook, event, action)
+        self.number += 1
+        fault = find_bad_name(event.name)
+        if fault is not None or not hook.runnable:
+            self._refuse(run, fault or hook.reason, actions)
+        elif self._lanes.is_full(run.lane):
+            self._drop(run, actions)
+        else:
+            self._lanes.add(run)
+            self._open[run.number] = run
+            self._touched[run.number] = None
 
     def _drop(self, run: Run, actions: list[Action]) -> None:
-        lane = run.event.lane
+        lane = run.lane
         reason = f"{LIMIT} scripts of this link were waiting"
         self._end_unstarted(run, "dropped", reason, actions)
         if lane not in self._dropping:
@@ -142,14 +150,17 @@ class Runs:
 
     def start(self, now: Now, actions: list[Action]) -> None:
         """Start what may start, oldest first."""
+        self._occasions.schedule(now)
         if self._stopping:
             return
+        for due in self._occasions.release(now):
+            self._queue(*due, actions)
         lanes = self._lanes
         for run in self._retries.wake(now):
             lanes.put_back(run)
         while lanes.ready and len(self._active) < self._concurrency:
             run = lanes.take()
-            treatment = self._identities.find(run.hook.path)
+            treatment = self._find_treatment(run)
             if not self._try(run, treatment, now, actions):
                 self._wake(treatment.rule)
 
@@ -162,7 +173,7 @@ class Runs:
         if not self._runners.is_there(runner):
             self._runners.park(run, runner)
             return False
-        if self._skips_obsolete and self._lanes.is_obsolete(run):
+        if self._skips_obsolete and not run.hook.tree and self._lanes.is_obsolete(run):
             self._skip(run, "obsolete", "a later state of its link is waiting", actions)
             return False
         if self._pauses.is_paused(run.hook.path):
@@ -174,14 +185,28 @@ class Runs:
                 reason = "it is not there any more" if hook is None else hook.reason
                 self._skip(run, "refused", reason, actions)
             return False
+        call = self._make_call(run)
+        if isinstance(call, str):
+            self._skip(run, "refused", call, actions)
+            return False
         if rule.mutex is not None and not self._mutexes.take(rule.mutex, run):
             return False
-        self._hand_over(run, hook, treatment, now, actions)
+        actions.append(self._hand_over(run, hook, treatment, call, now))
         return True
 
+    def _find_treatment(self, run: Run) -> Treatment:
+        return self._identities.find(run.hook.path, run.hook.tree, run.hook.event)
+
+    def _make_call(self, run: Run) -> Call | str:
+        """Return what a run's script is called with, or why it can't be called."""
+        if run.hook.tree:
+            return self._occasions.make_call(run.hook.tree, run.event, run.action)
+        return Call((), build_values(run.event, emit_json=self._emit_json))
+
     def _hand_over(
-        self, run: Run, hook: Hook, treatment: Treatment, now: Now, actions: list[Action]
-    ) -> None:
+        self, run: Run, hook: Hook, treatment: Treatment, call: Call, now: Now
+    ) -> StartRun:
+        """Take in that a run is its runner's now; return what is to be done for that."""
         rule, runner = treatment.rule, self._keys[treatment.runner]
         attempt = self._retries.count_attempt(run)
         timeout = self._timeout_s if rule.timeout is None else rule.timeout
@@ -189,8 +214,7 @@ class Runs:
         incarnation = self._runners.get_incarnation(runner)
         self._active[run.number] = Active(run, hook, runner, incarnation, attempt, timeout, due)
         self._touched[run.number] = None
-        values = build_values(run.event, emit_json=self._emit_json)
-        actions.append(StartRun(run.number, hook, run.event, values, runner, rule.detach))
+        return StartRun(run.number, hook, run.event, call.values, runner, rule.detach, call.words)
 
     def _skip(self, run: Run, result: str, reason: str, actions: list[Action]) -> None:
         """End a run that was the oldest of its lane and is not started."""
@@ -245,10 +269,11 @@ class Runs:
         """Take a runner's script table; runner 0's first one lets events in."""
         renumbered = not self._runners.has_listed(listed.runner)
         self._return(self._runners.list_hooks(listed.runner, listed.hooks, actions))
-        if listed.runner != self._keys[0]:
+        if listed.runner == self._keys[0]:
+            for path in self._pauses.review(self._hooks.get_all(), renumbered=renumbered):
+                actions.append(_note_resumed(path, "its file has changed"))
+        if self._early is None or not self._runners.have_listed():
             return
-        for path in self._pauses.review(listed.hooks, renumbered=renumbered):
-            actions.append(_note_resumed(path, "its file has changed"))
         early, self._early = self._early, None
         self._looked_up = self._looked_up or bool(early)
         self._unheard = []
@@ -301,7 +326,7 @@ class Runs:
     def _finish(self, active: Active, ended: RunFinished, now: Now, actions: list[Action]) -> None:
         """Record the end of an attempt and say it; have it tried again if it has failed."""
         run, result = active.run, active.judge(ended)
-        rule = self._identities.find(run.hook.path).rule
+        rule = self._find_treatment(run).rule
         again = result != "ok" and active.attempt <= rule.retries
         end = EndRun(
             run.number, active.hook, run.event, result, ended.status,
@@ -355,7 +380,7 @@ class Runs:
 
     def _leave(self, active: Active) -> None:
         """Give back what a run holds while it is with its runner."""
-        rule = self._identities.find(active.run.hook.path).rule
+        rule = self._find_treatment(active.run).rule
         if rule.mutex is not None:
             self._mutexes.release(rule.mutex)
             self._wake(rule)
@@ -366,7 +391,7 @@ class Runs:
         self._lanes.release(run)
         self._open.pop(run.number, None)
         self._touched[run.number] = None
-        self._dropping.discard(run.event.lane)
+        self._dropping.discard(run.lane)
 
     # --- time --------------------------------------------------------------------------------
 
@@ -374,8 +399,9 @@ class Runs:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
         times = [each.due for each in self._active.values() if each.due is not None]
         retry = self._retries.deadline()
-        if retry is not None and not self._stopping:
-            times.append(retry)
+        held = self._occasions.deadline()
+        if not self._stopping:
+            times += [each for each in (retry, held) if each is not None]
         return min(times, default=None)
 
     def tick(self, now: Now, actions: list[Action]) -> None:
@@ -385,6 +411,10 @@ class Runs:
                 self._touched[number] = None
 
     # --- what is asked -------------------------------------------------------------------------
+
+    def find_skipped(self, event: Event) -> list[Hook]:
+        """Return the files of trees that are not run for an event, with their reasons."""
+        return self._occasions.find_skipped(event)
 
     def count_open(self) -> int:
         """Return how many runs have not ended."""
@@ -402,18 +432,21 @@ class Runs:
 
     def take_memory(self) -> RunMemory | None:
         """Return what is to be remembered otherwise since the last call, None for nothing."""
-        if not (self._touched or self._unheard or self._looked_up or self._pauses.changed):
+        changed = self._pauses.changed or self._occasions.changed
+        if not (self._touched or self._unheard or self._looked_up or changed):
             return None
         touched, self._touched = self._touched, {}
         unheard, self._unheard = self._unheard, []
         looked_up, self._looked_up = self._looked_up, False
         changed, self._pauses.changed = self._pauses.changed, False
+        held, self._occasions.changed = self._occasions.changed, False
         return RunMemory(
             tuple(self._describe(self._open[each]) for each in touched if each in self._open),
             tuple(each for each in touched if each not in self._open),
             tuple(unheard),
             looked_up,
             self._pauses.get_memory() if changed else None,
+            self._occasions.get_memory() if held else None,
         )
 
     def get_memory(self) -> RunMemory:
@@ -422,6 +455,7 @@ class Runs:
             tuple(self._describe(run) for _, run in sorted(self._open.items())),
             early=tuple(_remember_early(*each) for each in self._early or ()),
             streaks=self._pauses.get_memory(),
+            held=self._occasions.get_memory(),
         )
 
     def get_events(self) -> dict[int, Event]:
@@ -437,17 +471,19 @@ class Runs:
             stage = WAITING if due is None else RESTING
             return OpenRun(
                 run.number, run.event.sequence, run.hook, stage, due=due, failed=failed,
-                event=_find_changed(run.event),
+                event=_find_changed(run.event), action=run.action,
             )  # fmt: skip
         return OpenRun(
             run.number, run.event.sequence, active.hook, active.stage.name, active.runner,
             active.incarnation, active.timeout_s, active.due, failed, _find_changed(run.event),
+            run.action,
         )  # fmt: skip
 
     def restore(self, state: State) -> None:
         """Take what was remembered. Its runners connect later, and tell what came of their runs."""
         events = {event.sequence: event for event in state.events}
         self._pauses.restore(state.runs.streaks or ())
+        self._occasions.restore(state.runs.held or ())
         if self._early is not None:
             for early in state.runs.early:
                 event = early.event or events.get(early.sequence)
@@ -457,7 +493,7 @@ class Runs:
             event = each.event or events.get(each.sequence)
             if event is None:
                 continue
-            run = Run(each.number, each.hook, event)
+            run = Run(each.number, each.hook, event, each.action)
             self._open[run.number] = run
             self._lanes.restore(run, taken=each.stage != WAITING)
             self._retries.restore(run, each)
@@ -467,7 +503,7 @@ class Runs:
                     run, each.hook, each.runner, each.incarnation, attempt, each.timeout_s,
                     each.due, Stage[each.stage],
                 )  # fmt: skip
-                rule = self._identities.find(run.hook.path).rule
+                rule = self._find_treatment(run).rule
                 if rule.mutex is not None:
                     self._mutexes.hold(rule.mutex)
 

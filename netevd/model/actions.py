@@ -56,6 +56,8 @@ class StartRun:
     """Number of the runner that has the script's identity."""
     detach: bool = False
     """The run ends with its first process."""
+    words: tuple[str, ...] = ()
+    """Arguments, of a script of another dispatcher's tree."""
 
 
 @frozen(slots=True)

@@ -96,7 +96,9 @@ class HookObject(TypedDict):
     """One file of a script directory."""
 
     event: str
-    """Event type whose directory holds it."""
+    """Event type whose directory holds it; in another dispatcher's tree, the group of files it is in."""
+    tree: str | None
+    """Of another dispatcher's script its tree, as `networkd-dispatcher`."""
     name: str
     path: str
     runnable: bool

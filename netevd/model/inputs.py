@@ -175,6 +175,8 @@ class Hook:
     runnable: bool
     reason: str
     """Why it is skipped; "" for a runnable one."""
+    tree: str = ""
+    """Of another dispatcher's script its tree; then `event` is the group of files that it is in."""
 
 
 @frozen(slots=True)

@@ -71,6 +71,19 @@ class OpenRun:
     failed: Attempt | None = None
     event: Event | None = None
     """Its event, if that is not as it was published: it stands for several."""
+    action: str = ""
+    """What a script of another dispatcher's tree is called for."""
+
+
+@frozen(slots=True)
+class HeldOccasion:
+    """What a tree of another dispatcher runs once a delay is over."""
+
+    tree: str
+    action: str
+    event: Event
+    due: float | None
+    """Monotonic seconds; None: not known yet."""
 
 
 @frozen(slots=True)
@@ -107,6 +120,8 @@ class RunMemory:
     """Whether the scripts of all events before this record were looked up."""
     streaks: tuple[Streak, ...] | None = None
     """All of them; None in a record that changes nothing about them."""
+    held: tuple[HeldOccasion, ...] | None = None
+    """As streaks."""
 
 
 @frozen(slots=True)

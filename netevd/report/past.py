@@ -170,7 +170,7 @@ class Past:
         if not runs and not held and verdict.action == "execute":
             yield self._tell_absence(event, verdict)
         if verdict.action == "execute" and verdict.scripts is None:
-            for each in self._engine.get_skipped(event.type):
+            for each in self._engine.get_skipped(event):
                 yield printable(f"{each.path} is not run: {each.reason}")
 
     def _tell_waiting(self, event: Event) -> Iterator[str]:

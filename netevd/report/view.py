@@ -256,6 +256,7 @@ class View:
         return [
             {
                 "event": each.event,
+                "tree": each.tree or None,
                 "name": printable(each.name),
                 "path": printable(each.path),
                 "runnable": each.runnable,

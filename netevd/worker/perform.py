@@ -144,7 +144,9 @@ class Performer:
 
     def start(self, action: StartRun) -> Input | None:
         """Ask the script's runner to start it."""
-        request = Run(action.run, action.hook.entry, list(action.values), action.detach)
+        request = Run(
+            action.run, action.hook.entry, list(action.values), action.detach, [*action.words]
+        )
         self._send(action.runner, request)
         return None
 

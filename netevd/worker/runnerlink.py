@@ -184,4 +184,6 @@ class RunnerLink:
 
 
 def _to_hook(entry: Entry) -> Hook:
-    return Hook(entry.id, entry.event, entry.name, entry.path, entry.runnable, entry.reason)
+    return Hook(
+        entry.id, entry.event, entry.name, entry.path, entry.runnable, entry.reason, entry.tree
+    )

@@ -93,7 +93,8 @@ def test_signatures_know_cryptography_only_once_they_are_wanted() -> None:
                            "attrs", "cattrs", "cel_expr_python", "msgspec", "ruamel.yaml"}),
         ("netevd/core", {"netevd.core", "netevd.model", "netevd.config.schema",
                          "netevd.config.condition", "netevd.config.links", "netevd.config.identities",
-                         "netevd.config.webhooks", "attrs", "msgspec"}),
+                         "netevd.config.webhooks", "netevd.config.hooktrees", "netevd.compat", "attrs", "msgspec"}),
+        ("netevd/compat", {"netevd.compat", "netevd.model", "netevd.config.schema", "netevd.config.hooktrees", "attrs", "msgspec"}),
         ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "privsep.variables", "attrs", "msgspec"}),
         ("netevd/http", {"netevd.http", "netevd.__version__", "netevd.report", "netevd.model", "netevd.config.schema",
                          "netevd.config.sealed", "netevd.config.hiding", "privsep.protocol", "attrs", "h11", "hypercorn", "msgspec",
@@ -118,7 +119,7 @@ def test_each_part_of_netevd_knows_only_what_stands_below_it(
     assert offences(package, allowed) == []
 
 
-@pytest.mark.parametrize("package", ["netevd/core", "netevd/model"])
+@pytest.mark.parametrize("package", ["netevd/core", "netevd/compat", "netevd/model"])
 def test_what_decides_has_no_effect(package: str) -> None:
     """The core and the model import no clock, no randomness, no file, no socket and no log."""
     found = [

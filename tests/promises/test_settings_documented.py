@@ -8,8 +8,21 @@ from pathlib import Path
 import attrs
 
 from netevd.config.condition import VARIABLES
+from netevd.config.hooktrees import CUSTOMS
 from netevd.config.identities import LIMITS
-from netevd.config.schema import Configuration, Filter, FixedRule, Match, Override, Rule, Webhook
+from netevd.config.schema import (
+    CarrierTree,
+    Compat,
+    Configuration,
+    Filter,
+    FixedRule,
+    HookTree,
+    Match,
+    Override,
+    Rule,
+    StateTree,
+    Webhook,
+)
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
 
@@ -53,7 +66,7 @@ def test_every_setting_stands_on_the_page_with_its_default() -> None:
     rows = _read_rows("Settings")
     documented = {name: default for name, (_, default) in rows.items() if name != "include"}
 
-    settings = _settings()
+    settings = {name: each for name, each in _settings().items() if not name.startswith("compat.")}
     assert set(documented) == set(settings)
     for name, default in settings.items():
         assert documented[name] in _show(default), name
@@ -69,6 +82,23 @@ def test_every_key_of_a_rule_stands_on_the_page_with_its_default() -> None:
         assert rows[name][1] == f"`RLIMIT_{word.upper()}`"
     for name in ("detach", "retries", "retry_delay"):
         assert rows[name][1] in _show(keys[name].default), name
+
+
+def test_every_key_of_a_tree_stands_on_the_page_with_its_default() -> None:
+    """The tables of trees and of a tree's keys are the schema; default roots are those that are used."""
+    rows = _read_rows("Trees of other dispatchers")
+    keys = {
+        each.name: each
+        for kind in (HookTree, StateTree, CarrierTree)
+        for each in attrs.fields(kind)
+    }
+
+    assert set(rows) == {*keys, *(f"compat.{each.name}" for each in attrs.fields(Compat))}
+    for name in ("enabled", "assume_configured", "delay_up", "delay_down"):
+        assert rows[name][1] in _show(keys[name].default), name
+    for name, custom in CUSTOMS.items():
+        roots = rows[f"compat.{name.replace('-', '_')}"][0]
+        assert roots == " ".join(f"`{each}`" for each in custom.roots)
 
 
 def test_every_key_of_a_filter_stands_on_the_page() -> None:

@@ -251,6 +251,7 @@ def test_the_generator_reaches_every_event_type() -> None:
         operation(namespace, chance.randrange(10), chance.randrange(120))
 
     others = {EventType.ROUTES, EventType.GATEWAY_CHANGED}  # see test_routing
+    others |= {EventType.OPERATIONAL_CARRIER, EventType.OPERATIONAL_NO_CARRIER}  # see test_trees
     others |= {each for each in EventType if each.startswith("wg-")}  # see test_wireguardpeers
     others |= {each for each in EventType if each.startswith("routing-")}  # see test_policy_routing
     others |= {each for each, group in STATE_GROUPS.items() if group in {"setup", "NetworkManager"}}

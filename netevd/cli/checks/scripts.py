@@ -43,9 +43,15 @@ def check_scripts(case: Case) -> Iterator[Finding]:
     fine = 0
     for entry in case.entries:
         if entry.runnable:
-            findings = list(_judge_runnable(entry.path, identities.find(entry.path), case.path))
+            findings = list(
+                _judge_runnable(
+                    entry.path, identities.find(entry.path, entry.tree, entry.event), case.path
+                )
+            )
         else:
-            findings = list(_judge_skipped(entry, identities.find(entry.path)))
+            findings = list(
+                _judge_skipped(entry, identities.find(entry.path, entry.tree, entry.event))
+            )
         fine += entry.runnable and not findings
         yield from findings
     if fine:

@@ -42,6 +42,8 @@ class Entry(_Told, frozen=True, tag="entry"):
     path: str
     runnable: bool
     reason: str
+    tree: str = ""
+    """Of another dispatcher's script its tree."""
 
 
 class Started(_Told, frozen=True, tag="started"):

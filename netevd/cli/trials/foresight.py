@@ -172,10 +172,11 @@ def _judge(
     found: dict[str, _Script] = {}
     for entry in () if playback is None else playback.entries:
         if isinstance(entry, Begun | Ended):
-            path = entry.action.hook.path
+            hook = entry.action.hook
+            path = hook.path
             each = found.setdefault(path, _Script(path))
         if isinstance(entry, Begun):
-            treatment = identities.find(path)
+            treatment = identities.find(path, hook.tree, hook.event)
             identity = identities.all[treatment.runner]
             timeout = treatment.rule.timeout
             each.verdict, each.after_s = "run", entry.at
@@ -185,7 +186,7 @@ def _judge(
         elif isinstance(entry, Ended):
             each.verdict, each.reason = entry.action.result, entry.action.reason
     for hook in table.hooks:
-        if hook.event == kind.value and hook.path not in found:
+        if not hook.tree and hook.event == kind.value and hook.path not in found:
             each = found[hook.path] = _Script(hook.path)
             each.reason = hook.reason if not hook.runnable else _find_reason(playback)
             if playback is None and hook.runnable:

@@ -111,7 +111,7 @@ class Once:
         entries = self._dialogue.list_entries()
         if self._script is None:
             for each in entries:
-                yield Entry(each.event, each.name, each.path, each.runnable, each.reason)
+                yield Entry(each.event, each.name, each.path, each.runnable, each.reason, each.tree)
         elif not entries[0].runnable:
             yield Refused(entries[0].reason)
         else:

@@ -42,7 +42,7 @@ def list_scripts(config: str | None, *, observe: bool) -> ScriptTable:
                     identity = answer
                 case Entry(event=event, name=name, path=path, runnable=runnable, reason=reason):
                     number = len(hooks) + 1
-                    hooks.append(Hook(number, event, name, path, runnable, reason))
+                    hooks.append(Hook(number, event, name, path, runnable, reason, answer.tree))
                 case _:
                     continue
     if identity is None:  # the process has said why

@@ -1,0 +1,308 @@
+"""
+NetworkManager's dispatcher: `script INTERFACE ACTION`, and variables that tell of connection and device.
+
+A link that NetworkManager manages follows its states, others the kernel's: up is what `routable` says.
+What it knows of a device is read from `LinkReport.details` by the names in `Details`.
+Source: NetworkManager-dispatcher(8).
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Final
+
+from netevd.compat.call import Call, Occasion
+from netevd.compat.ifupdown import find_change
+from netevd.compat.lease import describe_lease
+from netevd.config.hooktrees import NO_WAIT
+from netevd.model.backend import HostReport, LinkReport
+from netevd.model.event import Event, EventType
+from netevd.model.snapshot import OperationalState, Snapshot
+
+BACKEND: Final = "NetworkManager"
+
+_UP: Final = frozenset({"activated", "deactivating"})
+_DOWN: Final = frozenset(
+    {EventType.DISCONNECTED, EventType.UNAVAILABLE, EventType.UNMANAGED, EventType.FAILED}
+)
+_UNMANAGED: Final = frozenset({"", "unmanaged", "unknown"})
+_OF_THE_HOST: Final = frozenset({"hostname", "connectivity-change", "dns-change"})
+_NO_GATEWAY: Final = "0.0.0.0"  # noqa: S104 - of both families, and nothing is bound to it
+_NAME: Final = re.compile(r"[A-Z0-9_]{1,128}\Z")
+_NAMESPACE: Final = uuid.UUID("6d4a3f55-1c8f-4f0e-9a52-6f8a2f4be4c1")
+"""Of the UUIDs that stand for connections where NetworkManager has none; random."""
+
+
+class Details:
+    """
+    Names of what NetworkManager tells of a device, in `LinkReport.details`.
+
+    Behind a family (ip4, ip6), and again with `vpn.` before it: addresses (with prefix length, between
+    blanks), gateway, nameservers, domains, wins-servers (between blanks), routes (each destination/prefix,
+    next hop and metric between blanks, with commas between routes). What has no name here is not told.
+    """
+
+    PATH = "connection.path"
+    FILENAME = "connection.filename"
+    USER = "connection.user."
+    """Before each key of the setting `user`."""
+    IP_INTERFACE = "ip-interface"
+    VPN_IP_INTERFACE = "vpn.ip-interface"
+    VPN_UUID = "vpn.uuid"
+    VPN_ID = "vpn.id"
+    """Of a VPN over this device that is up."""
+    PROXY = ("proxy.pac-url", "proxy.pac-script")
+    DHCP = ("dhcp4.", "dhcp6.")
+    """Before each option."""
+
+
+# --- when ------------------------------------------------------------------------------------------
+
+
+def find_occasions(event: Event) -> tuple[Occasion, ...]:
+    """Return what the dispatcher would run for an event."""
+    return tuple(_make_occasion(action) for action in _find_actions(event))
+
+
+def _make_occasion(action: str) -> Occasion:
+    place = action.removeprefix("vpn-")
+    place = place if place in {"pre-up", "pre-down"} else "dispatcher"
+    return Occasion(action, (place + NO_WAIT, place))
+
+
+def _find_actions(event: Event) -> Iterator[str]:
+    after, before = event.after, event.before
+    if event.type is EventType.HOSTNAME_CHANGED:
+        yield "hostname"
+    elif event.type is EventType.DNS_CHANGED:
+        if after is not None:
+            yield from _find_vpn_actions(before, after)
+        yield "dns-change"
+    elif event.type is EventType.MANAGER:
+        if _find_connectivity(event.host) not in {"", _find_connectivity(event.host_before)}:
+            yield "connectivity-change"
+    elif after is None:
+        return
+    elif event.type is EventType.LEASE:
+        if is_activated(after) and event.reason not in {"expire", "release"}:
+            yield f"dhcp{event.family}-change"
+    elif _is_managed(after) or (before is not None and _is_managed(before)):
+        yield from _find_device_actions(event, after, before)
+    else:
+        change = find_change(event)
+        yield from {"up": ("pre-up", "up"), "down": ("down",)}.get(change, ())
+
+
+def _find_device_actions(event: Event, after: Snapshot, before: Snapshot | None) -> Iterator[str]:
+    was_up = before is not None and before.device_state in _UP
+    if event.type is EventType.LINK_REMOVED and after.device_state in _UP:
+        yield "down"
+    if event.backend != BACKEND:
+        return
+    match event.type:
+        case EventType.IP_CHECK:
+            yield "pre-up"
+        case EventType.ACTIVATED:
+            yield "up"
+        case EventType.DEACTIVATING if was_up:
+            yield "pre-down"
+        case _ if event.type in _DOWN and was_up:
+            yield "down"
+
+
+def _find_vpn_actions(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
+    """Yield what happened to a VPN over a link; that it changes DNS servers is how it is noticed."""
+    was = "" if before is None else _read(before).get(Details.VPN_UUID, "")
+    now = _read(after).get(Details.VPN_UUID, "")
+    if was and was != now:
+        yield "vpn-down"
+    if now and was != now:
+        yield from ("vpn-pre-up", "vpn-up")
+
+
+def _is_managed(snapshot: Snapshot) -> bool:
+    return snapshot.device_state not in _UNMANAGED
+
+
+def is_activated(snapshot: Snapshot) -> bool:
+    """Tell whether a link is what NetworkManager calls activated, by its word or by the kernel's facts."""
+    if _is_managed(snapshot):
+        return snapshot.device_state == "activated"
+    return snapshot.state is OperationalState.ROUTABLE
+
+
+def _find_connectivity(host: HostReport | None) -> str:
+    """Return NetworkManager's word for how far the host gets, "" where it is not known."""
+    word = "" if host is None else dict(host.states).get("connectivity", "")
+    return "" if word == "unknown" else word
+
+
+# --- with what -------------------------------------------------------------------------------------
+
+
+def make_call(event: Event, action: str) -> Call:
+    """Return what a script is called with."""
+    values = {"NM_DISPATCHER_ACTION": action}
+    if action in _OF_THE_HOST:
+        if action == "connectivity-change":
+            values["CONNECTIVITY_STATE"] = _find_connectivity(event.host).upper()
+        return Call(("none" if action == "hostname" else "", action), tuple(values.items()))
+    after = event.after
+    assert after is not None
+    # what goes down, went with what it had
+    told = event.before if action == "vpn-down" and event.before is not None else after
+    details = _read(told) if _is_managed(told) or action.startswith("vpn-") else _describe(told)
+    link = after.link.name
+    inner = details.get(Details.IP_INTERFACE, "") or link
+    vpn = details.get(Details.VPN_IP_INTERFACE, "") if action.startswith("vpn-") else ""
+    values |= _name_connection(event, told, details, action)
+    values |= {"DEVICE_IFACE": link, "DEVICE_IP_IFACE": inner}
+    if vpn:
+        values["VPN_IP_IFACE"] = vpn
+    if action != "pre-up" and action != "down" and is_activated(told):
+        values |= _name_configuration("", details)
+        values |= _name_options(details)
+    if action.startswith("vpn-"):
+        values |= _name_configuration("vpn.", details)
+    return Call((vpn or inner, action), tuple(values.items()))
+
+
+def _name_connection(
+    event: Event, told: Snapshot, details: dict[str, str], action: str
+) -> dict[str, str]:
+    report = _find_report(told)
+    if report is None or not report.connection_uuid:
+        # a profile goes before its device does
+        report = None if event.before is None else _find_report(event.before)
+    identity = report.connection_id if report else ""
+    number = report.connection_uuid if report else ""
+    if action.startswith("vpn-"):
+        number = details.get(Details.VPN_UUID, number)
+        identity = details.get(Details.VPN_ID, identity)
+    values = {
+        "CONNECTION_UUID": number or str(uuid.uuid5(_NAMESPACE, event.name)),
+        "CONNECTION_ID": identity or event.name,
+    }
+    if details.get(Details.PATH):
+        values["CONNECTION_DBUS_PATH"] = details[Details.PATH]
+    if details.get(Details.FILENAME):
+        values["CONNECTION_FILENAME"] = details[Details.FILENAME]
+    if report and report.external:
+        values["CONNECTION_EXTERNAL"] = "1"
+    for name, value in details.items():
+        if name.startswith(Details.USER):
+            values[f"CONNECTION_USER_{encode_key(name.removeprefix(Details.USER))}"] = value
+    return values
+
+
+def encode_key(key: str) -> str:
+    """Return a key of the setting `user` as part of the name of a variable."""
+    return "".join(map(_encode, key))
+
+
+def _encode(letter: str) -> str:
+    if "a" <= letter <= "z":
+        return letter.upper()
+    if "A" <= letter <= "Z":
+        return f"_{letter}"
+    if "0" <= letter <= "9":
+        return letter
+    if letter == ".":
+        return "__"
+    return "".join(f"_{octet:03o}" for octet in letter.encode("utf-8", "surrogateescape"))
+
+
+def _name_configuration(prefix: str, details: dict[str, str]) -> dict[str, str]:
+    """Return addresses, routes and name servers. prefix: "", or "vpn." for those of a VPN."""
+    values: dict[str, str] = {}
+    head = "VPN_" if prefix else ""
+    for detail in Details.PROXY:
+        if details.get(prefix + detail):
+            values[head + detail.upper().replace(".", "_").replace("-", "_")] = details[
+                prefix + detail
+            ]
+    for family in ("ip4", "ip6"):
+        told = {
+            name.removeprefix(f"{prefix}{family}."): value
+            for name, value in details.items()
+            if name.startswith(f"{prefix}{family}.")
+        }
+        if told:
+            values |= _name_family(f"{head}{family.upper()}", told)
+    return values
+
+
+def _name_family(head: str, told: dict[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    if "addresses" in told:
+        gateway = told.get("gateway", "") or _NO_GATEWAY
+        addresses = told["addresses"].split()
+        for number, address in enumerate(addresses):
+            values[f"{head}_ADDRESS_{number}"] = f"{address} {gateway}"
+        if addresses:
+            values[f"{head}_NUM_ADDRESSES"] = str(len(addresses))
+        values[f"{head}_GATEWAY"] = gateway
+    for name in ("nameservers", "domains", "wins-servers"):
+        if told.get(name):
+            values[f"{head}_{name.upper().replace('-', '_')}"] = told[name]
+    routes = [each for each in told.get("routes", "").split(",") if each]
+    for number, route in enumerate(routes):
+        values[f"{head}_ROUTE_{number}"] = route.strip()
+    if routes or head.endswith("IP4"):
+        values[f"{head}_NUM_ROUTES"] = str(len(routes))
+    return values
+
+
+def _name_options(details: dict[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for prefix in Details.DHCP:
+        options = {
+            name.removeprefix(prefix): value
+            for name, value in details.items()
+            if name.startswith(prefix)
+        }
+        for name, value in options.items():
+            if _NAME.match(name.upper()):
+                values[f"{prefix[:-1].upper()}_{name.upper()}"] = value
+        if prefix == "dhcp4." and "private_245" in options and "unknown_245" not in options:
+            values["DHCP4_UNKNOWN_245"] = options["private_245"]
+    return values
+
+
+# --- what is known ---------------------------------------------------------------------------------
+
+
+def _find_report(snapshot: Snapshot) -> LinkReport | None:
+    return next((each for each in snapshot.reports if each.backend == BACKEND), None)
+
+
+def _read(snapshot: Snapshot) -> dict[str, str]:
+    """Return what NetworkManager tells of a device."""
+    report = _find_report(snapshot)
+    return {} if report is None else dict(report.details)
+
+
+def _describe(snapshot: Snapshot) -> dict[str, str]:
+    """Return the same of a device that NetworkManager does not manage, by the kernel and leases."""
+    details: dict[str, str] = {}
+    for family, gateway in ((4, snapshot.gateway4), (6, snapshot.gateway6)):
+        addresses = [
+            f"{each.ip}/{each.prefix}" for each in snapshot.addresses if each.family == family
+        ]
+        if not addresses:
+            continue
+        lease = snapshot.find_lease(family)
+        servers = [each for each in snapshot.dns if (":" in each) == (family == 6)]
+        domains = snapshot.domains if lease is None else lease.domains
+        details |= {
+            f"ip{family}.addresses": " ".join(addresses),
+            f"ip{family}.gateway": gateway,
+            f"ip{family}.nameservers": " ".join(servers),
+            f"ip{family}.domains": " ".join(domains),
+        }
+        if lease is not None:
+            options = describe_lease(lease)
+            details |= {f"dhcp{family}.{name}": value for name, value in options.items()}
+    return details
