@@ -162,7 +162,7 @@ class Table:
 
     def __init__(
         self, roots: list[str], events: list[str], owners: frozenset[int], only: Iterable[str] = (),
-        forest: Sequence[Tree] = (), verifier: Verifier | None = None,
+        *, forest: Sequence[Tree] = (), verifier: Verifier | None = None,
     ) -> None:  # fmt: skip
         """
         roots: the first wins over the later ones. events: names of the directories `T.d`. only:

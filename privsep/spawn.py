@@ -103,7 +103,7 @@ def _become_scripts(
     verifier = Verifier(launch, number, accepted) if signed else None
     forest = [tree for tree in launch.trees if lists or tree.runner == number]
     roots = [] if number and not identity.scripts else launch.directories  # it has trees alone
-    table = Table(roots, launch.events, owners, identity.scripts, forest, verifier)
+    table = Table(roots, launch.events, owners, identity.scripts, forest=forest, verifier=verifier)
     keep = sum(1 << sandbox.CAPABILITIES[name] for name in set(identity.capabilities))
     sandbox.limit_resources(identity.limits)
     sandbox.become(identity, change_user=not mode.observe, keep=keep, inherit=True)

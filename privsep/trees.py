@@ -21,10 +21,7 @@ NO_WAIT: Final = "-no-wait"
 _RUN_PARTS: Final = r"[A-Za-z0-9_-]+"
 """Names that are run. Source: run-parts(8)."""
 _NO_LEFTOVERS: Final = r"(?s)(?!\.)(?!.*(~|\.rpmsave|\.rpmorig|\.rpmnew|\.swp)\Z)(?!.*\.dpkg-).+"
-_STATES: Final = (
-    "carrier configured configuring degraded degraded-carrier dormant enslaved failed initialized"
-    " linger missing no-carrier off pending routable unmanaged"
-).split()
+_STATES: Final = "carrier configured configuring degraded degraded-carrier dormant enslaved failed initialized linger missing no-carrier off pending routable unmanaged"
 _ACTIONS: Final = frozenset(
     "pre-up up pre-down down vpn-pre-up vpn-up vpn-pre-down vpn-down hostname dhcp4-change dhcp6-change"
     " connectivity-change reapply dns-change device-add device-delete in out probe".split()
@@ -58,7 +55,7 @@ class Convention(NamedTuple):
 
 CONVENTIONS: Final = {
     "": Convention({}, "(?s).+"),
-    "networkd-dispatcher": Convention({each: f"{each}.d/" for each in _STATES}, "(?s).+", exact=True),
+    "networkd-dispatcher": Convention({each: f"{each}.d/" for each in _STATES.split()}, "(?s).+", exact=True),
     "networkmanager": Convention(
         {"dispatcher": "./", "pre-up": "pre-up.d/", "pre-down": "pre-down.d/"},
         _NO_LEFTOVERS, called=True, masks=True, marked=False,
