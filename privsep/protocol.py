@@ -597,7 +597,7 @@ class Codec(Generic[T]):
             raise ProtocolViolation(f"packet of {len(packet)} bytes")
         try:
             return self._decoder.decode(packet)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise ProtocolViolation(str(error)) from None
 
 

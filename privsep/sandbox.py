@@ -228,8 +228,9 @@ _prepared: dict[str, bytes] = {}
 
 def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> None:
     for name in names:
+        own = [pyseccomp.Arg(0, pyseccomp.EQ, 0)] if name == "prlimit64" else []  # its own limits
         try:
-            program.add_rule(action, name)
+            program.add_rule(action, name, *own)
         except (OSError, ValueError):  # a call this architecture or libseccomp does not know
             continue
 

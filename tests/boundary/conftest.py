@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -44,11 +45,9 @@ def start_runner(root: Path) -> Iterator[Callable[[], RunnerRig]]:
         rig.close()
 
 
-@pytest.fixture
-def namespace() -> Iterator[None]:
-    """Put the test, and what it starts, into a network namespace of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to make a network namespace and come back from it")
+@contextlib.contextmanager
+def enter_namespace() -> Iterator[None]:
+    """Have this thread, and what it starts, in a network namespace of its own."""
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     assert libc.unshare(0x40000000) == 0, os.strerror(ctypes.get_errno())  # CLONE_NEWNET
@@ -57,6 +56,15 @@ def namespace() -> Iterator[None]:
     finally:
         assert libc.setns(home, 0x40000000) == 0, os.strerror(ctypes.get_errno())
         os.close(home)
+
+
+@pytest.fixture
+def namespace() -> Iterator[None]:
+    """Put the test, and what it starts, into a network namespace of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make a network namespace and come back from it")
+    with enter_namespace():
+        yield
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_message_survives_its_channel_and_no_other(codec, message) -> None:
     "packet",
     [b"", b"\xc0", b"\x90", b"\x91\x00", b"\x92\x15\x01", b"\x93\x15\x01\xa3foo", b"\x93\x15\xc2\xa5links",
      b"\x93\x15\xcb?\xf0\x00\x00\x00\x00\x00\x00\xa5links", b"\x95\x15\x01\xa5links\x00\x00", b"\x94\x15\x01\xa5links\xff",
-     b"\x93\x15\x01\xa5links\x00", b"\x81\x15\x01", b"\x93\x15\x01\xc4\x05links", b"x" * 200_000],
+     b"\x93\x15\x01\xa5links\x00", b"\x81\x15\x01", b"\x93\x15\x01\xa3\xed\xa0\x80", b"\x93\x15\x01\xc4\x05links", b"x" * 200_000],
 )  # fmt: skip
 def test_what_is_no_request_is_a_violation(packet: bytes) -> None:
     """Wrong length, type, range, word, trailing bytes and size are violations, nothing else."""
