@@ -9,14 +9,14 @@ could be told apart, has neither that daemon nor this one; so single keys are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, get_args
 
 import attrs
 from attrs import field, frozen
 
 from netevd.config.legacyfilters import read_filters
 from netevd.config.reading import Reading
-from netevd.config.schema import Configuration
+from netevd.config.schema import Backend, Configuration
 from netevd.config.steps import Drop, Keys, Put, apply, find
 from netevd.config.tree import Place, Problem, Tree
 
@@ -62,6 +62,8 @@ _LEFT: Final[tuple[tuple[Keys, str], ...]] = (
 )
 """What says nothing any more, and why."""
 
+_NOT_YET: Final = "here the kernel alone is asked, and told nothing"
+
 _SECTIONS: Final[tuple[Keys, ...]] = (
     ("monitoring",),
     ("backends",),
@@ -105,13 +107,20 @@ def read(tree: Tree) -> Reading:
     """Return what legacy keys of a tree mean; the tree stays as it is."""
     reading = Reading(tree)
     for source, reason in _LEFT:
-        if found := find(tree, source):
+        found = find(tree, source)
+        if found and not _is_setting(source):
             reading.drop(
                 source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {reason}"
             )
     for source, target, difference in _MOVED:
-        if found := find(tree, source):
+        found = find(tree, source)
+        if found and _is_setting(target):
             reading.move(source, target, found, difference)
+        elif found:
+            reading.drop(
+                source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {_NOT_YET}"
+            )
+    _read_backend(reading)
     _read_policy_rules(reading)
     _read_tls(reading)
     gone: set[Keys] = set()
@@ -131,7 +140,8 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
     name = ".".join(section)
     left = [key for key in inner if (*section, key) not in gone] if isinstance(inner, dict) else []
     known = {keys[len(section)] for keys in _list_known() if keys[: len(section)] == section}
-    left = [key for key in left if key not in known or (*section, key) in _SECTIONS]
+    known -= {key for key in known if _is_setting((*section, key))}
+    left = [key for key in left if key not in known]
     if isinstance(inner, dict) and not left:
         gone.add(section)
         reading.steps.append(Drop(section))
@@ -143,21 +153,32 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
             reading.problems.append(Problem(child.place, text))
             return
         for key in left:
-            if (*section, key) not in _SECTIONS:
-                text = f"unknown key {key!r} below {name}; expected {', '.join(sorted(known))}"
-                reading.problems.append(Problem(inner[key][0], text))
+            text = f"unknown key {key!r} below {name}; expected {', '.join(sorted(known))}"
+            reading.problems.append(Problem(inner[key][0], text))
 
 
 def _is_setting(keys: Keys) -> bool:
-    """Tell whether there is a section of today of this name."""
+    """Tell whether there is a setting or section of today of this name."""
     section: object = Configuration()
     for key in keys:
-        section = getattr(section, key, None)
-    return attrs.has(type(section))
+        if not attrs.has(type(section)) or not hasattr(section, key):
+            return False
+        section = getattr(section, key)
+    return True
 
 
 def _list_known() -> list[Keys]:
     return [each[0] for each in _MOVED] + [each[0] for each in _LEFT]
+
+
+def _read_backend(reading: Reading) -> None:
+    """Leave out a source of knowledge that there was and is not."""
+    source = ("system", "backend")
+    found = find(reading.tree, source)
+    words = {"systemd-networkd", "NetworkManager", "dhclient"} - {*get_args(Backend)}
+    if found and found[1].value in words:
+        text = f"backend {found[1].value} of the Rust daemon is left out: {_NOT_YET}"
+        reading.drop(source, found[0], text)
 
 
 def _read_policy_rules(reading: Reading) -> None:

@@ -25,6 +25,7 @@ from netevd.config.schema import (
     Origin,
     Policy,
     Routing,
+    System,
 )
 from tests.unit.config.rust import KEYS
 
@@ -107,6 +108,34 @@ def test_every_key_is_read_as_that_of_today(write: Write) -> None:
     assert len(notices) == len(beginnings)
     for notice, beginning in zip(notices, beginnings, strict=True):
         assert notice.startswith(f"netevd.yaml:{beginning}"), notice
+
+
+EXAMPLE = Path(__file__).parents[2] / "data/rust-netevd.yaml"
+
+
+def test_an_example_with_every_key_is_accepted() -> None:
+    """A whole file of that daemon is exactly this one of today's."""
+    loaded = accept(str(EXAMPLE))
+
+    assert loaded.configuration == Configuration(
+        system=System(log_level="debug"),
+        network=Network(("enp1s0", "enp2s0")),
+        routing=Routing(Policy(True, ("enp2s0",), primary="include")),
+        filters=(
+            Filter(
+                "execute",
+                Match(None, "enp*", ("routable",), "ipv4", "systemd-networkd"),
+                ("/etc/netevd/routable.d/10-tell",),
+            ),
+            Filter("ignore", Match(interface_pattern="docker*")),
+            Filter("execute", Match("wg0", condition="has_gateway && dns_count > 0")),
+        ),
+        audit=AuditLog(True, "/var/log/netevd/audit.log"),
+        metrics=MetricsSettings(port=9091),
+    )
+    assert [each.place.line for each in loaded.notices] == [
+        5, 9, 15, 20, 22, 23, 24, 25, 32, 44, 48, 54, 58, 63, 65, 69,
+    ]  # fmt: skip
 
 
 def test_settings_are_where_they_are_written(write: Write) -> None:
