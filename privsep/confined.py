@@ -30,7 +30,8 @@ def run(role: str, arguments: list[str]) -> int:
     program = importlib.import_module(_PROGRAMS[role])
     domain.enter(role)
     if role == "worker":
-        sandbox.restrict_files(_code_paths(), [path for path in arguments[:1] if path])
+        readable = [*_code_paths(), *arguments[1:-1]]
+        sandbox.restrict_files(readable, [path for path in arguments[:1] if path])
     elif role == "courier":
         sandbox.restrict_files([*_code_paths(), *_RESOLVERS], [], connects=True)
     sandbox.allow_only(role)

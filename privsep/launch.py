@@ -99,6 +99,16 @@ class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """What leads into tunnels may be added too, and that alone without `adds`."""
 
 
+READABLE: Final = [
+    "/var/lib/dhcp",
+    "/var/lib/dhclient",
+    "/var/lib/NetworkManager",
+    "/run/netevd-leases",
+]
+"""What the first worker may read, since it starts before its configuration is known: where DHCP
+clients keep their leases by default. One that has to read more asks for another, `Refresh`."""
+
+
 class Launch(Message, frozen=True, tag=90):
     """What the privileged side needs of a checked configuration, resolved to numbers."""
 
@@ -121,6 +131,8 @@ class Launch(Message, frozen=True, tag=90):
     """Beside the script directories those of other dispatchers."""
     posts: bool = False
     """Whether there is anything for a courier, whose targets are then in the second memory."""
+    readable: Annotated[list[Path], Meta(max_length=32)] = []
+    """Directories that the worker may read beside code and configuration, see `READABLE`."""
     wireguard: Annotated[list[Text], Meta(max_length=256)] = []
     """Globs of WireGuard devices outside the kernel that may be asked, with ! in front that may not."""
     digest: Annotated[str, Meta(max_length=64)] = ""

@@ -545,6 +545,14 @@ class Reload(Message, frozen=True, tag=83):
     """Somebody wants the configuration to be read again."""
 
 
+class Refresh(Message, frozen=True, tag=170):
+    """
+    A directory that the worker may read was made after its sandbox: another worker would have it.
+
+    It follows as after a reload, by the same configuration: no file is read.
+    """
+
+
 CANDIDATE_LIMIT: Final = 160 * 1024
 """Bytes of a configuration that is sent over the API, so that it fits into one packet."""
 
@@ -567,7 +575,7 @@ class Decide(Message, frozen=True, tag=121):
     keep: bool
 
 
-ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Audit | Candidate | Decide
+ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Refresh | Audit | Candidate | Decide
 Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 

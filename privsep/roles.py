@@ -19,7 +19,7 @@ from typing import Final
 
 from privsep import protocol, spawn
 from privsep.channel import Channel, make_pair
-from privsep.launch import Launch, find_common
+from privsep.launch import READABLE, Launch, find_common
 from privsep.mode import Mode
 from privsep.processes import send_signal
 from privsep.spawn import Memory
@@ -147,7 +147,7 @@ class Roster:
         self._events = events
         self._dry_run = dry_run
         self._keys = 0
-        self.first_worker = self._make_worker()
+        self.first_worker = self._make_worker(READABLE)
         self.now: Generation | None = None
         self.coming: Generation | None = None
         """The one that a reload brings, until it takes over."""
@@ -209,7 +209,7 @@ class Roster:
     def bring(self, launch: Launch, memory: Memory) -> None:
         """Start what a configuration needs and is not there; the first generation serves at once."""
         now = self.now
-        worker = self.first_worker if now is None else self._make_worker()
+        worker = self.first_worker if now is None else self._make_worker(launch.readable)
         helper = Role("helper", lambda: spawn.start_helper(self._mode, self._events, launch))
         number = 1 if now is None else now.number + 1
         kept = now if now is not None and now.memory.posts_like(memory) else None
@@ -288,8 +288,8 @@ class Roster:
         self.now, self.coming, self.due = coming, None, None
         return True
 
-    def _make_worker(self) -> Role:
-        return Role("worker", lambda: spawn.start_worker(self._mode, self._state))
+    def _make_worker(self, readable: list[str]) -> Role:
+        return Role("worker", partial(spawn.start_worker, self._mode, self._state, readable))
 
     def _find_runner(self, launch: Launch, place: int) -> Role | None:
         """Return the runner of now that is as this one has to be, None if there is none."""

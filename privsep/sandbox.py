@@ -180,6 +180,7 @@ _WORKER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
     epoll_pwait eventfd2 pipe2 socketpair recvmsg sendmsg sendto recvfrom shutdown accept4
     getsockopt setsockopt getsockname getpeername uname sysinfo getuid geteuid getgid getegid
     getresuid getresgid getgroups prlimit64 getrlimit getrusage memfd_create sched_getaffinity
+    inotify_init1 inotify_add_watch inotify_rm_watch
 """.split()]  # fmt: skip
 """No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl."""
 

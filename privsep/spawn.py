@@ -178,10 +178,14 @@ def find_slate_fault(kept: int) -> str:
     return ""
 
 
-def start_worker(mode: Mode, state: str) -> tuple[int, socket.socket]:
-    """Return pid and control socket of a new worker. state: its directory, "" for none."""
+def start_worker(mode: Mode, state: str, readable: list[str]) -> tuple[int, socket.socket]:
+    """
+    Return pid and control socket of a new worker.
+
+    state: its directory, "" for none. readable: other directories that it may read.
+    """
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return _begin_program(mode, mode.worker, "worker", [state], kept)
+    return _begin_program(mode, mode.worker, "worker", [state, *readable], kept)
 
 
 def start_courier(mode: Mode, targets: int) -> tuple[int, socket.socket]:

@@ -443,6 +443,9 @@ class Supervisor:
                 notify("WATCHDOG=1")
             case protocol.Reload() if is_worker:
                 self._reload("the worker")
+            case protocol.Refresh() if is_worker:
+                if now and role is now.worker and self._is_idle():
+                    self._roster.bring(now.launch, spawn.Memory(*map(os.dup, now.memory)))
             case protocol.Audit():
                 self._audit.add(role.name, message)
             case protocol.Candidate() if is_worker:

@@ -143,6 +143,8 @@ def _launch(configuration: Configuration, runners: list[Identity], *, observe: b
         output_limit=configuration.scripts.output_limit,
         routes=_make_route_filter(configuration),
         writes=_make_write_policy(configuration),
+        readable=_list_readable(configuration),
+        writes=_make_write_policy(configuration.routing),
         wireguard=list(configuration.wireguard.interfaces or ("*",))
         if configuration.wireguard.enabled
         else [],
@@ -162,6 +164,12 @@ def _list_signers(security: Security) -> list[str] | None:
     """Return whose signature scripts need, None if they need none."""
     found = dict.fromkeys(signer.fingerprint for signer in security.allowed_signers)
     return list(found) if security.verify_scripts else None
+
+
+def _list_readable(configuration: Configuration) -> list[str]:
+    """Return directories with lease files."""
+    files = configuration.backends.dhclient.patterns
+    return list(dict.fromkeys(os.path.dirname(each) for each in files))
 
 
 def _list_listeners(configuration: Configuration) -> list[Listener]:

@@ -24,6 +24,9 @@ Tables = NewType("Tables", tuple[str, ...])
 """Routing tables by name or number, or the word all. Written as a list or blank-separated."""
 Protocols = NewType("Protocols", tuple[str, ...])
 """Who installs routes, by name or number. Written as a list or blank-separated."""
+LeaseFiles = NewType("LeaseFiles", tuple[str, ...])
+"""Absolute paths, at most 32; only their last part may be a glob. Written as a list or
+blank-separated."""
 UserName = NewType("UserName", str)
 """Name of a system user."""
 Times = NewType("Times", int)
@@ -101,12 +104,12 @@ Url = NewType("Url", str)
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
 
-Backend = Literal["auto", "kernel"]
+Backend = Literal["auto", "kernel", "dhclient"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
 RoleName = Literal["read", "operate", "admin"]
-Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient"]
+Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient", "dhcpcd"]
 Expectation = Literal["always", "on-demand", "never"]
 RoutesMode = Literal["off", "observe", "manage"]
 Family = Literal["ipv4", "ipv6"]
@@ -580,6 +583,40 @@ class Routing:
         return self.policy.enabled or bool(self.rules)
 
 
+LEASE_FILES: Final = LeaseFiles(
+    (
+        "/var/lib/dhcp/dhclient*.leases",
+        "/var/lib/dhclient/dhclient*.leases",
+        "/var/lib/dhclient/dhclient*.lease",
+        "/var/lib/NetworkManager/dhclient*.lease",
+        "/run/netevd-leases/*.leases",
+    )
+)
+"""Where dhclient keeps its leases on Debian, on Red Hat's systems and for NetworkManager, and where
+netevd's hook for dhcpcd writes them."""
+
+
+@frozen(slots=True)
+class Dhclient:
+    """Where DHCP clients write what they were granted."""
+
+    lease_files: LeaseFiles = LeaseFiles(())
+    """Lease files, in the form of dhclient.leases(5). What no pattern names is not read, and not
+    watched. Empty: those of `LEASE_FILES`."""
+
+    @property
+    def patterns(self) -> LeaseFiles:
+        """What is read."""
+        return self.lease_files or LEASE_FILES
+
+
+@frozen(slots=True)
+class Backends:
+    """What is to be known of single sources of knowledge; which there are is `system.backend`."""
+
+    dhclient: Dhclient = field(factory=Dhclient)
+
+
 @frozen(slots=True)
 class Signer:
     """Whose signature scripts may have."""
@@ -668,6 +705,7 @@ class Configuration:
     """Which events run scripts, and which; none: all do."""
     audit: AuditLog = field(factory=AuditLog)
     api: Api = field(factory=Api)
+    backends: Backends = field(factory=Backends)
     webhooks: Webhooks = field(factory=Webhooks)
     security: Security = field(factory=Security)
     compat: Compat = field(factory=Compat)

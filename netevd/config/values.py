@@ -77,6 +77,25 @@ def read_bool(value: object, _: object) -> bool:
     return _WRITTEN_TRUE[text.lower()]
 
 
+def _read_lease_files(value: object, _: object) -> tuple[str, ...]:
+    """Read paths; their directories are watched, and let into a sandbox, so they are no globs."""
+    words = _read_words(value, "paths such as /var/lib/dhcp/dhclient*.leases")
+    for word in words:
+        directory, _, name = word.rpartition("/")
+        if not directory.startswith("/") or not name:
+            raise ValueError(
+                "expected absolute paths such as /var/lib/dhcp/dhclient*.leases, of files below a"
+                f" directory, found {word[:80]!r}"
+            )
+        if _GLOB.search(directory) or os.path.normpath(directory) != directory:
+            raise ValueError(f"only the last part of a path may be a glob, found {word[:80]!r}")
+        if len(word) > 4095:
+            raise ValueError(f"expected at most 4095 characters, found {len(word)}")
+    if len(words) > 32:
+        raise ValueError(f"expected at most 32 paths, found {len(words)}")
+    return tuple(dict.fromkeys(words))
+
+
 def _read_wait(value: object, kind: object) -> float:
     """Read a duration that may be none at all."""
     none = isinstance(value, str) and re.match(r"0+(\.0+)?\s*(ms|s|m|h)\Z", value.strip())
@@ -519,6 +538,7 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.Patterns: _read_patterns,
     schema.Tables: _read_tables,
     schema.Protocols: _read_protocols,
+    schema.LeaseFiles: _read_lease_files,
     schema.AbsolutePath: _read_path,
     schema.Url: _read_url,
     schema.UserName: _read_user,

@@ -194,6 +194,11 @@ class Engine:
         return self._started
 
     @property
+    def knows_links(self) -> bool:
+        """Whether the kernel has told of all links and addresses that there were."""
+        return self._found
+
+    @property
     def catching_up(self) -> str:
         """Why all links or routes are being read again, "" when nothing is missing."""
         return self._catching_up or self.insight.find_loss()

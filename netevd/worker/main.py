@@ -62,6 +62,7 @@ from netevd.worker.before import read_before
 from netevd.worker.courierlink import CourierLink
 from netevd.worker.entries import list_entries
 from netevd.worker.helperlink import HelperLink
+from netevd.worker.leaselink import LeaseLink, list_followed
 from netevd.worker.perform import DryPerformer, Performer
 from netevd.worker.ports import PeerGone, Port
 from netevd.worker.pulse import find_silences
@@ -83,6 +84,7 @@ from privsep.protocol import (
     Listening,
     Liveness,
     Prepared,
+    Refresh,
     ReloadFailed,
     RunnerPeer,
     Serving,
@@ -101,16 +103,17 @@ def main(arguments: list[str]) -> int:
     """
     Run the worker; return the status.
 
-    arguments: the state directory, "" for none; the descriptor of the control socket.
+    arguments: the state directory, "" for none; other directories that may be read, which only the
+    sandbox asks for; the descriptor of the control socket.
     """
     gc.disable()  # until the first dumps are known: what they make stays
     gc.set_threshold(20_000, 20, 20)  # values are frozen: cycles are rare
-    control: Port[Control] = Port(int(arguments[1]), CONTROL, descriptors=4)
-    trio.run(_run, control, arguments[0])
+    control: Port[Control] = Port(int(arguments[-1]), CONTROL, descriptors=4)
+    trio.run(_run, control, arguments[0], arguments[1:-1])
     return 0
 
 
-async def _run(control: Port[Control], state_directory: str) -> None:
+async def _run(control: Port[Control], state_directory: str, readable: list[str]) -> None:
     control.send(Prepared())
     while True:
         await control.wait()
@@ -122,7 +125,7 @@ async def _run(control: Port[Control], state_directory: str) -> None:
             continue
         message, descriptors = received
         if isinstance(message, Configure):
-            await _Worker(control, message, descriptors, state_directory).run()
+            await _Worker(control, message, descriptors, state_directory, readable).run()
             return
         if isinstance(message, Stop):
             return
@@ -137,6 +140,7 @@ class _Worker:
         configure: Configure,
         descriptors: list[int],
         state_directory: str,
+        readable: list[str],
     ) -> None:
         self._control = control
         sealed = _read_sealed(descriptors[0])
@@ -174,6 +178,7 @@ class _Worker:
             keys=self._keys,
             routing=None if found is None else found.routing,
             start=Start(os.urandom(1)[0] / 255, grace_until, configure.generation),
+            backends=list_followed(self._configuration),
         )
         try:
             self._engine = begin(state=state, routes_before=None if found is None else found.routes)
@@ -227,6 +232,10 @@ class _Worker:
             access, sealed.secrets, self._view, self._steering, self._writes, self.note, self._log
         )
         self._server = Server(means)
+        self._leases = LeaseLink(
+            self._engine, self._configuration, self.submit_all, self._log,
+            granted=readable, ask_for_access=self._ask_for_access,
+        )  # fmt: skip
         self._inputs: deque[Input] = deque()
         self._handling = False
         self._alarm = trio.CancelScope()
@@ -250,6 +259,7 @@ class _Worker:
             self._nursery.start_soon(self._control.flush)
             self._nursery.start_soon(self._keep_time)
             self._nursery.start_soon(self._server.run)
+            self._nursery.start_soon(self._leases.run)
             if self._dry_run:
                 self.submit(CourierConnected())
             for key in sorted(self._vanished):
@@ -348,6 +358,7 @@ class _Worker:
         if self._handling or self._handed_over:
             return  # an action had an immediate outcome: the loop below takes it
         self._handling = True
+        decided: list[Action] = []
         try:
             while self._inputs:
                 actions: list[Action] = []
@@ -362,9 +373,11 @@ class _Worker:
                     if outcome is not None:
                         self._inputs.append(outcome)
                 self._metrics.fold()
+                decided += actions
         finally:
             self._handling = False
         self._set_alarm()
+        self._leases.see(decided)
 
     def _write(self, recovery: Recovery, actions: list[Action], now: Now, received: float) -> None:
         """Keep what was decided, before anything is done about it."""
@@ -585,6 +598,14 @@ class _Worker:
     def _request_changes(self, action: ChangeRouting) -> None:
         if self._helper is not None:
             self._helper.request_changes(action)
+
+    def _ask_for_access(self) -> None:
+        if not self._dry_run:
+            self._nursery.start_soon(self._ask_for_another_worker)
+
+    async def _ask_for_another_worker(self) -> None:
+        await self._writes.serving.wait()  # before that it would not be heard
+        self._control.send(Refresh())
 
     def _report_ready(self) -> None:
         watched = ", ".join(self._configuration.network.links) or "all links but lo"

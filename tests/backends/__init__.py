@@ -1,0 +1,1 @@
+"""Backends against the real daemons that they hear."""
