@@ -144,7 +144,6 @@ def _launch(configuration: Configuration, runners: list[Identity], *, observe: b
         routes=_make_route_filter(configuration),
         writes=_make_write_policy(configuration),
         readable=_list_readable(configuration),
-        writes=_make_write_policy(configuration.routing),
         wireguard=list(configuration.wireguard.interfaces or ("*",))
         if configuration.wireguard.enabled
         else [],

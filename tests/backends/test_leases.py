@@ -204,7 +204,7 @@ def test_a_directory_that_is_made_later(network: Network, make_daemon: MakeDaemo
     daemon.script("lease", TELL)
     private = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
     daemon.start(prefix=(*private, 'mount -t tmpfs tmpfs /var/lib && exec "$@"', "sh"))
-    place = Path(f"/proc/{daemon.pid}/root/var/lib/dhcp")
+    place = Path("/proc", str(daemon.pid), "root", "var/lib/dhcp")
     network.serve()
     daemon.config.write_text("this: is not read")
 
