@@ -88,6 +88,9 @@ _END: Final = b"\xc0"
 
 RETRY_S: Final = 10.0
 """See `Recovery.retry_s`."""
+HIGHEST: Final = 1 << 53
+"""Numbers do not come so far (the first is the time in microseconds at most), and JSON holds them exactly; a
+worker that was taken over could have left others, with which each one after it would break the protocol."""
 _SPARE: Final = 1 << 21
 """Octets that a snapshot leaves for records."""
 
@@ -199,6 +202,8 @@ class Recovery:
             numbers = evolve(
                 numbers, sequence=numbers.sequence + gap, run=max(numbers.run, reserved.run)
             )
+        if not all(0 <= each <= HIGHEST for each in (numbers.sequence, numbers.run, numbers.lane)):
+            raise Unreadable("its numbers are none that netevd gives")
         if snapshot.place != self._place or snapshot.routes != self._routes:
             self.begin_anew()
         if snapshot.place != self._place:

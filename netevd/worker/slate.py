@@ -27,6 +27,9 @@ _HEADER: Final = struct.Struct("<8sQQII")
 _FRAME: Final = struct.Struct("<II")
 """Octets of a body, its checksum."""
 
+_GENERATIONS: Final = 1 << 63
+"""No slate comes to so many: one that says so was written by who wants the next to have no number left."""
+
 _AT_LEAST: Final = 1 << 20
 """Octets of records before a new snapshot is worth its price."""
 
@@ -71,6 +74,8 @@ class Slate:
         if magic != _MAGIC and magic.startswith(_MAGIC[:-1]):
             raise Unreadable(f"it has the format {magic.decode('ascii', 'replace')}, not {_NAME}")
         if magic != _MAGIC or own != crc32(head[:-4]) or size > self._capacity:
+            return None
+        if generation >= _GENERATIONS:
             return None
         snapshot = os.pread(self.descriptor, size, _HEADER.size)
         if len(snapshot) != size or crc32(snapshot, generation & 0xFFFFFFFF) != check:

@@ -185,6 +185,20 @@ class Puppet:
         """Write into what outlives workers."""
         return os.pwrite(self.memories[1 + slate], bytes.fromhex(content), offset)
 
+    def peek(self, slate: int, offset: int, size: int) -> str:
+        """Read what outlives workers."""
+        return os.pread(self.memories[1 + slate], size, offset).hex()
+
+    def repeat(self, slate: int, offset: int, piece: str, count: int) -> None:
+        """Write the same so often."""
+        octets = bytes.fromhex(piece)
+        at_once = max(1, (1 << 20) // len(octets))
+        while count > 0:
+            written = octets * min(at_once, count)
+            os.pwrite(self.memories[1 + slate], written, offset)
+            offset += len(written)
+            count -= at_once
+
     def fill(self, slate: int, octet: int) -> None:
         """Make a whole memory one octet."""
         size = os.fstat(self.memories[1 + slate]).st_size
@@ -210,9 +224,16 @@ class Puppet:
         """Open a file for writing."""
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
 
-    def link(self, target: str, name: str) -> None:
-        """Leave a symbolic link in the state directory."""
-        os.symlink(target, os.path.join(self.state, name))
+    def plant(self, name: str, kind: str) -> None:
+        """Put something else in the place of a file of the state directory."""
+        path = os.path.join(self.state, name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        match kind:
+            case "directory":
+                os.mkdir(path)
+            case _:
+                os.symlink(kind, path)
 
     # --- system calls ----------------------------------------------------------------------------
 

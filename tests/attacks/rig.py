@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ real = os.execve
 PROGRAM = "import sys; sys.path.append(DIRECTORY); from privsep import __main__, confined; " \\
     "confined._PROGRAMS['worker'] = 'puppet'; sys.exit(__main__.main(['confined', 'worker', *sys.argv[1:]]))"
 def execve(path, words, environment):
-    if words[3:6] == ["privsep", "confined", "worker"]:
+    if words[3:6] == ["privsep", "confined", "worker"] and os.path.exists(DIRECTORY + "/hostile"):
         words = [words[0], "-I", "-B", "-c", PROGRAM, *words[6:]]
     real(path, words, environment)
 os.execve = execve
@@ -37,7 +38,8 @@ from privsep.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 """A fault: the daemon's worker is the puppet. Identity, Landlock and filter are what `spawn` and
-`confined` give it; only that the next one is started sooner is not as usual."""
+`confined` give it; only that the next one is started sooner is not as usual. Without the file `hostile`
+the worker is netevd's own."""
 
 HOSTILE = """
 system: {log_format: json}
@@ -70,6 +72,8 @@ class Hostile:
             text.write(f"audit: {audit}\n")
         shutil.copy(_PUPPET, daemon.root / "puppet.py")
         (daemon.root / "puppet.py").chmod(0o644)
+        self.marker = daemon.root / "hostile"
+        self.marker.touch()
         self.fault = FAULT.replace("DIRECTORY", repr(str(daemon.root)))
         self._line: Any = None
         self.worker = 0
@@ -101,6 +105,20 @@ class Hostile:
         except AssertionError as error:
             raise AssertionError(f"{error}:\n{''.join(self.daemon.raw[-40:])}") from None
         return self.worker
+
+    def take_over(self) -> None:
+        """Have the worker, netevd's own until now, replaced by the puppet."""
+        self.marker.touch()
+        os.kill(self.daemon.role("worker"), signal.SIGKILL)
+        self.reach()
+
+    def relent(self) -> int:
+        """Have the puppet replaced by a worker of netevd's; return how many had served before."""
+        served = sum("netevd is watching" in each["message"] for each in [*self.daemon.log])
+        self.marker.unlink()
+        self.close()
+        os.kill(self.worker, signal.SIGKILL)
+        return served
 
     def do(self, deed: str, *arguments: Any) -> Any:
         """Have the puppet do something and return what comes of it. Raises: Refused, Gone."""
