@@ -30,6 +30,7 @@ _DOWN: Final = frozenset(
 _UNMANAGED: Final = frozenset({"", "unmanaged", "unknown"})
 _OF_THE_HOST: Final = frozenset({"hostname", "connectivity-change", "dns-change"})
 _NO_GATEWAY: Final = "0.0.0.0"  # noqa: S104 - of both families, and nothing is bound to it
+_ENDS: Final = frozenset({"down", "vpn-down"})
 _NAME: Final = re.compile(r"[A-Z0-9_]{1,128}\Z")
 _NAMESPACE: Final = uuid.UUID("6d4a3f55-1c8f-4f0e-9a52-6f8a2f4be4c1")
 """Of the UUIDs that stand for connections where NetworkManager has none; random."""
@@ -49,10 +50,11 @@ class Details:
     USER = "connection.user."
     """Before each key of the setting `user`."""
     IP_INTERFACE = "ip-interface"
-    VPN_IP_INTERFACE = "vpn.ip-interface"
+    """The link that has the addresses, where it is not the device itself."""
+    VPN = "vpn."
+    """Before all of these again, for a VPN over this device that is up."""
     VPN_UUID = "vpn.uuid"
     VPN_ID = "vpn.id"
-    """Of a VPN over this device that is up."""
     PROXY = ("proxy.pac-url", "proxy.pac-script")
     DHCP = ("dhcp4.", "dhcp6.")
     """Before each option."""
@@ -81,7 +83,8 @@ def _find_actions(event: Event) -> Iterator[str]:
             yield from _find_vpn_actions(before, after)
         yield "dns-change"
     elif event.type is EventType.MANAGER:
-        if _find_connectivity(event.host) not in {"", _find_connectivity(event.host_before)}:
+        now = _find_connectivity(event.host)
+        if now and now != _find_connectivity(event.host_before):
             yield "connectivity-change"
     elif after is None:
         return
@@ -135,8 +138,7 @@ def is_activated(snapshot: Snapshot) -> bool:
 
 def _find_connectivity(host: HostReport | None) -> str:
     """Return NetworkManager's word for how far the host gets, "" where it is not known."""
-    word = "" if host is None else dict(host.states).get("connectivity", "")
-    return "" if word == "unknown" else word
+    return "" if host is None else dict(host.states).get("connectivity", "")
 
 
 # --- with what -------------------------------------------------------------------------------------
@@ -146,18 +148,20 @@ def make_call(event: Event, action: str) -> Call:
     """Return what a script is called with."""
     values = {"NM_DISPATCHER_ACTION": action}
     if action in _OF_THE_HOST:
-        if action == "connectivity-change":
-            values["CONNECTIVITY_STATE"] = _find_connectivity(event.host).upper()
+        word = _find_connectivity(event.host)
+        if action == "connectivity-change" and word != "unknown":
+            values["CONNECTIVITY_STATE"] = word.upper()
         return Call(("none" if action == "hostname" else "", action), tuple(values.items()))
     after = event.after
     assert after is not None
-    # what goes down, went with what it had
-    told = event.before if action == "vpn-down" and event.before is not None else after
+    told = after
+    if action in _ENDS and event.before is not None:
+        told = event.before  # its profile went with it
     details = _read(told) if _is_managed(told) or action.startswith("vpn-") else _describe(told)
     link = after.link.name
     inner = details.get(Details.IP_INTERFACE, "") or link
-    vpn = details.get(Details.VPN_IP_INTERFACE, "") if action.startswith("vpn-") else ""
-    values |= _name_connection(event, told, details, action)
+    vpn = details.get(Details.VPN + Details.IP_INTERFACE, "") if action.startswith("vpn-") else ""
+    values |= _name_connection(event.name, told, details, action)
     values |= {"DEVICE_IFACE": link, "DEVICE_IP_IFACE": inner}
     if vpn:
         values["VPN_IP_IFACE"] = vpn
@@ -170,20 +174,22 @@ def make_call(event: Event, action: str) -> Call:
 
 
 def _name_connection(
-    event: Event, told: Snapshot, details: dict[str, str], action: str
+    link: str, told: Snapshot, details: dict[str, str], action: str
 ) -> dict[str, str]:
     report = _find_report(told)
-    if report is None or not report.connection_uuid:
-        # a profile goes before its device does
-        report = None if event.before is None else _find_report(event.before)
     identity = report.connection_id if report else ""
     number = report.connection_uuid if report else ""
     if action.startswith("vpn-"):
         number = details.get(Details.VPN_UUID, number)
         identity = details.get(Details.VPN_ID, identity)
+        details = {
+            name.removeprefix(Details.VPN): value
+            for name, value in details.items()
+            if name.startswith(Details.VPN)
+        }
     values = {
-        "CONNECTION_UUID": number or str(uuid.uuid5(_NAMESPACE, event.name)),
-        "CONNECTION_ID": identity or event.name,
+        "CONNECTION_UUID": number or str(uuid.uuid5(_NAMESPACE, link)),
+        "CONNECTION_ID": identity or link,
     }
     if details.get(Details.PATH):
         values["CONNECTION_DBUS_PATH"] = details[Details.PATH]
