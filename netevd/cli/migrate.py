@@ -53,6 +53,26 @@ def rust_netevd(*, paths: tuple[str, ...]) -> int:
     return _print(lambda: rust.migrate(file or DEFAULT_PATH, root, os.environ))
 
 
+@migrate.command("networkd-dispatcher")
+@click.argument("paths", nargs=-1, type=click.Path(exists=True))
+@format_options
+@colour_option
+def networkd_dispatcher(*, paths: tuple[str, ...]) -> int:
+    """
+    From networkd-dispatcher.
+
+    PATHS are its trees, of which the first wins, and the file with its options; without a tree those of
+    its option --script-dir, else /etc/networkd-dispatcher and /usr/lib/networkd-dispatcher; without a
+    file /etc/default/networkd-dispatcher, if no tree is given either.
+    """
+    from netevd.cli.migrations import dispatcher  # noqa: PLC0415 - reads YAML, help does not
+
+    file, roots = _sort(paths)
+    if file is None and not roots and os.path.exists(dispatcher.OPTIONS_FILE):
+        file = dispatcher.OPTIONS_FILE
+    return _print(lambda: dispatcher.migrate(roots, file))
+
+
 @migrate.command("network-event-broker")
 @click.argument("paths", nargs=-1, type=click.Path(exists=True))
 @format_options

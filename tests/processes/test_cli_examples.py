@@ -74,6 +74,11 @@ def story(make_daemon: Callable[..., Daemon]) -> Daemon:
     quiet = daemon.config.read_text() + "system: {log_level: warn}\n"
     (daemon.root / "quiet.yaml").write_text(quiet)
     (daemon.root / "rust.yaml").write_text("# the uplink\nmonitoring:\n  interfaces: [eth0]\n")
+    (daemon.root / "options").write_text("networkd_dispatcher_args=--run-startup-triggers\n")
+    clock = daemon.root / "dispatcher/routable.d/50-clock"
+    clock.parent.mkdir(mode=0o755, parents=True)
+    clock.write_text("#!/bin/sh\nsystemctl try-restart chrony\n")
+    clock.chmod(0o755)
     broker = daemon.root / "broker"
     (broker / "routable.d").mkdir(parents=True)
     (broker / "network-broker.toml").write_text('[Network]\nLinks = "eth0"\n')

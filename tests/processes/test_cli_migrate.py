@@ -52,6 +52,19 @@ def remarks(stderr: str, root: Path) -> list[str]:
     return [line.removeprefix("netevd: ").replace(f"{root}/", "") for line in stderr.splitlines()]
 
 
+def list_runnable(text: str, tree: Path) -> set[str]:
+    """Return the scripts that the daemon would run with what was printed, without the root."""
+    path = tree / "printed.yaml"
+    path.write_text(text)
+    hooks = json.loads(netevd("list", "hooks", "--config", str(path), "-j").stdout)["hooks"]
+    return {each["path"].removeprefix(f"{tree}/") for each in hooks if each["runnable"]}
+
+
+def list_running(said: list[str]) -> set[str]:
+    """Return the scripts of which it was said that they run."""
+    return {line.partition(": ")[0] for line in said if ": runs " in line}
+
+
 # --- Rust ------------------------------------------------------------------------------------------
 
 RUST = """\
@@ -123,7 +136,7 @@ def test_rust_file_with_aliases_loses_its_comments_and_nothing_else(tree: Path) 
 def test_rust_scripts_are_looked_at(tree: Path) -> None:
     """Where each runs, what keeps it from that, what it needs and what it misses, by line."""
     config = tree / "netevd.yaml"
-    config.write_text("system: {log_level: info}\n")
+    config.write_text(f"scripts: {{directory: {tree}}}\n")
     add(
         tree,
         "routable.d/10-vpn",
@@ -134,8 +147,12 @@ def test_rust_scripts_are_looked_at(tree: Path) -> None:
     os.chown(tree / "carrier.d/10-foreign", 65534, 65534)
     add(tree, "missing.d/10-never")
     add(tree, "routable.d/30-left~")
+    add(tree, "routable.d/40-mine", mode=0o750)
+    add(tree, "dormant.d/10-a").parent.chmod(0o770)
+    (tree / "off.d").mkdir(mode=0o755)
+    (tree / "off.d/10-link").symlink_to(add(tree, "shared/plain"))
 
-    result = netevd("migrate", "rust-netevd", str(config), str(tree))
+    result = netevd("migrate", "rust-netevd", str(config))
 
     assert result.returncode == 0
     vpn = tree / "routable.d/10-vpn"
@@ -148,7 +165,12 @@ def test_rust_scripts_are_looked_at(tree: Path) -> None:
             "carrier.d/10-foreign: warning: is skipped: it belongs to uid 65534; mend it with: chown root"
             " carrier.d/10-foreign"
         ),
+        (
+            "dormant.d/10-a: warning: is skipped: netevd-script may not enter its directory dormant.d; mend it"
+            " with: chmod o+x dormant.d"
+        ),
         "missing.d: warning: is never looked into: 'missing' is no event type here; 1 script in it",
+        "off.d/10-link: runs on off as netevd-script, there as netevd with CAP_NET_ADMIN",
         (
             "routable.d: is looked into at other times: there on every lease of dhclient too, also a renewed one;"
             " here that is lease.d"
@@ -164,7 +186,12 @@ def test_rust_scripts_are_looked_at(tree: Path) -> None:
         ),
         "routable.d/10-vpn:3: warning: variable HOME is not set here: the daemon's was handed on there",
         "routable.d/20-mode: warning: is skipped: it is not executable; mend it with: chmod +x routable.d/20-mode",
+        (
+            "routable.d/40-mine: warning: is skipped: netevd-script may not read and execute it; mend it with:"
+            " chmod o+rx routable.d/40-mine"
+        ),
     ]
+    assert list_running(remarks(result.stderr, tree)) == list_runnable(result.stdout, tree)
 
 
 def test_rust_variables_of_the_environment_are_told(tree: Path) -> None:
@@ -239,6 +266,7 @@ def test_broker_configuration_and_scripts(tree: Path) -> None:
         "routable.d/10-a:2: warning: variable DNS is not set here: use DHCP_DNS",
     ):
         assert line in said
+    assert list_running(said) == list_runnable(result.stdout, tree) == {"routable.d/10-a"}
 
 
 def test_broker_file_that_is_no_toml(tree: Path) -> None:
@@ -299,3 +327,75 @@ def test_what_can_t_be_asked(words: list[str], status: int, text: str) -> None:
 
     assert (result.returncode, result.stdout) == (status, "")
     assert text in result.stderr
+
+
+# --- networkd-dispatcher ---------------------------------------------------------------------------
+
+OPTIONS = """\
+# Options of the daemon
+networkd_dispatcher_args="--run-startup-triggers -v --script-dir ETC:LIB"
+"""
+
+
+def test_dispatcher_trees_and_options(tree: Path) -> None:
+    """Its trees run as they are: the same files win, and what did not run there does not run here."""
+    etc, lib = tree / "etc", tree / "lib"
+    add(etc, "routable.d/10-a", "#!/bin/sh\nnft -f /etc/rules\n")
+    add(lib, "routable.d/10-a")
+    add(etc, "routable.d/20-b", mode=0o700)
+    add(lib, "routable.d/20-b")
+    add(lib, "missing.d/10-c")
+    add(lib, "online.d/10-d")
+    options = tree / "options"
+    options.write_text(OPTIONS.replace("ETC", str(etc)).replace("LIB", str(lib)))
+
+    result = netevd("migrate", "networkd-dispatcher", str(options))
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == (
+        "# Made by netevd migrate networkd-dispatcher.\n"
+        "compat:\n"
+        "  networkd_dispatcher:\n"
+        "    enabled: true\n"
+        f"    roots: [{etc}, {lib}]\n"
+    )
+    tree_settings = read(result.stdout, tree).compat.networkd_dispatcher
+    assert (tree_settings.enabled, tree_settings.roots) == (True, (str(etc), str(lib)))
+    said = remarks(result.stderr, tree)
+    for line in (
+        "options:2: -v is left out: system.log_level is for that here",
+        "options: states at the start run scripts here too (scripts.initial)",
+        "etc/routable.d/10-a: runs when the operational state becomes routable, as netevd-script; there as root",
+        (
+            "etc/routable.d/10-a:2: warning: nft needs CAP_NET_ADMIN, which scripts don't have; all scripts of the"
+            " tree have it with compat.networkd_dispatcher: {capabilities: [CAP_NET_ADMIN]}"
+        ),
+        "lib/routable.d/10-a: does not run, there neither: etc/routable.d/10-a comes before it",
+        (
+            "etc/routable.d/20-b: does not run, there neither: it has mode 0700, uid 0, gid 0, where 0755, root and"
+            " root is asked for"
+        ),
+        "lib/routable.d/20-b: runs when the operational state becomes routable, as netevd-script; there as root",
+        "lib/missing.d/10-c: warning: never runs: no link has the state missing here; one that goes is linger",
+        "lib/online.d: is no state of it, so its scripts ran never, and don't here",
+    ):
+        assert line in said, said
+    never = {"lib/missing.d/10-c"}  # it may be run, and no event is of this state
+    assert list_running(said) | never == list_runnable(result.stdout, tree)
+
+
+def test_dispatcher_without_startup_triggers(tree: Path) -> None:
+    """Where it did not replay the states at its start, nothing does."""
+    (tree / "etc").mkdir(mode=0o755)
+    result = netevd("migrate", "networkd-dispatcher", str(tree / "etc"))
+    options = tree / "options"
+    options.write_text("networkd_dispatcher_args='-S'\nFOO=1\n")
+    odd = netevd("migrate", "networkd-dispatcher", str(options), str(tree / "etc"))
+
+    assert result.returncode == 0, result.stderr
+    assert not read(result.stdout, tree).scripts.initial
+    assert "options:1: warning: -S has no value and is left out" in remarks(odd.stderr, tree)
+    assert (
+        "options:2: warning: is no assignment of networkd_dispatcher_args and left out"
+        in remarks(odd.stderr, tree)
+    )

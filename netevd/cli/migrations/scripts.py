@@ -43,15 +43,28 @@ class Convention(NamedTuple):
     """Whom its scripts ran as, and with which capabilities."""
     variables: Mapping[str, str]
     """Variables that it set and that are not the same here, and what to use instead."""
+    tree: str = ""
+    """Setting of the tree that they are run as, whose user and capabilities all of them have; "" for
+    scripts of netevd's own kind, which have rules."""
+
+    def allow(self, path: str, what: str) -> str:
+        """Return what gives a script of a path what it lacks, as a setting says it."""
+        if self.tree:
+            return f"all scripts of the tree have it with {self.tree}: {{{what}}}"
+        return f"add to scripts.rules: {{path: {json.dumps(path)}, {what}}}"
 
 
-def list_scripts(directory: str) -> list[str]:
-    """Return the files of a directory that are no leftovers, in order; none where it is not there."""
+def list_scripts(directory: str, *, leftovers: bool = False) -> list[str]:
+    """
+    Return the files of a directory, in order; none where it is not there.
+
+    leftovers: also those that editors and package tools leave behind.
+    """
     try:
         names = sorted(os.listdir(directory), key=os.fsencode)
     except OSError:
         return []
-    paths = [f"{directory}/{name}" for name in names if not LEFTOVER.match(name)]
+    paths = [f"{directory}/{name}" for name in names if leftovers or not LEFTOVER.match(name)]
     return [path for path in paths if not os.path.isdir(path)]
 
 
@@ -98,16 +111,14 @@ def look(path: str, convention: Convention) -> Iterator[Remark]:
         yield note(path, "is a program, so it was not looked at which variables it uses")
         return
     lines = content.decode("utf-8", "replace").splitlines()
-    yield from _find_needs(path, lines)
+    yield from _find_needs(path, lines, convention)
     for name, line in find_sudo(content).items():
-        text = (
-            f"{name} gains nothing: scripts run with no_new_privs; give it a rule with user: root"
-        )
-        yield warn(path, text, line)
+        text = f"{name} gains nothing: scripts run with no_new_privs"
+        yield warn(path, f"{text}; {convention.allow(path, 'user: root')}", line)
     yield from _find_variables(path, lines, convention)
 
 
-def _find_needs(path: str, lines: list[str]) -> Iterator[Remark]:
+def _find_needs(path: str, lines: list[str], convention: Convention) -> Iterator[Remark]:
     """Yield one remark for each program that an ordinary user can't make use of."""
     told: set[str] = set()
     for number, line in enumerate(lines, 1):
@@ -120,9 +131,8 @@ def _find_needs(path: str, lines: list[str]) -> Iterator[Remark]:
             told.add(found[1])
             what = f"capabilities: [{capability}]" if capability else "user: root"
             need = capability or "root, or a rule of polkit"
-            rule = f"{{path: {json.dumps(path)}, {what}}}"
-            text = f"{named or found[1]} needs {need}, which scripts don't have; add to scripts.rules: {rule}"
-            yield warn(path, text, number)
+            text = f"{named or found[1]} needs {need}, which scripts don't have"
+            yield warn(path, f"{text}; {convention.allow(path, what)}", number)
 
 
 def _find_variables(path: str, lines: list[str], convention: Convention) -> Iterator[Remark]:
@@ -148,7 +158,8 @@ def find_fault(path: str) -> str:
     """
     Return why netevd would not run this file for its owner or mode, "" when it would.
 
-    Every directory on the way, and on that of what links lead to, is root's and written by nobody else.
+    Every directory on the way, and on that of what links lead to, is root's and written by nobody else;
+    netevd-script, an ordinary user, may enter them and execute the file.
     Source: privsep/scripts.py, which decides.
     """
     try:
@@ -159,6 +170,8 @@ def find_fault(path: str) -> str:
                 continue
             if status.st_uid:
                 return f"its directory {each} belongs to uid {status.st_uid}, expected root"
+            if not status.st_mode & 0o001:
+                return f"netevd-script may not enter its directory {each}; mend it with: chmod o+x {each}"
             if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
                 return (
                     f"its directory {each} is writable by others; mend it with: chmod go-w {each}"
@@ -174,6 +187,8 @@ def find_fault(path: str) -> str:
         return f"it is writable by others; mend it with: chmod go-w {real}"
     if not status.st_mode & 0o111:
         return f"it is not executable; mend it with: chmod +x {real}"
+    if status.st_mode & 0o005 != 0o005:
+        return f"netevd-script may not read and execute it; mend it with: chmod o+rx {real}"
     return ""
 
 
