@@ -62,8 +62,6 @@ _LEFT: Final[tuple[tuple[Keys, str], ...]] = (
 )
 """What says nothing any more, and why."""
 
-_NOT_YET: Final = "here the kernel alone is asked, and told nothing"
-
 _SECTIONS: Final[tuple[Keys, ...]] = (
     ("monitoring",),
     ("backends",),
@@ -118,7 +116,9 @@ def read(tree: Tree) -> Reading:
             reading.move(source, target, found, difference)
         elif found:
             reading.drop(
-                source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {_NOT_YET}"
+                source,
+                found[0],
+                f"{'.'.join(source)} of the Rust daemon is left out: there is no such setting here",
             )
     _read_backend(reading)
     _read_policy_rules(reading)
@@ -177,7 +177,9 @@ def _read_backend(reading: Reading) -> None:
     found = find(reading.tree, source)
     words = {"systemd-networkd", "NetworkManager", "dhclient"} - {*get_args(Backend)}
     if found and isinstance(found[1].value, str) and found[1].value in words:
-        text = f"backend {found[1].value} of the Rust daemon is left out: {_NOT_YET}"
+        text = (
+            f"backend {found[1].value} of the Rust daemon is left out: there is no such source here"
+        )
         reading.drop(source, found[0], text)
 
 

@@ -393,6 +393,21 @@ def test_configuration_that_the_reader_may_not_read_is_mended(
     assert examine(prefix=machine.inside)[0] == 0
 
 
+def test_keys_of_the_rust_daemon_are_a_note(machine: Machine) -> None:
+    """Nothing is wrong with them; the command shows them as today's."""
+    machine.write("/etc/netevd/netevd.yaml", "monitoring: {interfaces: [eth0]}\n", 0o644)
+
+    status, findings = examine(prefix=machine.inside)
+
+    assert status == 0
+    found = next(each for each in of(findings, "configuration") if each["level"] == "note")
+    assert found["message"].startswith("settings in words of the Rust daemon: 1,")
+    shown = machine.sh(
+        f"{shlex.join([sys.executable, '-I', *PROGRAM])} {found['command'].removeprefix('netevd ')}"
+    )
+    assert shown == "network:\n  links: [eth0]\n"
+
+
 def test_fifo_as_configuration_is_told_at_once(place: Place) -> None:
     """Nobody writes into it, and doctor does not wait for that."""
     place.config.unlink()

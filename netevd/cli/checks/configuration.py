@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from netevd.cli.advice import find_doubts
 from netevd.cli.checks.case import Case, Finding, as_root, name_caller, read_finding
 from netevd.cli.checks.privileges import USERS
 from netevd.cli.checks.processes import read_file, read_process
+from netevd.config.legacy import is_variable
 from netevd.config.load import Loaded
+from netevd.config.tree import Problem
 
 _SHOWN: Final = 20
 """Problems shown at most; `netevd validate` shows all."""
@@ -39,11 +41,23 @@ def check_configuration(case: Case) -> Iterator[Finding]:
             if not (known or any(f"no system user {name!r}" in doubt.message for name in USERS)):
                 place = str(doubt.place) if os.path.lexists(path) else "defaults"
                 yield read_finding("warning", "configuration", place, doubt.message)
+    if isinstance(case.loaded, Loaded) and case.loaded.notices:
+        yield _count_notices(case.loaded.notices, path)
     if not problems:
         reader = "netevd-net:netevd" if case.privileged else name_caller()
         fine = f"valid, and readable by {reader}"
         absent = "not there, so the defaults apply"
         yield Finding("ok", "configuration", path, fine if os.path.lexists(path) else absent)
+
+
+def _count_notices(notices: Sequence[Problem], path: str) -> Finding:
+    """Tell that there are keys or variables of the Rust daemon, and what shows the keys as today's."""
+    files = sorted({each.place.file for each in notices if not is_variable(each.place)})
+    command = f"netevd migrate rust-netevd {shlex.quote(files[0])}" if files else ""
+    text = (
+        f"settings in words of the Rust daemon: {len(notices)}, each read as netevd validate says"
+    )
+    return Finding("note", "configuration", path, text, command)
 
 
 def _is_closed(path: str) -> bool:
