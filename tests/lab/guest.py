@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -99,7 +100,7 @@ def _cache() -> Path:
 
 def _build(place: Path) -> None:
     root = place / "root"
-    subprocess.run(["cp", "-a", str(make_rootfs("bookworm", PACKAGES)), str(root)], check=True)
+    subprocess.run(["cp", "-a", str(find_rootfs()), str(root)], check=True)
     depends = subprocess.run(
         ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip
@@ -139,13 +140,30 @@ def _build(place: Path) -> None:
     archive.unlink()
 
 
+CONTEXTS: Final = "/etc/selinux/default/contexts/files/file_contexts"
+
+
+def find_rootfs() -> Path:
+    """Return the tree that the image was made of."""
+    return make_rootfs("bookworm", PACKAGES)
+
+
+def label_given(given: Path, contexts: Path) -> None:
+    """Give every file of this directory the context that it has where it is in the guest."""
+    mount = 'mount --bind "$2" "$1/mnt"; mount -t proc proc "$1/proc"; exec chroot "$1" setfiles -F -r /mnt "$3" /mnt'
+    inside = f"/mnt/{contexts.relative_to(given)}"
+    subprocess.run(
+        ["unshare", "--mount", "sh", "-ec", mount, "sh", str(find_rootfs()), str(given), inside],
+        check=True,
+    )
+
+
 def _label(root: Path) -> None:
     """Give every file of the tree its context of SELinux; in the guest that takes minutes."""
-    contexts = "/etc/selinux/default/contexts/files/file_contexts"
     passed = ("-e", "/proc", "-e", "/sys", "-e", "/dev", "-e", "/run")
     mount = 'mount -t proc proc "$1/proc"; exec chroot "$@"'
     command = ["unshare", "--mount", "sh", "-ec", mount, "sh", str(root)]
-    subprocess.run([*command, "setfiles", "-F", *passed, contexts, "/"], check=True)
+    subprocess.run([*command, "setfiles", "-F", *passed, CONTEXTS, "/"], check=True)
 
 
 def _make_file_system(tree: Path, image: Path, size: str) -> None:
@@ -166,6 +184,7 @@ def _make_file_system(tree: Path, image: Path, size: str) -> None:
 
 def _copy_environment(place: Path) -> None:
     """Copy this environment as if it had been made where it is in the guest."""
+    place.parent.mkdir(parents=True)
     shutil.copytree(ENVIRONMENT, place, symlinks=True, ignore=shutil.ignore_patterns(*UNUSED))
     command = place / "bin/netevd"
     command.write_text(command.read_text().replace(str(ENVIRONMENT), str(INSTALLED)))
@@ -173,18 +192,23 @@ def _copy_environment(place: Path) -> None:
 
 _JOB: Final = """set -e
 mkdir -p {installed}
-mount --bind environment {installed}
+mount --bind .{installed} {installed}
 export PATH={installed}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120
 {job}
 """
 
 
-def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
+def run(
+    job: str,
+    *arguments: str,
+    seconds: int = 400,
+    prepare: Callable[[Path], None] = lambda given: None,
+) -> Outcome:
     """
     Run a shell script as root in a new guest, and return what came of it.
 
     It stands in a directory with this project; netevd is installed as `make install` does it.
-    arguments: for the kernel's command line.
+    arguments: for the kernel's command line. prepare: adds to the directory that the guest gets.
     """
     image = make_image()
     with tempfile.TemporaryDirectory(prefix="netevd-guest-") as directory:
@@ -196,8 +220,9 @@ def run(job: str, *arguments: str, seconds: int = 400) -> Outcome:
                 shutil.copytree(TOP / name, given / name, symlinks=True)
             elif (TOP / name).exists():
                 shutil.copy(TOP / name, given)
-        _copy_environment(given / "environment")
+        _copy_environment(given / str(INSTALLED)[1:])
         (given / "job.sh").write_text(_JOB.format(installed=INSTALLED, job=job))
+        prepare(given)
         _make_file_system(given, work / "given.img", "1200M")
         said = _boot(image, work, arguments, seconds)
         return _read(work / "told.tar", said)

@@ -11,7 +11,6 @@ import pytest
 from tests.lab import probe
 from tests.lab.denials import Log
 from tests.lab.guest_confinement import (
-    HOOK,
     NETEVD,
     PROCESSES,
     PYTHON,
@@ -92,10 +91,7 @@ def test_daemon_does_its_work_in_its_profiles() -> None:
         log.close()
         print(*denials, sep="\n")
 
-    assert labels == {
-        name: f"netevd//&netevd//{name.removeprefix('netevd-') if '-' in name else 'supervisor'} (enforce)"
-        for name in PROCESSES
-    }
+    assert labels == {each: f"netevd//&netevd//{each} (enforce)" for each in PROCESSES}
     assert script == "netevd//&netevd//script"
     assert [each for each in denials if each.domain.startswith("netevd")] == [], read_journal()
 
@@ -103,16 +99,7 @@ def test_daemon_does_its_work_in_its_profiles() -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_role_is_refused_what_is_not_its_own(role: str) -> None:
     """As root, without seccomp, Landlock and a user of its own: the profile alone refuses, and tells."""
-    inside = ["aa-exec", "-p", "netevd", "--", PYTHON, "-B"]
-    program = str(Path(probe.__file__))
-    if role == "script":
-        place = HOOK.with_name("20-probe")
-        place.write_text(f"#!{PYTHON}\n{Path(program).read_text()}")
-        place.chmod(0o755)
-        step = "import os, sys; from privsep import domain, sandbox; sandbox.forbid_new_privileges(); domain.enter('supervisor'); domain.enter('runner'); os.execv(sys.argv[1], sys.argv[1:])"
-        command = [*inside, "-c", step, str(place)]
-    else:
-        command = [*inside, program]
+    command = ["aa-exec", "-p", "netevd", "--", PYTHON, "-B", str(Path(probe.__file__))]
 
     label, acts, denials = try_everything(command, role)
 

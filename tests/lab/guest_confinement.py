@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tests.boundary.rig import wait_for
+from tests.lab import probe
 from tests.lab.denials import Denial, Log
 
 TOP = Path(__file__).resolve().parents[2]
@@ -28,12 +29,13 @@ HOOK = Path("/etc/netevd/carrier.d/10-record")
 RECORD = '#!/bin/sh\nread -r label < /proc/self/attr/current\necho "ran $LINK $STATE as $label"\nip -brief link show "$LINK"\n'
 CONFIGURATION = """
 network: {links: [eth*, veth*]}
-routing: {policy: {enabled: true}}
+routing: {rules: [{priority: 20010, from: 10.9.9.0/24, table: main}]}
 filters: [{match: {event_type: carrier}, action: execute, webhooks: [{url: "http://127.0.0.1:9099/"}]}]
 webhooks: {allow_local: true}
 audit: {enabled: true}
 """
-PROCESSES = ("netevd", "netevd-helper", "netevd-runner", "netevd-worker", "netevd-courier")
+PROCESSES = ("supervisor", "helper", "runner", "worker", "courier")
+"""What lives while the daemon does; a reader ends with its answer."""
 
 
 def sh(*words: str) -> str:
@@ -66,17 +68,25 @@ def read_journal() -> str:
 
 
 def find_labels() -> dict[str, str]:
-    """Return the domain of each process of the daemon, by its name."""
+    """Return the domain of each process of the daemon, by its role."""
+    main = sh("systemctl", "show", "netevd", "-p", "MainPID", "--value").strip()
     group = sh("systemctl", "show", "netevd", "-p", "ControlGroup", "--value").strip()
     found = {}
     for pid in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split():
-        name = Path(f"/proc/{pid}/comm").read_text().strip()
-        found[name] = Path(f"/proc/{pid}/attr/current").read_text().strip("\0\n")
+        name = Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("netevd-")
+        found["supervisor" if pid == main else name] = (
+            Path(f"/proc/{pid}/attr/current").read_text().strip("\0\n")
+        )
     return found
 
 
 def try_everything(command: list[str], role: str) -> tuple[str, dict[str, str], list[Denial]]:
     """Run the probe in a role's place; return its label, the error of each act, and what was recorded."""
+    script = HOOK.with_name("20-probe")
+    script.write_text(f"#!{PYTHON}\n{Path(probe.__file__).read_text()}")
+    script.chmod(0o755)
+    if shutil.which("restorecon"):
+        sh("restorecon", str(script))
     stranger = subprocess.Popen(["sleep", "600"])
     log = Log()
     journal = Path("/var/lib/netevd")
@@ -84,7 +94,10 @@ def try_everything(command: list[str], role: str) -> tuple[str, dict[str, str], 
     os.chown(journal, 0, 0)  # so that its mode refuses nothing to root
     try:
         done = subprocess.run(
-            [*command, role, str(stranger.pid)], capture_output=True, text=True, check=False
+            [*command, role, str(stranger.pid), str(script)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log.read()}"
         told = json.loads(done.stdout)
@@ -145,7 +158,6 @@ def do_the_work() -> tuple[dict[str, str], str]:
         sh("ip", "link", "set", "veth0", "up")
         sh("ip", "link", "set", "peer0", "up")
         sh("ip", "address", "add", "10.9.9.1/24", "dev", "veth0")
-        sh("ip", "route", "add", "default", "via", "10.9.9.2", "dev", "veth0")
         pattern = r"ran veth0 carrier as (\S+)"
         ran = wait_for(lambda: re.search(pattern, read_journal()), "the run", 120)
         wait_for(lambda: posted or None, "what is posted", 120)
@@ -153,11 +165,12 @@ def do_the_work() -> tuple[dict[str, str], str]:
     assert json.loads(sh(NETEVD, "-j", "show", "interface", "veth0"))["carrier"] is True
     with urllib.request.urlopen("http://127.0.0.1:9090/metrics", timeout=60) as body:
         assert b"netevd_events_total" in body.read()
-    wait_for(lambda: "from 10.9.9.1" in sh("ip", "rule") or None, "the rule of its address", 120)
+    wait_for(lambda: "from 10.9.9.0/24" in sh("ip", "rule") or None, "its rule", 120)
     sh("systemctl", "reload", "netevd")
     sh("ip", "link", "set", "peer0", "down")
     sh("ip", "link", "set", "peer0", "up")
     wait_for(lambda: len(re.findall(pattern, read_journal())) > 1 or None, "one more", 120)
     sh("systemctl", "restart", "netevd")
     assert json.loads(sh(NETEVD, "-j", "status"))["generation"] == 1
+    sh("systemctl", "stop", "netevd")
     return labels, ran.group(1)

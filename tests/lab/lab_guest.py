@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.lab import guest
+import tempfile
+from pathlib import Path
+
+from tests.lab import guest, policy
 
 PYTEST = "cd /run/lab/in && python -m pytest -q -p no:cacheprovider -c pyproject.toml --rootdir=. --tb=short {file}"
 USERS = "systemd-sysusers /run/lab/in/packaging/sysusers/netevd.conf"
@@ -22,3 +25,32 @@ def test_apparmor_enforced() -> None:
 
     print(outcome.log)
     assert outcome.status == 0, outcome.log
+
+
+def test_selinux_enforced() -> None:
+    """The daemon works in its domains; what a role must not do is refused and recorded."""
+    outcome = guest.run(
+        PYTEST.format(file="tests/lab/guest_selinux.py"),
+        "security=selinux", "selinux=1", "enforcing=0",
+        prepare=give_policy,
+    )  # fmt: skip
+
+    print(outcome.log)
+    assert outcome.status == 0, outcome.log
+
+
+def give_policy(given: Path) -> None:
+    """Link the module with the guest's own policy, and label what the guest is given by both."""
+    rootfs = guest.find_rootfs()
+    linked = given / "linked"
+    with tempfile.TemporaryDirectory() as work:
+        (Path(work) / "module").mkdir()
+        module = policy.compile_module(Path(work) / "module")
+        base = policy.unpack_base(
+            rootfs / "var/lib/selinux/default/active/modules/100", Path(work) / "base"
+        )
+        linked.mkdir()
+        policy.link(base, [module], linked / "policy", "--disable-dontaudit")
+        contexts = (rootfs / guest.CONTEXTS[1:]).read_text() + policy.read_contexts(module)
+    (linked / "file_contexts").write_text(contexts)
+    guest.label_given(given, linked / "file_contexts")

@@ -10,11 +10,17 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from netevd.config.tokens import hash_secret
 from tests.boundary.rig import wait_for
 from tests.lab.rootfs import make_rootfs
 from tests.lab.system import ENVIRONMENT, System
@@ -192,6 +198,98 @@ def test_restart_of_the_unit_loses_no_event(system: System) -> None:
     numbers = [each["sequence"] for each in find()]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     print(f"10 restarts, {changes} changes, {len(numbers)} events")
+
+
+def test_sockets_of_systemd_wait_while_no_daemon_runs(system: System) -> None:
+    """With netevd.socket the first client starts the daemon, and a restart or a stop refuses none."""
+    shutil.copy(UNIT / "netevd.socket", Path(f"/proc/{system.pid}/root/etc/systemd/system"))
+    system.run("systemctl", "daemon-reload")
+    system.run("systemctl", "start", "netevd.socket")
+    assert show(system, "ActiveState")["ActiveState"] == "inactive"
+
+    assert ask(system, "status")["generation"] == 1
+    assert get(system, "http://127.0.0.1:9090/health/live") == 200
+    answers = 0
+    with system.begin("systemctl", "restart", "netevd") as restart:
+        while restart.poll() is None or not answers:
+            assert get(system, "http://127.0.0.1:9090/health/live") == 200
+            answers += 1
+    assert restart.returncode == 0
+    system.run("systemctl", "stop", "netevd.service")
+    assert ask(system, "status")["generation"] == 1  # which has started it again
+    mode = system.run("stat", "-c", "%a %U:%G", "/run/netevd/api.sock").stdout
+    assert mode == "660 root:netevd\n"
+    assert "is served at" not in system.run("journalctl", "-u", "netevd").stdout
+
+
+def get(system: System, url: str, *context: str) -> int:
+    """Return the status of an answer. context: a file of authorities, and a token."""
+    words = "import ssl,sys,urllib.request as r; u,*c=sys.argv[1:];"
+    words += "q=r.Request(u,headers={'Authorization':'Bearer '+c[1]} if c else {});"
+    words += "print(r.urlopen(q,timeout=60,context=ssl.create_default_context(cafile=c[0]) if c else None).status)"
+    return int(system.run("/usr/bin/python3", "-c", words, url, *context).stdout)
+
+
+def test_key_and_tokens_are_credentials(system: System) -> None:
+    """With the drop-in TLS and tokens come from systemd; only root and the reader's group can read them."""
+    make_certificate(system, "etc/netevd/tls")
+    secret = "a secret of the lab"
+    line = f"ops read {hash_secret(secret)}\n"
+    write(system, "etc/netevd/tls/tokens", line, mode=0o600)
+    drop_in = (UNIT / "credentials.conf").read_text()
+    write(system, "etc/systemd/system/netevd.service.d/credentials.conf", drop_in)
+    place = "/run/netevd/credentials"
+    api = f"{{tls: {{cert_file: {place}/tls.crt, key_file: {place}/tls.key}}, tokens_file: {place}/tokens}}"
+    write(system, "etc/netevd/netevd.yaml", f"{CONFIGURATION}api: {api}\n")
+    system.run("systemctl", "daemon-reload")
+
+    started = system.run("systemctl", "start", "netevd", check=False)
+    assert started.returncode == 0, system.run("journalctl", "--no-pager").stdout
+
+    url = "https://127.0.0.1:9090/api/v1/status"
+    assert get(system, url, "/etc/netevd/tls/tls.crt", secret) == 200
+    modes = system.run(
+        "stat", "-c", "%a %U:%G", place, f"{place}/tls.key", f"{place}/tokens"
+    ).stdout
+    assert modes == "750 root:netevd-net\n640 root:netevd-net\n640 root:netevd-net\n"
+
+
+def make_certificate(system: System, directory: str) -> None:
+    """Make a certificate that signs itself, and its key that root alone reads."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "lab")])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write(system, f"{directory}/tls.crt", certificate.public_bytes(pem).decode())
+    write(system, f"{directory}/tls.key", private.decode(), mode=0o600)
+
+
+def test_units_are_well_formed(tmp_path: Path) -> None:
+    """systemd itself finds nothing in them to complain of."""
+    for name in ("netevd.service", "netevd.socket"):
+        text = (UNIT / name).read_text().replace("/opt/netevd/env/bin/netevd", "/bin/true")
+        (tmp_path / name).write_text(text)
+    drop_ins = tmp_path / "netevd.service.d"
+    drop_ins.mkdir()
+    for name in ("credentials.conf", "scripts-may-write.conf"):
+        shutil.copy(UNIT / name, drop_ins)
+    result = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / f"netevd.{kind}") for kind in ("service", "socket"))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    ours = [line for line in result.stderr.splitlines() if "netevd" in line]
+    assert (result.returncode, ours) == (0, []), result.stderr
 
 
 def test_unit_is_closed(tmp_path: Path) -> None:

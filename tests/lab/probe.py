@@ -20,7 +20,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-PR_SET_NO_NEW_PRIVS = 38
 SIOCSIFFLAGS = 0x8914
 PTRACE_SEIZE = 0x4206
 
@@ -138,20 +137,47 @@ def attempt(act: Callable[[], None]) -> str:
     return ""
 
 
-def main(role: str, stranger: str) -> None:
-    """Enter the domain of a role as its process does, and try everything."""
+def try_everything(stranger: str) -> bytes:
+    """Return a line of JSON: the label of this process, and what became of each act."""
     acts = make_acts(int(stranger))
-    if role != "script":  # a script is in its domain by having been executed
-        from privsep import domain
-
-        call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        domain.enter("supervisor")
-        if role != "supervisor":
-            domain.enter(role)
     with open("/proc/self/attr/current", "rb") as file:
         label = file.read().rstrip(b"\0\n").decode()
     found = {name: attempt(act) for name, act in acts.items()}
-    os.write(1, json.dumps({"label": label, "acts": found}).encode() + b"\n")
+    return json.dumps({"label": label, "acts": found}).encode() + b"\n"
+
+
+def be(role: str, stranger: str, script: str) -> bytes:
+    """Enter the domain of a role as its process does, and try everything; a runner has its script do so."""
+    from privsep import domain, sandbox
+
+    sandbox.forbid_new_privileges()
+    domain.enter("supervisor")
+    if role == "script":
+        domain.enter("runner")
+        end, given = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, given, 1)]
+        os.posix_spawn(script, [script, "-", stranger], {}, file_actions=actions)
+        os.close(given)
+        with open(end, "rb") as said:
+            return said.read()
+    if role != "supervisor":
+        domain.enter(role)
+    return try_everything(stranger)
+
+
+def main(role: str, stranger: str, script: str = "") -> None:
+    """As a script just try; else fork as the supervisor does, since a role has no more than a socket to it."""
+    if role == "-":
+        os.write(1, try_everything(stranger))
+        return
+    ours, its = socket.socketpair()
+    if os.fork() == 0:
+        its.sendall(be(role, stranger, script))
+        os._exit(0)
+    its.close()
+    while said := ours.recv(65536):
+        os.write(1, said)
+    os.wait()
 
 
 if __name__ == "__main__":

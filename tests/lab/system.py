@@ -36,10 +36,12 @@ ln -s pts/ptmx dev/ptmx
 mount -t tmpfs tmpfs dev/shm
 shift 2
 for each in "$@"; do mkdir -p ".$each"; mount --bind -o ro "$each" ".$each"; done
+mount --make-rshared .
 hostname lab
 exec chroot . env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --log-target=journal-or-kmsg
 """
 """systemd needs its own cgroup, /dev and /run, and a /sys that it can't write (then it waits for no udev).
+What a unit's own namespace is mounted into has to be shared with it, as a container manager does it: credentials.
 Sysctls that are no network namespace's own are this machine's, and not for it to set."""
 
 

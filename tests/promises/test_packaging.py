@@ -254,6 +254,21 @@ def test_unit_is_renewed_unless_it_was_changed(tmp_path: Path) -> None:
     assert f"kept file {UNIT}: it was changed" in result.stderr
 
 
+def test_profiles_of_apparmor_are_placed_when_asked_and_taken_away(tmp_path: Path) -> None:
+    """What is compiled from where they are installed is what is shipped; a site's own additions stay."""
+    result = run_apart(
+        tmp_path,
+        f"{INSTALL} --apparmor\nfor f in netevd tunables/netevd abstractions/netevd/role; do"
+        " cmp apparmor/$f /etc/apparmor.d/$f; done\n"
+        "apparmor_parser --skip-kernel-load --skip-cache --names /etc/apparmor.d/netevd | head -1\n"
+        "mkdir -p /etc/apparmor.d/local && echo '# mine' >/etc/apparmor.d/local/netevd\n"
+        f"{INSTALL} --remove\nfind /etc/apparmor.d -name '*netevd*'\n",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["netevd", "/etc/apparmor.d/local/netevd"]
+
+
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """Where no environment can be made, one says which path and what to do, without a traceback."""
     (tmp_path / "file").write_text("")

@@ -1,0 +1,112 @@
+"""Runs in the guest with SELinux: the module is loaded and enforced."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import probe
+from tests.lab.denials import Denial, Log
+from tests.lab.guest_confinement import (
+    PROCESSES,
+    PYTHON,
+    TOP,
+    do_the_work,
+    find_faults,
+    install,
+    read_journal,
+    sh,
+    try_everything,
+)
+
+ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script")
+CONTEXTS = Path("/etc/selinux/default/contexts/files")
+ENTRY = Path("/run/netevd-probe")
+ALWAYS = re.compile(r"denied  \{ (rlimitinh|siginh|noatsecure)( (rlimitinh|siginh|noatsecure))* \}")
+"""What the kernel asks at each change of domain, and never needs; ordinarily it is not told."""
+NETWORK = {"open TCP", "open UDP"}
+COMMON = {"read code"}
+ALLOWED = {
+    "supervisor": {*COMMON, "open TCP", "open netlink", "write netlink", "take a link down", "change users",
+                   "read the configuration", "write the configuration", "execute a program"},
+    "reader": {*COMMON, "read the configuration"},
+    "helper": {"open netlink"},
+    "runner": COMMON,
+    "worker": {*COMMON, "read the configuration", "read the journal", "write the journal"},
+    "courier": {*COMMON, *NETWORK},
+    "script": {*COMMON, *NETWORK, "execute a program", "execute a shell", "write below /tmp",
+               "open netlink", "write netlink", "take a link down"},
+}  # fmt: skip
+"""Everything else is refused."""
+RECORDS: dict[str, str] = {}
+
+
+def load(policy: bytes) -> None:
+    """Load a policy: the kernel takes it in one piece or not at all."""
+    descriptor = os.open("/sys/fs/selinux/load", os.O_WRONLY)
+    try:
+        assert os.write(descriptor, policy) == len(policy)
+    finally:
+        os.close(descriptor)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> Iterator[None]:
+    """The module is loaded and its files are labelled, as semodule(8) and restorecon(8) do it."""
+    shutil.copy(TOP / "linked/file_contexts", CONTEXTS)
+    for each in CONTEXTS.glob("*.bin"):
+        each.unlink()
+    load((TOP / "linked/policy").read_bytes())
+    install()
+    sh("restorecon", "-RF", "/etc/netevd", "/etc/systemd/system", "/var/lib/netevd", "/opt")
+    sh("systemctl", "daemon-reload")
+    sh("setenforce", os.environ.get("NETEVD_LAB_ENFORCE", "1"))
+    assert sh("getenforce").strip() == "Enforcing"
+    yield
+    sh("systemctl", "stop", "netevd")
+
+
+def choose_ours(denials: list[Denial]) -> list[Denial]:
+    return [
+        each
+        for each in denials
+        if each.domain.startswith("netevd") and not ALWAYS.search(each.what)
+    ]
+
+
+def test_daemon_does_its_work_in_its_domains() -> None:
+    """Carrier to script, rule, API, reload and restart, each role in its own domain; nothing is refused."""
+    log = Log()
+    try:
+        labels, script = do_the_work()
+    finally:
+        denials = choose_ours(log.read())
+        log.close()
+        print(*denials, read_journal(), sep="\n")
+
+    types = {each: f"netevd_{each}_t" for each in PROCESSES} | {"supervisor": "netevd_t"}
+    assert labels == {each: f"system_u:system_r:{name}:s0" for each, name in types.items()}
+    assert script == "system_u:system_r:netevd_script_t:s0"
+    assert denials == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_is_refused_what_is_not_its_own(role: str) -> None:
+    """As root, without seccomp, Landlock and a user of its own: the policy alone refuses, and tells."""
+    ENTRY.write_text(f"#!{PYTHON} -B\n{Path(probe.__file__).read_text()}")
+    ENTRY.chmod(0o755)
+    sh("chcon", "-t", "netevd_exec_t", str(ENTRY))
+
+    label, acts, denials = try_everything([str(ENTRY)], role)
+
+    name = "netevd_t" if role == "supervisor" else f"netevd_{role}_t"
+    ours = choose_ours(denials)
+    print(label, acts, *ours, sep="\n")
+    assert label == f"system_u:system_r:{name}:s0"
+    assert {each.domain for each in ours} <= {name}
+    assert find_faults(acts, ALLOWED[role], RECORDS, ours) == []
