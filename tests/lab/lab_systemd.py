@@ -202,7 +202,7 @@ def test_restart_of_the_unit_loses_no_event(system: System) -> None:
 
 def test_sockets_of_systemd_wait_while_no_daemon_runs(system: System) -> None:
     """With netevd.socket the first client starts the daemon, and a restart or a stop refuses none."""
-    shutil.copy(UNIT / "netevd.socket", Path(f"/proc/{system.pid}/root/etc/systemd/system"))
+    shutil.copy(UNIT / "netevd.socket", Path(f"/proc/{system.pid}/root", "etc/systemd/system"))
     system.run("systemctl", "daemon-reload")
     system.run("systemctl", "start", "netevd.socket")
     assert show(system, "ActiveState")["ActiveState"] == "inactive"
