@@ -518,9 +518,23 @@ class Settled(Message, frozen=True, tag=125):
     problems: list[str]
 
 
+class BusPeer(Message, frozen=True, tag=160):
+    """Answer to `WantBus`: carries one descriptor, on which a `BusSocket` comes."""
+
+    errno: Small = 0
+    """Why there is none: an error number; then nothing is carried."""
+
+
+class BusSocket(Message, frozen=True, tag=161):
+    """Carries one descriptor: a connection to the system bus, on which nothing was said yet."""
+
+    errno: Small = 0
+    """Why there is none: an error number; then nothing is carried."""
+
+
 Control: TypeAlias = (
     Configure | HelperPeer | RunnerPeer | CourierPeer | Liveness | Stop | HandOver | ReloadFailed
-    | Told | Listening | Settled
+    | Told | Listening | Settled | BusPeer
 )  # fmt: skip
 
 
@@ -575,7 +589,13 @@ class Decide(Message, frozen=True, tag=121):
     keep: bool
 
 
-ControlReply: TypeAlias = Prepared | Serving | Alive | Reload | Refresh | Audit | Candidate | Decide
+class WantBus(Message, frozen=True, tag=162):
+    """Ask for a connection to the system bus, as the worker's own user."""
+
+
+ControlReply: TypeAlias = (
+    Prepared | Serving | Alive | Reload | Refresh | Audit | Candidate | Decide | WantBus
+)  # fmt: skip
 Report: TypeAlias = LeadReply | ControlReply
 """What the supervisor hears; which role may say what, the supervisor checks."""
 
@@ -616,6 +636,7 @@ SCRIPTS_REQUEST: Final = Codec[ScriptsRequest](ScriptsRequest)
 SCRIPTS_REPLY: Final = Codec[ScriptsReply](ScriptsReply)
 LEAD: Final = Codec[Lead](Lead)
 CONTROL: Final = Codec[Control](Control)
+BUS: Final = Codec[BusSocket](BusSocket)
 REPORT: Final = Codec[Report](Report)
 
 

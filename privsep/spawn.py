@@ -7,6 +7,7 @@ are executed anew, so that their address layout says nothing about ours.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -21,7 +22,8 @@ from privsep.channel import Channel, Closed, make_pair
 from privsep.helper import Helper, Sockets
 from privsep.launch import Identity, Launch
 from privsep.mode import Mode
-from privsep.protocol import SCRIPTS_REQUEST, Incarnation, ScriptsRequest
+from privsep.protocol import BUS as BUS_SOCKET
+from privsep.protocol import SCRIPTS_REQUEST, BusSocket, Incarnation, ScriptsRequest
 from privsep.runner import Runner
 from privsep.scripts import Table, trusted_owners
 from privsep.signatures import Verifier
@@ -194,6 +196,33 @@ def start_courier(mode: Mode, targets: int) -> tuple[int, socket.socket]:
     gid = mode.helper.gid
     identity = Identity(mode.worker.user, mode.worker.uid, gid, [gid])
     return _begin_program(mode, identity, "courier", [], {}, targets)
+
+
+BUS: Final = "/run/dbus/system_bus_socket"
+"""Source: D-Bus specification, "System message bus"; systemd's unit dbus.socket."""
+
+
+def start_dialer(mode: Mode) -> socket.socket:
+    """
+    Return what a new process answers on: it connects to the system bus as the worker's user, and ends.
+
+    The bus takes a connection for its maker's, by uid, for as long as it lives: so the supervisor,
+    which is root, must not make it, and the worker's filter has no connect.
+    """
+
+    def body(end: socket.socket) -> None:
+        sandbox.become(mode.worker, change_user=not mode.observe)
+        signal.alarm(5)
+        answers: Channel[BusSocket] = Channel(end, BUS_SOCKET)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bus:
+            try:
+                bus.connect(BUS)
+            except OSError as error:
+                answers.send(BusSocket(error.errno or errno.EIO))
+            else:
+                answers.send(BusSocket(), (bus.fileno(),))
+
+    return _begin("dialer", body)[1]
 
 
 class Memory(NamedTuple):

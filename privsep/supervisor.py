@@ -38,6 +38,8 @@ from privsep.wireguard import connect_userspace
 
 EARLY_LIMIT: Final = 5
 """Early deaths in a row after which the daemon ends."""
+DIAL_PAUSE: Final = 0.5
+"""Seconds from one connection to the system bus to the next."""
 STOP_TIME: Final = 7.5
 """Seconds from the order to stop until whoever is left is killed."""
 
@@ -75,6 +77,8 @@ class Supervisor:
         group = -1 if mode.observe else mode.worker.groups[0]
         self._audit = AuditLog(self._log, owners, group, self._roster.tell)
         self._trial = Trial(config or DEFAULT, owners, self._log, self._note)
+        self._dial_due = 0.0
+        """When the worker may ask for the bus again, monotonic seconds."""
         self._orphaned = False
         """Whether something that a dead runner has left may still live."""
         self._reload_again = False
@@ -446,6 +450,8 @@ class Supervisor:
             case protocol.Refresh() if is_worker:
                 if now and role is now.worker and self._is_idle():
                     self._roster.bring(now.launch, spawn.Memory(*map(os.dup, now.memory)))
+            case protocol.WantBus() if is_worker and role in self._roster.of_now():
+                self._dial(role)
             case protocol.Audit():
                 self._audit.add(role.name, message)
             case protocol.Candidate() if is_worker:
@@ -458,6 +464,15 @@ class Supervisor:
                 role.send(protocol.Settled(outcome, [words]))
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")
+
+    def _dial(self, worker: Role) -> None:
+        """Have a connection to the system bus made for the worker, unless one was just now."""
+        if time.monotonic() < self._dial_due or self._stop_deadline is not None:
+            worker.send(protocol.BusPeer(errno.EAGAIN))
+            return
+        self._dial_due = time.monotonic() + DIAL_PAUSE
+        with spawn.start_dialer(self.mode) as answers:
+            worker.send(protocol.BusPeer(), (answers.fileno(),))
 
     def _end_violator(self, role: Role, reason: str) -> None:
         self._log.write("error", f"{role.name} broke the protocol and is ended: {reason}")

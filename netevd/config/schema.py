@@ -104,7 +104,7 @@ Url = NewType("Url", str)
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
 
-Backend = Literal["auto", "kernel", "dhclient"]
+Backend = Literal["auto", "kernel", "systemd-networkd", "NetworkManager", "dhclient"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
@@ -138,7 +138,7 @@ class System:
     """How the daemon itself behaves."""
 
     backend: tuple[Backend, ...] = ("auto",)
-    """Sources of knowledge, a word or a list. auto: whatever is there; today that is the kernel."""
+    """Sources of knowledge beside the kernel, a word or a list. auto: whatever is there; kernel: none."""
     log_level: Level = "info"
     """Least level that is logged; trace shows every input of the core."""
     log_format: Format = "text"

@@ -97,6 +97,10 @@ class Backends:
             self.due = None
         return not self._awaited
 
+    def is_new(self, backend: BackendName) -> bool:
+        """Tell whether nothing was heard of a backend yet, be it that it is not there."""
+        return backend not in self._presences
+
     # --- what is said ----------------------------------------------------------------------------
 
     def handle(self, given: BackendInput, actions: list[Action]) -> list[IfIndex]:

@@ -35,6 +35,9 @@ class Finding(NamedTuple):
     """It may have been so all along: its backend has just been found."""
 
 
+_CORRECTION_NS: Final = 2 * 10**9
+"""Times of a lease that differ by less are the same one."""
+
 _STATE_TYPES: Final = {
     OperationalState.OFF: EventType.OFF,
     OperationalState.DORMANT: EventType.DORMANT,
@@ -206,8 +209,16 @@ def _find_reason(old: Lease | None, new: Lease | None, now_ns: int) -> str:
         return ""
     if old.server and new.server and old.server != new.server:
         return "rebind"
-    is_later = None not in {old.obtained_ns, new.obtained_ns} and old.obtained_ns != new.obtained_ns
-    return "renew" if is_later or old.content != new.content else ""
+    return "renew" if _is_later(old, new) or old.content != new.content else ""
+
+
+def _is_later(old: Lease, new: Lease) -> bool:
+    """Tell whether a lease was prolonged; times that are told anew may differ by a clock's correction."""
+    times = ((old.obtained_ns, new.obtained_ns), (old.end_ns, new.end_ns))
+    for was, now in times:
+        if was is not None and now is not None:
+            return abs(now - was) >= _CORRECTION_NS
+    return False
 
 
 def _find_gateways(before4: str, after4: str, before6: str, after6: str) -> Iterator[Finding]:

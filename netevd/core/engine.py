@@ -586,13 +586,15 @@ class Engine:
             self._tell(changes, now, actions)
 
     def _hear(self, given: BackendInput, now: Now, actions: list[Action]) -> None:
-        """Take in what a backend says."""
+        """Take in what a backend says. What one that was there all along says first is no news."""
+        found = None
+        if isinstance(given, BackendFound) and self._backends.is_new(given.backend):
+            found = given.backend
         self._observer.see_reports(self._backends.handle(given, actions))
         if not self._started:
             self._observer.discard()
             self._announce(now, actions)
             return
-        found = given.backend if isinstance(given, BackendFound) else None
         self._tell(self._observer.settle(), now, actions, found)
         for told in self._backends.settle(silently=False):
             event = Event(

@@ -79,17 +79,25 @@ class Lease:
     """Wall clock when it was granted or renewed, nanoseconds since 1970; None where it is not told."""
     options: tuple[tuple[str, str], ...] = ()
     """Whatever else the server has sent: name and value, as the client writes them."""
+    expires_ns: int | None = None
+    """Wall clock when it is over, where that is told by itself; see `end_ns`."""
+
+    @property
+    def end_ns(self) -> int | None:
+        """Wall clock when it is over, None for never or not told."""
+        if self.expires_ns is not None or self.obtained_ns is None or not self.lifetime_s:
+            return self.expires_ns
+        return self.obtained_ns + self.lifetime_s * 10**9
 
     def is_over(self, now_ns: int) -> bool:
         """Tell whether its time is up. now_ns: wall clock."""
-        if self.obtained_ns is None or not self.lifetime_s:
-            return False
-        return self.obtained_ns + self.lifetime_s * 10**9 <= now_ns
+        end = self.end_ns
+        return end is not None and end <= now_ns
 
     @property
     def content(self) -> Lease:
         """The lease without its times: what it grants."""
-        return evolve(self, lifetime_s=0, obtained_ns=None)
+        return evolve(self, lifetime_s=0, obtained_ns=None, expires_ns=None)
 
 
 @frozen(slots=True)

@@ -148,6 +148,8 @@ class LeaseObject(TypedDict):
     server: str | None
     lifetime_seconds: int | None
     """How long it is valid from `obtained` on; null: for ever, or not told."""
+    expires: str | None
+    """When it is over unless it is renewed."""
     obtained: str | None
     """When it was granted or renewed."""
     options: dict[str, str]

@@ -296,6 +296,7 @@ def shape_lease(lease: Lease) -> LeaseObject:
         "hostname": lease.hostname or None,
         "server": lease.server or None,
         "lifetime_seconds": lease.lifetime_s or None,
+        "expires": None if lease.end_ns is None else show_time(lease.end_ns),
         "obtained": None if lease.obtained_ns is None else show_time(lease.obtained_ns),
         "options": {printable(name): printable(value) for name, value in lease.options},
     }

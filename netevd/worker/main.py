@@ -59,8 +59,10 @@ from netevd.report.sums import go_on, sum_up
 from netevd.report.tally import Tally
 from netevd.report.view import View
 from netevd.worker.before import read_before
+from netevd.worker.buslink import BusLink
 from netevd.worker.courierlink import CourierLink
 from netevd.worker.entries import list_entries
+from netevd.worker.following import Following
 from netevd.worker.helperlink import HelperLink
 from netevd.worker.leaselink import LeaseLink, list_followed
 from netevd.worker.perform import DryPerformer, Performer
@@ -76,6 +78,7 @@ from privsep.protocol import (
     Alive,
     Audited,
     AuditTrouble,
+    BusPeer,
     Configure,
     Control,
     CourierPeer,
@@ -169,6 +172,8 @@ class _Worker:
         self._keys = tuple(configure.runners)
         # a reload is meant: what it does not want any more goes at once
         grace_until = configure.started + GRACE_S if configure.generation == 1 else 0.0
+        self._bus = BusLink(control.send)
+        self._following = Following(system.backend, self.submit, self._bus.dial)
         begin = partial(
             Engine,
             self._configuration,
@@ -178,7 +183,7 @@ class _Worker:
             keys=self._keys,
             routing=None if found is None else found.routing,
             start=Start(os.urandom(1)[0] / 255, grace_until, configure.generation),
-            backends=list_followed(self._configuration),
+            backends=(*self._following.names, *list_followed(self._configuration)),
         )
         try:
             self._engine = begin(state=state, routes_before=None if found is None else found.routes)
@@ -260,6 +265,7 @@ class _Worker:
             self._nursery.start_soon(self._keep_time)
             self._nursery.start_soon(self._server.run)
             self._nursery.start_soon(self._leases.run)
+            self._nursery.start_soon(self._following.run)
             if self._dry_run:
                 self.submit(CourierConnected())
             for key in sorted(self._vanished):
@@ -379,6 +385,10 @@ class _Worker:
         self._set_alarm()
         self._leases.see(decided)
 
+    def _submit_of_helper(self, inputs: list[Input], received: float) -> None:
+        self.submit_all(inputs, received)
+        self._following.note(inputs)
+
     def _write(self, recovery: Recovery, actions: list[Action], now: Now, received: float) -> None:
         """Keep what was decided, before anything is done about it."""
         published = sum(isinstance(each, Publish) for each in actions)
@@ -469,13 +479,15 @@ class _Worker:
                 self._helper = HelperLink(
                     descriptors[0],
                     descriptors[1],
-                    self.submit_all,
+                    self._submit_of_helper,
                     self._configuration,
                     self._metrics,
                 )
                 self.submit(HelperConnected(self._lost))
                 self._lost = "the helper died"
                 self._nursery.start_soon(self._follow_helper, self._helper)
+            case BusPeer():
+                self._bus.hear(message, descriptors)
             case Listening(kind=kind):
                 self._server.add(cast("ListenerKind", kind), descriptors[0])
             case RunnerPeer(runner=number):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,15 +23,31 @@ def make_rootfs(suite: str, packages: tuple[str, ...] = PACKAGES) -> Path:
     """Return the tree of a Debian release, read-only for whoever uses it. Takes half a minute once."""
     key = hashlib.sha256(f"{suite} {' '.join(packages)}".encode()).hexdigest()[:12]
     place = CACHE / f"{suite}-{key}"
-    if place.exists():
-        return place
     CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that want it at once share one
+        if not place.exists():
+            _build(suite, packages, place)
+    return place
+
+
+def _build(suite: str, packages: tuple[str, ...], place: Path) -> None:
     new = CACHE / f"{place.name}.new"
     shutil.rmtree(new, ignore_errors=True)
-    sources = Path("/etc/apt/sources.list.d/debian.sources")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     command += ["--aptopt=APT::Install-Recommends false", suite, str(new)]
-    command += [str(sources if sources.exists() else "/etc/apt/sources.list")]
+    command += _find_sources(suite)
     subprocess.run(command, check=True)
     new.rename(place)
-    return place
+
+
+def _find_sources(suite: str) -> list[str]:
+    """Return where packages of a release come from: this machine's own sources, or their mirror for another one."""
+    deb822 = Path("/etc/apt/sources.list.d/debian.sources")
+    place = deb822 if deb822.exists() else Path("/etc/apt/sources.list")
+    text = place.read_text()
+    if re.search(rf"\b{suite}\b", text):
+        return [str(place)]
+    found = re.search(r"https?://\S+/debian(?=\s|$)", text)
+    assert found is not None, f"{place} names no mirror of Debian"
+    return [f"deb {found.group()} {suite} main"]

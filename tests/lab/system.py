@@ -35,6 +35,10 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs tmpfs dev/shm
 shift 2
+mkdir -p run/dbus run/systemd/netif
+mount --bind "$1/dbus" run/dbus
+mount --bind "$1/netif" run/systemd/netif
+shift
 for each in "$@"; do mkdir -p ".$each"; mount --bind -o ro "$each" ".$each"; done
 mount --make-rshared .
 hostname lab
@@ -50,8 +54,9 @@ class System:
 
     def __init__(self, rootfs: Path) -> None:
         self.work = Path(tempfile.mkdtemp(prefix="netevd-lab-"))
-        for name in ("upper", "work", "root"):
-            (self.work / name).mkdir()
+        for name in ("upper", "work", "root", "run/dbus", "run/netif"):
+            (self.work / name).mkdir(parents=True)
+        self.work.chmod(0o711)
         self.files = self.work / "upper"
         """What is put here before the start stands in the system's /."""
         self._rootfs = rootfs
@@ -64,7 +69,7 @@ class System:
         self._cgroup.mkdir()
         command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--net", "--fork"]
         command += ["--kill-child", "--propagation", "private", "sh", "-c", _BOOT, "boot"]
-        command += [str(self._rootfs), str(self.work), *shown]
+        command += [str(self._rootfs), str(self.work), str(self.work / "run"), *shown]
         procs = self._cgroup / "cgroup.procs"
         with (self.work / "console").open("wb") as console:
             self._process = subprocess.Popen(
@@ -110,6 +115,19 @@ class System:
         words = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-C"]
         words += ["chroot", f"/proc/{self.pid}/root", "env", "-i", "HOME=/root"]
         return [*words, "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *command]
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What a command of this machine begins with to run beside the system: in its network, and on its bus."""
+        steps = " && ".join([
+            "mount -t tmpfs -o mode=755 tmpfs /run",
+            "mkdir -p /run/dbus /run/systemd/netif",
+            f"mount --bind {self.work}/run/dbus /run/dbus",
+            f"mount --bind {self.work}/run/netif /run/systemd/netif",
+            'exec "$@"',
+        ])  # fmt: skip
+        enter = ("nsenter", "-t", str(self.pid), "--net", "--uts")
+        return (*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", steps, "sh")
 
     def ip(self, *words: str) -> None:
         """Run ip(8) of this machine in the system's network."""

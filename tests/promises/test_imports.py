@@ -85,7 +85,7 @@ def test_signatures_know_cryptography_only_once_they_are_wanted() -> None:
     ("package", "allowed"),
     [
         ("netevd", {"privsep.protocol", "privsep.launch", "privsep.variables", "privsep.manifest", "netevd", "attrs", "cattrs", "cel_expr_python", "click", "msgspec",
-                    "h11", "httpx", "hypercorn", "prometheus_client", "quart", "quart_trio", "rich", "ruamel.yaml",
+                    "h11", "httpx", "hypercorn", "jeepney", "prometheus_client", "quart", "quart_trio", "rich", "ruamel.yaml",
                     "structlog", "trio",
                     "werkzeug", "wsproto"}),
         ("netevd/model", {"netevd.model", "attrs"}),
@@ -96,7 +96,7 @@ def test_signatures_know_cryptography_only_once_they_are_wanted() -> None:
                          "netevd.config.webhooks", "netevd.config.hooktrees", "netevd.compat", "attrs", "msgspec"}),
         ("netevd/compat", {"netevd.compat", "netevd.model", "netevd.config.schema", "netevd.config.hooktrees", "attrs", "msgspec"}),
         ("netevd/kernel", {"netevd.kernel", "netevd.model", "netevd.report", "privsep.protocol", "privsep.variables", "attrs", "msgspec"}),
-        ("netevd/backends", {"netevd.backends", "netevd.model", "netevd.report", "attrs", "jeepney", "structlog", "trio"}),
+        ("netevd/backends", {"netevd.backends", "netevd.model", "netevd.report", "attrs", "jeepney", "msgspec", "structlog", "trio"}),
         ("netevd/http", {"netevd.http", "netevd.__version__", "netevd.report", "netevd.model", "netevd.config.schema",
                          "netevd.config.sealed", "netevd.config.hiding", "privsep.protocol", "attrs", "h11", "hypercorn", "msgspec",
                          "quart", "quart_trio", "structlog", "trio", "werkzeug", "wsproto"}),
