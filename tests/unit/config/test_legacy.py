@@ -118,7 +118,7 @@ def test_an_example_with_every_key_is_accepted() -> None:
     loaded = accept(str(EXAMPLE))
 
     assert loaded.configuration == Configuration(
-        system=System(log_level="debug"),
+        system=System(("systemd-networkd",), log_level="debug"),
         network=Network(("enp1s0", "enp2s0")),
         routing=Routing(Policy(True, ("enp2s0",), primary="include")),
         filters=(
