@@ -134,7 +134,7 @@ def test_an_example_with_every_key_is_accepted() -> None:
         metrics=MetricsSettings(port=9091),
     )
     assert [each.place.line for each in loaded.notices] == [
-        5, 9, 15, 20, 22, 23, 24, 25, 32, 44, 48, 54, 58, 63, 65, 69,
+        9, 15, 20, 22, 23, 24, 25, 32, 44, 48, 54, 58, 63, 65, 69,
     ]  # fmt: skip
 
 
