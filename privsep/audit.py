@@ -30,6 +30,8 @@ BURST: Final = 100.0
 that: what a worker that was taken over can cause must not push out what is known about it."""
 WEAK: Final = frozenset({"worker", "courier"})
 """Whose notes count as those of somebody else: who speaks with the network may be taken over."""
+THE_WORKER: Final = "the worker"
+"""On whose behalf the supervisor does what a worker asks for: its notes of that count as the worker's."""
 RETRY: Final = 10.0
 """Seconds until a file that could not be written is tried again."""
 
@@ -94,6 +96,7 @@ class AuditLog:
 
     def _has_room(self, source: str, record: Audit) -> bool:
         now = time.monotonic()
+        source = "worker" if record.by == THE_WORKER else source
         allowed, since = self._allowed.get(source, (BURST, now))
         if source in WEAK or (source != "supervisor" and record.outcome == "refused"):
             allowed = min(BURST, allowed + now - since)

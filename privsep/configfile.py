@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Final
 
 from privsep import protocol
+from privsep.audit import THE_WORKER
 from privsep.launch import Launch, grants_the_same
 from privsep.log import Log
 from privsep.roles import Generation, Role
@@ -133,7 +134,7 @@ class Trial:
             return "fine", self.say("")
         outcome, words = self._file.replace(launch.content, now.launch.digest)
         self._log.write("warn", self.say(words))
-        self._note("configuration", outcome, words, "the worker")
+        self._note("configuration", outcome, words, THE_WORKER)
         return outcome, self.say(words)
 
     def answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Final
@@ -17,6 +18,13 @@ def show_time(time_ns: int) -> str:
     """Return nanoseconds since 1970 as RFC 3339 time in UTC with milliseconds."""
     seconds, rest = divmod(time_ns, 10**9)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest // 10**6:03}Z"
+
+
+def tell(line: bytes) -> None:
+    """Write to standard error; that nobody reads it is nothing that the daemon's work depends on."""
+    with contextlib.suppress(OSError):
+        os.set_blocking(2, True)  # it is the same for all roles: one could have what we say be lost
+        os.write(2, line)
 
 
 class Log:
@@ -40,7 +48,4 @@ class Log:
         else:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
             line = f"{stamp}.{int(now % 1 * 1000):03} {level:<5} {message}".encode()
-        try:
-            os.write(2, line + b"\n")
-        except OSError:
-            return  # nobody reads our standard error; the daemon's work does not depend on it
+        tell(line + b"\n")

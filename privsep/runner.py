@@ -221,8 +221,11 @@ class Runner:
         except BlockingIOError:
             pass
         except protocol.ProtocolViolation as violation:
-            self._lose_worker()
-            self._lead.send(protocol.Violated(str(violation)[:1000]))
+            self._end_worker(str(violation))
+
+    def _end_worker(self, reason: str) -> None:
+        self._lose_worker()
+        self._lead.send(protocol.Violated(reason[:1000]))
 
     def _send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> None:
         if self._worker is not None:
@@ -238,6 +241,12 @@ class Runner:
             pass
         except Closed:
             self._lose_worker()
+        except (
+            OSError
+        ) as error:  # ETOOMANYREFS: too many of those that were sent wait to be received
+            if error.errno != errno.ETOOMANYREFS:
+                raise
+            self._end_worker("it does not take the pipes that it asks for")
 
     def _handle(self, request: protocol.ScriptsRequest) -> None:
         match request:

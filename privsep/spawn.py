@@ -43,6 +43,7 @@ def fork(name: str, body: Callable[[], None], *, keep: tuple[int, ...]) -> int:
         return pid
     status = 1
     try:
+        os.setsid()  # whoever shares root's terminal could type into it: TIOCSTI in ioctl_tty(2)
         _set_signals()
         _close_all_but(keep)
         sandbox.name_process(f"netevd-{name}")

@@ -20,12 +20,12 @@ from functools import partial
 from typing import Final
 
 from privsep import protocol, rtnetlink, sandbox, spawn
-from privsep.audit import AuditLog
+from privsep.audit import THE_WORKER, WEAK, AuditLog
 from privsep.channel import Closed
 from privsep.configfile import DEFAULT, Trial
 from privsep.launch import Launch, Rejected
 from privsep.listeners import Listeners
-from privsep.log import Log
+from privsep.log import Log, tell
 from privsep.mode import Mode
 from privsep.notify import notify, watchdog_interval
 from privsep.processes import read_children, read_descendants, send_signal
@@ -81,7 +81,8 @@ class Supervisor:
         """When the worker may ask for the bus again, monotonic seconds."""
         self._orphaned = False
         """Whether something that a dead runner has left may still live."""
-        self._reload_again = False
+        self._reload_again = self._reload_by = ""
+        """Who wants one more reload, "" for nobody, and who wanted the latest."""
         self._served = False
         self._stop_deadline: float | None = None
         self._status = 0
@@ -227,7 +228,7 @@ class Supervisor:
         self._drop_reading()
         if self._roster.now is None:
             for problem in problems:
-                os.write(2, f"{problem}\n".encode())
+                tell(f"{problem}\n".encode())
             self._stop(1)
         elif self._trial.candidate is not None:
             self._answer("invalid", problems)
@@ -280,10 +281,11 @@ class Supervisor:
         if self._dry_run:
             self._log.write("warn", "a dry run is not reloaded: start it again")
         elif not self._is_idle():
-            self._reload_again = True
+            self._reload_again = by if by != THE_WORKER else self._reload_again or by
         else:
             notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
             self._log.write("info", "netevd reads its configuration again")
+            self._reload_by = by
             self._note("reload", "begun", "", by)
             self._reading = Reading(self.mode, self._config)
 
@@ -295,7 +297,7 @@ class Supervisor:
         """Say that the reload changed nothing, and why."""
         text = "the configuration of before stays in force, nothing was changed"
         self._log.write("error", f"reload failed: {text}")
-        self._note("reload", "refused", "; ".join(problems))
+        self._note("reload", "refused", "; ".join(problems), self._reload_by)
         self._failed, self._reload_ok = self._failed + 1, False
         if self._trial.candidate is not None:
             self._trial.settle(keep=False)
@@ -306,9 +308,9 @@ class Supervisor:
         self._reload_once_more()
 
     def _reload_once_more(self) -> None:
-        if self._reload_again:
-            self._reload_again = False
-            self._reload("who asked during the reload before")
+        by, self._reload_again = self._reload_again, ""
+        if by:
+            self._reload(by)
 
     def _abandon(self, reason: str) -> None:
         """Give the generation up that was to come."""
@@ -427,6 +429,8 @@ class Supervisor:
                 self._roster.connect(role)
             case protocol.Violated(reason=reason) if not is_worker and now:
                 self._end_violator(now.worker, f"{reason} (told by {role.name})")
+                if role.name in WEAK:  # its word alone ends no worker twice
+                    role.kill()
             case protocol.Accepted(root=root, version=version) if role.kind == "runner" and now:
                 if root in now.launch.directories:  # else it is of a configuration of before
                     self._versions.note(role.uid, root, version)
@@ -446,7 +450,7 @@ class Supervisor:
             case protocol.Alive() if is_worker:
                 notify("WATCHDOG=1")
             case protocol.Reload() if is_worker:
-                self._reload("the worker")
+                self._reload(THE_WORKER)
             case protocol.Refresh() if is_worker:
                 if now and role is now.worker and self._is_idle():
                     self._roster.bring(now.launch, spawn.Memory(*map(os.dup, now.memory)))

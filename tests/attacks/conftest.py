@@ -9,10 +9,10 @@ import pytest
 
 from tests.attacks.rig import HOSTILE, Hostile
 from tests.boundary.conftest import enter_namespace, namespace
-from tests.processes.conftest import make_daemon
+from tests.processes.conftest import daemon, make_daemon
 from tests.processes.rig import Daemon, ip
 
-__all__ = ["make_daemon", "namespace"]
+__all__ = ["daemon", "make_daemon", "namespace"]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def hostile() -> Iterator[Hostile]:
             "addr add 10.0.0.1/24 dev eth0",
             "rule add from 10.0.0.0/8 table 52 priority 5270",
         )
-        daemon = Daemon(HOSTILE)
-        daemon.script("routable", "#!/bin/sh\nexec sleep 1000\n", name="10-wait")
+        made = Daemon(HOSTILE)
+        made.script("routable", "#!/bin/sh\nexec sleep 1000\n", name="10-wait")
         try:
-            yield Hostile(daemon).start()
+            yield Hostile(made).start()
         finally:
-            daemon.close()
+            made.close()

@@ -294,6 +294,13 @@ class Puppet:
         """Write to standard error."""
         return os.write(2, text.encode())
 
+    def shout(self, count: int) -> None:
+        """Have standard error block nobody, and keep it full."""
+        os.set_blocking(2, False)
+        for _ in range(count):
+            with contextlib.suppress(BlockingIOError):
+                os.write(2, b"x" * 4095 + b"\n")
+
 
 def main(arguments: list[str]) -> int:
     """Be the worker, see `privsep.confined`. arguments: its state directory and its control socket."""

@@ -25,7 +25,7 @@ _PUPPET = Path(__file__).with_name("puppet.py")
 FAULT = """
 import os, sys
 from privsep import roles
-roles.BACKOFF = (0.02,)
+roles.BACKOFF, roles.HAND_OVER_TIME = (0.02,), 0.5
 real = os.execve
 PROGRAM = "import sys; sys.path.append(DIRECTORY); from privsep import __main__, confined; " \\
     "confined._PROGRAMS['worker'] = 'puppet'; sys.exit(__main__.main(['confined', 'worker', *sys.argv[1:]]))"
@@ -38,7 +38,7 @@ from privsep.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """
 """A fault: the daemon's worker is the puppet. Identity, Landlock and filter are what `spawn` and
-`confined` give it; only that the next one is started sooner is not as usual. Without the file `hostile`
+`confined` give it; only that the next one comes sooner is not as usual. Without the file `hostile`
 the worker is netevd's own."""
 
 HOSTILE = """
@@ -179,6 +179,10 @@ class Hostile:
         if not ends:
             told = [f"{each['what']} {each['outcome']}" for each in self.records()[noted:]]
             assert told == list(notes)
+
+    def count(self, what: str, outcome: str) -> int:
+        """Return how many records of the audit log say this."""
+        return sum((each["what"], each["outcome"]) == (what, outcome) for each in self.records())
 
     def expect_record(self, what: str, outcome: str, detail: str, after: int = 0) -> dict[str, Any]:
         """Return the record that says this, waiting for it."""

@@ -284,13 +284,17 @@ def test_worker_can_not_forge_a_source(tmp_path: Path) -> None:
     assert record["by"] == record["detail"] == text
 
 
-@pytest.mark.parametrize("source", ["worker", "courier"])
-def test_flood_of_who_hears_strangers_is_cut_and_counted(tmp_path: Path, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "by"), [("worker", ""), ("courier", ""), ("supervisor", "the worker")]
+)
+def test_flood_of_who_hears_strangers_is_cut_and_counted(
+    tmp_path: Path, source: str, by: str
+) -> None:
     """100 notes come through, others' records too, and how many did not is told by the next record."""
     path = tmp_path / "audit.jsonl"
     log, _ = make(path)
     for _ in range(5000):
-        log.add(source, Audit("reload", "asked"))
+        log.add(source, Audit("reload", "asked", by))
     log.add("runner-0", Audit("run", "started", by="root"))
 
     records = read(path)
