@@ -7,7 +7,9 @@
 exit_status=0
 
 # What hooks replace or call; here nothing has to be made.
+# shellcheck disable=SC2329
 make_resolv_conf() { :; }
+# shellcheck disable=SC2329
 set_hostname() { :; }
 
 run_hook() {
@@ -46,7 +48,7 @@ netevd_exit=
 netevd_part=enter
 for netevd_word in "$@"; do
     case $netevd_part,$netevd_word in
-    *,--) netevd_part=exit ;;
+    *,--) netevd_part="exit" ;;
     enter,*) netevd_enter="$netevd_enter$netevd_word
 " ;;
     *) netevd_exit="$netevd_exit$netevd_word

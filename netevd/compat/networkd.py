@@ -14,6 +14,7 @@ from netevd.compat.call import Call, Occasion
 from netevd.model.address import Address
 from netevd.model.event import Event, EventType
 from netevd.model.link import Link
+from netevd.model.shape import printable
 from netevd.model.snapshot import OperationalState, Snapshot
 
 ADMINISTRATIVE: Final = frozenset(
@@ -116,9 +117,13 @@ def _list_addresses(addresses: tuple[Address, ...], family: int) -> list[str]:
 
 
 def find_ssid(snapshot: Snapshot) -> str:
-    """Return the name of a wireless link's network without backslashes, "" for none."""
+    """
+    Return the name of a wireless link's network without backslashes, "" for none.
+
+    As of the output of iw(8), where what is no text is escaped, and of that too only the backslash goes.
+    """
     found = next((each.ssid for each in snapshot.reports if each.ssid), "")
-    return found.replace("\\", "")
+    return printable(found).replace("\\", "")
 
 
 def find_type(link: Link, ssid: str) -> str:
@@ -153,7 +158,7 @@ def _describe(snapshot: Snapshot, administrative: str, ssid: str) -> str:
         "Hardware Address": [link.mac] if link.mac else [],
         "Kind": [link.kind] if link.kind else [],
         "MTU": [str(link.mtu)],
-        "Alternative Names": list(link.altnames),
+        "Alternative Names": [printable(each) for each in link.altnames],
     }
     told |= {name: lines for name, lines in labels.items() if lines}
     return msgspec.json.encode(dict(sorted(told.items()))).decode()

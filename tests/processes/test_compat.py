@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from tests.boundary.rig import wait_for, write_script
 from tests.processes.conftest import JSON_LOG
 from tests.processes.rig import Daemon, ip
 
+EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "compat"
 Make = Callable[..., Daemon]
 
 TELL = (
@@ -29,6 +32,8 @@ class Forest:
         self._make = make_daemon
         self.trees: dict[str, dict[str, Any]] = {}
         self.daemon = make_daemon(JSON_LOG)
+        self.more = ""
+        """More of the configuration."""
         self.data = self.daemon.scripts / "data"
 
     def root(self, tree: str, name: str = "", **settings: Any) -> Path:
@@ -45,11 +50,11 @@ class Forest:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         return write_script(path.parent, path.name, text.replace("DATA", str(self.data)), mode)
 
-    def start(self, *options: str, **settings: Any) -> Daemon:
+    def start(self, *options: str, prefix: tuple[str, ...] = (), **settings: Any) -> Daemon:
         """Write the configuration and start the daemon."""
-        self.daemon._configuration = f"{JSON_LOG}compat: {json.dumps(self.trees)}\n"
+        self.daemon._configuration = f"{JSON_LOG}{self.more}compat: {json.dumps(self.trees)}\n"
         self.daemon.configure(**settings)
-        return self.daemon.start(*options)
+        return self.daemon.start(*options, prefix=prefix)
 
     def calls(self) -> list[dict[str, Any]]:
         """Return how scripts were called so far: name, words and variables but for the shell's own."""
@@ -85,6 +90,167 @@ def add_link(name: str = "eth0", index: int = 101) -> None:
     """Make a link with a cable, whose other end is called pNAME."""
     ip(f"link add name {name} index {index} type veth peer name p{name} index {index + 100}",
        f"link set {name} addrgenmode none", f"link set p{name} addrgenmode none")  # fmt: skip
+
+
+# --- ten hooks of other dispatchers ----------------------------------------------------------------------
+
+
+STAND_INS = (
+    "chronyc",
+    "nmcli",
+    "wg-quick",
+    "nft",
+    "logger",
+    "systemctl",
+    "nsupdate",
+    "postqueue",
+    "postconf",
+)
+"""Programs that no namespace has; each notes how it was called, and what it was told on its input."""
+
+
+class Hooks:
+    """The hooks of examples/compat, installed where the configuration says, and their daemon."""
+
+    def __init__(self, forest: Forest) -> None:
+        self.forest = forest
+        root = forest.daemon.root
+        self.programs = root / "programs"
+        self.programs.mkdir(mode=0o755)
+        for name in STAND_INS:
+            reads = f"cat >> {forest.data}/input-{name}; " if name in {"nft", "nsupdate"} else ""
+            text = f'#!/bin/sh\necho "{name} $*" >> {forest.data}/called\n{reads}exit 0\n'
+            write_script(self.programs, name, text)
+        for tree, place, settings in (
+            ("networkd_dispatcher", "networkd-dispatcher", {"user": "root"}),
+            ("networkmanager", "NetworkManager/dispatcher.d", {"user": "root"}),
+            ("dhclient_hooks", "dhcp", {"user": "root"}),
+            ("ifupdown", "network", {"capabilities": ["CAP_NET_ADMIN"]}),
+            ("ifplugd", "ifplugd", {}),
+        ):
+            target = forest.root(tree, tree, **settings)
+            subprocess.run(
+                ["cp", "-r", *map(str, (EXAMPLES / place).iterdir()), str(target)],
+                check=True,
+                umask=0o022,
+            )
+
+    def start(self) -> None:
+        """Start the daemon where the stand-ins are found first and /run is its own."""
+        inside = (
+            f'mount --bind {self.programs} /usr/local/sbin && mount -t tmpfs x /run && exec "$@"'
+        )
+        leases = self.forest.daemon.root / "leases"
+        leases.mkdir(mode=0o755)
+        self.lease(LEASE.replace("eth0", "eth9").replace("ADDRESS", "192.0.2.99"))
+        self.forest.more = f"backends: {{dhclient: {{lease_files: {leases}/dhclient*.leases}}}}\n"
+        self.forest.start(prefix=("unshare", "--mount", "sh", "-c", inside, "sh"))
+        # what is found at first is no news
+        self.forest.daemon.expect(lambda entry: "dhclient is there" in entry["message"])
+
+    def lease(self, text: str) -> None:
+        """Write what dhclient would have written."""
+        path = self.forest.daemon.root / "leases" / "dhclient.eth0.leases"
+        path.with_suffix(".new").write_text(text, encoding="utf-8")
+        path.with_suffix(".new").rename(path)
+
+    def called(self) -> list[str]:
+        """Return how the stand-ins were called so far."""
+        path = self.forest.data / "called"
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def wait(self, *calls: str) -> None:
+        """Return once all of these calls were made."""
+
+        def look() -> bool | None:
+            return {*calls} <= {*self.called()} or None
+
+        try:
+            wait_for(look, "calls")
+        except AssertionError:
+            raise AssertionError(
+                f"{self.called()}\n{''.join(self.forest.daemon.raw)[-6000:]}"
+            ) from None
+
+    def read(self, path: str) -> str:
+        """Return a file as the daemon sees it."""
+        place = Path(f"/proc/{self.forest.daemon.pid}/root{path}")
+        return place.read_text(encoding="utf-8") if place.exists() else ""
+
+
+LEASE = """lease {
+  interface "eth0";
+  fixed-address ADDRESS;
+  option subnet-mask 255.255.255.0;
+  option routers 192.0.2.1;
+  option domain-name-servers 192.0.2.53,192.0.2.54;
+  option domain-name "example.org";
+  option ntp-servers 192.0.2.123;
+  option dhcp-server-identifier 192.0.2.2;
+  option dhcp-lease-time 86400;
+  renew 5 2037/01/01 00:00:00;
+  rebind 5 2037/01/01 00:00:00;
+  expire 5 2037/01/01 00:00:00;
+}
+"""
+
+
+def test_ten_hooks_of_other_dispatchers_run_unchanged(forest: Forest) -> None:
+    """chrony, DDNS, firewall, resolv.conf, route, wifi or wired, autofs, ntp, mail, VPN: each does its work."""
+    hooks = Hooks(forest)
+    add_link()
+    ip("link set peth0 up", "link set eth0 up")
+    hooks.start()
+    daemon = forest.daemon
+    hooks.wait("logger -t ifplugd eth0 is up, was disabled")
+
+    ip("route add default via 192.0.2.1 dev eth0 onlink", "addr add 192.0.2.9/24 dev eth0")
+
+    hooks.wait(
+        "chronyc onoffline", "nmcli radio wifi off", "wg-quick up wg0", "nft -f -",
+        "logger -t firewall-reload eth0 is routable (unmanaged): 192.0.2.9",
+        "systemctl --quiet try-restart autofs.service", "postqueue -f",
+    )  # fmt: skip
+    assert (forest.data / "input-nft").read_text().splitlines()[1] == (
+        "add element inet filter own_addresses { 192.0.2.9 }"
+    )
+    wait_for(
+        lambda: "10.99.0.0/16 dev eth0" in show_routes() or None, "the route of ifupdown's hook"
+    )
+
+    hooks.lease(LEASE.replace("ADDRESS", "192.0.2.9"))
+    hooks.wait("nsupdate -k /etc/bind/ddns.key", "chronyc reload sources")
+    wait_for(
+        lambda: "nameserver 192.0.2.54\n" in hooks.read("/run/resolv-dhclient.conf") or None,
+        "resolv.conf",
+    )
+    assert hooks.read("/run/resolv-dhclient.conf").splitlines()[:2] == [
+        "# of eth0, by dhclient",
+        "search example.org",
+    ]
+    assert hooks.read("/run/chrony-dhcp/eth0.sources") == "server 192.0.2.123 iburst\n"
+    host = socket.gethostname()
+    assert (
+        f"update add {host}.example.org. 300 A 192.0.2.9\n"
+        in (forest.data / "input-nsupdate").read_text()
+    )
+
+    ip("link set eth0 down")
+    hooks.wait("wg-quick down wg0", "nmcli radio wifi on", "postconf -e defer_transports = smtp")
+    hooks.lease(LEASE.replace("ADDRESS", "192.0.2.9").replace("2037", "2020"))
+    wait_for(lambda: not hooks.read("/run/resolv-dhclient.conf") or None, "the end of resolv.conf")
+    assert not [each for each in daemon.log if "was not run" in each["message"]]
+    codes = {
+        each["message"].rpartition(" ")[2]
+        for each in daemon.log
+        if "exited with code" in each["message"]
+    }
+    assert codes == {"0"}
+
+
+def show_routes() -> str:
+    """Return the IPv4 routes of this namespace."""
+    return subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
 
 
 # --- networkd-dispatcher -----------------------------------------------------------------------------

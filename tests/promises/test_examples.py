@@ -13,7 +13,9 @@ from netevd.model.event import EventType
 from privsep.variables import VARIABLES
 
 TOP = Path(__file__).resolve().parent.parent.parent
-EXAMPLES = sorted(path for path in (TOP / "examples").iterdir() if path.name != "quickstart")
+EXAMPLES = sorted(
+    path for path in (TOP / "examples").iterdir() if path.name not in {"quickstart", "compat"}
+)
 SETTINGS = {
     "wifi-wired-failover": "",
     "ddns": "WATCH=eth0 NAME=host.example.org SERVER=192.0.2.53 MEMORY=.",

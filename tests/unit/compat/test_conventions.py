@@ -34,8 +34,14 @@ def make(state: str = "routable", *reports: LinkReport, **more: Any) -> Snapshot
     """Return a link in an operational state."""
     addresses = more.pop("addresses", ())
     gateways = more.pop("gateways", ())
+    altnames = more.pop("altnames", ())
     return Snapshot(
-        link("eth0", 3, **more), addresses, OperationalState(state), "", gateways, reports
+        attrs.evolve(link("eth0", 3, **more), altnames=altnames),
+        addresses,
+        OperationalState(state),
+        "",
+        gateways,
+        reports,
     )
 
 
@@ -114,6 +120,16 @@ def test_essid_of_a_wireless_link() -> None:
     assert found["ESSID"] == 'Café "5 GHz"'
     shape = json.loads(found["json"])
     assert (shape["ESSID"], shape["Type"]) == ('Café "5 GHz"', "wlan")
+
+
+def test_essid_that_is_no_text() -> None:
+    """What iw(8) escapes loses its backslash, as all do; so no name of a network keeps a script from running."""
+    report = LinkReport("NetworkManager", IfIndex(3), ssid="a\udce9\nb")
+    after = make("routable", report, altnames=("x\udce9",))
+    found = dict(call("networkd-dispatcher", event("routable", after), "routable").values)
+
+    assert found["ESSID"] == "axe9x0ab"
+    assert json.loads(found["json"])["Alternative Names"] == ["x\\xe9"]
 
 
 @pytest.mark.parametrize(
