@@ -106,13 +106,13 @@ def read(tree: Tree) -> Reading:
     reading = Reading(tree)
     for source, reason in _LEFT:
         found = find(tree, source)
-        if found and not _is_setting(source):
+        if found and not is_setting(source):
             reading.drop(
                 source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {reason}"
             )
     for source, target, difference in _MOVED:
         found = find(tree, source)
-        if found and _is_setting(target):
+        if found and is_setting(target):
             reading.move(source, target, found, difference)
         elif found:
             reading.drop(
@@ -140,12 +140,12 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
     name = ".".join(section)
     left = [key for key in inner if (*section, key) not in gone] if isinstance(inner, dict) else []
     known = {keys[len(section)] for keys in _list_known() if keys[: len(section)] == section}
-    known -= {key for key in known if _is_setting((*section, key))}
+    known -= {key for key in known if is_setting((*section, key))}
     left = [key for key in left if key not in known]
     if isinstance(inner, dict) and not left:
         gone.add(section)
         reading.steps.append(Drop(section))
-    elif not _is_setting(section):
+    elif not is_setting(section):
         gone.add(section)
         reading.steps.append(Drop(section))
         if not isinstance(inner, dict):
@@ -157,7 +157,7 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
             reading.problems.append(Problem(inner[key][0], text))
 
 
-def _is_setting(keys: Keys) -> bool:
+def is_setting(keys: Keys) -> bool:
     """Tell whether there is a setting or section of today of this name."""
     section: object = Configuration()
     for key in keys:

@@ -215,11 +215,13 @@ LogLevel = "warning"
 LogFormat = "json"
 # not ours
 Colour = true
+Generator = "dhclient"
 
 [Network]
 Links = "eth0 eth1"
 RoutingPolicyRules = "eth1"
 EmitJSON = true
+UseDNS = "true"
 """
 
 
@@ -237,13 +239,14 @@ def test_broker_configuration_and_scripts(tree: Path) -> None:
         "system:\n"
         "  log_level: warn  # network-broker.toml:2\n"
         "  log_format: json  # network-broker.toml:3\n"
+        "  backend: dhclient  # network-broker.toml:6\n"
         "network:\n"
-        "  links: [eth0, eth1]  # network-broker.toml:8\n"
-        "  emit_json: true  # network-broker.toml:10\n"
+        "  links: [eth0, eth1]  # network-broker.toml:9\n"
+        "  emit_json: true  # network-broker.toml:11\n"
         "routing:\n"
         "  policy:\n"
-        "    enabled: true  # network-broker.toml:9\n"
-        "    interfaces: [eth1]  # network-broker.toml:9\n"
+        "    enabled: true  # network-broker.toml:10\n"
+        "    interfaces: [eth1]  # network-broker.toml:10\n"
         "    primary: include\n"
         "scripts:\n"
         f"  directory: {tree}\n"
