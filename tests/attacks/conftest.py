@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.rig import HOSTILE, Hostile
-from tests.boundary.conftest import enter_namespace, namespace
+from tests.boundary.conftest import directory, enter_namespace, namespace, root, start_runner
 from tests.processes.conftest import daemon, make_daemon
 from tests.processes.rig import Daemon, ip
 
-__all__ = ["daemon", "make_daemon", "namespace"]
+__all__ = ["daemon", "directory", "make_daemon", "namespace", "root", "start_runner"]
 
 
 @pytest.fixture(scope="module")
