@@ -97,6 +97,10 @@ class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """At the end of the daemon the worker removes what is ours."""
     tunnels: bool = False
     """What leads into tunnels may be added too, and that alone without `adds`."""
+    devices: Annotated[list[Text], Meta(max_length=256)] = []
+    """Globs of WireGuard devices as `Launch.wireguard`, whose peers may get other endpoints."""
+    endpoints: Annotated[list[tuple[Text, Small]], Meta(max_length=1024)] = []
+    """These peers may, by their public keys, at these ports."""
 
 
 READABLE: Final = [

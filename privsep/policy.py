@@ -13,6 +13,7 @@ from privsep import protocol
 from privsep.launch import WritePolicy
 from privsep.protocol import VERSION, ProtocolViolation
 from privsep.variables import is_ifname
+from privsep.wireguard import is_watched
 
 HELD: Final = 65_536
 """Rules and routes that there may be of ours: ten times what 1,000 addresses on each of three links
@@ -75,6 +76,10 @@ def judge(request: protocol.Request, state: State, policy: WritePolicy, now: flo
         if request.read <= state.last_read or not is_ifname(request.name):
             words = f"reading {request.read} after {state.last_read}, or of no name"
             raise ProtocolViolation(words)
+        if isinstance(request, protocol.SetEndpoint):
+            named = (request.public_key, request.port) in policy.endpoints
+            if not named or not is_watched(request.name, policy.devices):
+                raise ProtocolViolation(f"no peer whose endpoint may be set: {request}")
         return Grant(state._replace(last_read=request.read))
     if isinstance(request, protocol.Write):
         return _judge_write(request, state, policy, now)

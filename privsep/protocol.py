@@ -146,6 +146,15 @@ Network = Annotated[str, Meta(max_length=49, pattern=r"^([0-9a-f:.]{2,45}/[0-9]{
 """An address and its prefix length, "" for any."""
 Gateway = Annotated[str, Meta(max_length=45, pattern=r"^[0-9a-f:.]*\Z")]
 Family = Literal[4, 6]
+PublicKey = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")]
+
+
+class SetEndpoint(Wireguard, frozen=True, tag=200):
+    """Have a device send to a peer that it has at another address. It ends on feed like a reading."""
+
+    public_key: PublicKey
+    address: Gateway
+    port: Annotated[int, Meta(ge=1, le=65535)]
 
 
 class _Rule(Message, frozen=True):
@@ -205,7 +214,7 @@ class Write(Message, frozen=True, tag=144):
     changes: Annotated[list[Change], Meta(min_length=1, max_length=64)]
 
 
-Request: TypeAlias = Hello | Dump | Ping | Wireguard | Write
+Request: TypeAlias = Hello | Dump | Ping | Wireguard | SetEndpoint | Write
 
 
 class Done(Message, frozen=True, tag=30):

@@ -47,7 +47,7 @@ _RTM_GETROUTE = 26
 _RTM_GETRULE = 34
 _RTM_NEWNEXTHOP = 104
 _RTA_TABLE = 15
-_NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE, _NLM_F_APPEND = 0x04, 0x200, 0x400, 0x800
+NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE, _NLM_F_APPEND = 0x04, 0x200, 0x400, 0x800
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_VIA = 1, 4, 5, 6, 18
 _FRA_DST, _FRA_SRC, _FRA_IIFNAME, _FRA_PRIORITY, _FRA_FWMARK = 1, 2, 3, 6, 10
 _FRA_SUPPRESS_PREFIXLEN, _FRA_TABLE, _FRA_FWMASK, _FRA_OIFNAME, _FRA_PROTOCOL = 14, 15, 16, 17, 21
@@ -211,8 +211,8 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
     if isinstance(change, protocol.AddRoute | protocol.DeleteRoute):
         body = _encode_route(change, owner)
     else:
-        family, source, bits = _read_network(change.source, change.family)
-        _, destination, length = _read_network(change.destination, change.family)
+        family, source, bits = read_network(change.source, change.family)
+        _, destination, length = read_network(change.destination, change.family)
         body = struct.pack("=8BI", family, length, bits, 0, 0, 0, 0, _FR_ACT_TO_TBL,
                            _FIB_RULE_INVERT * change.invert)  # fmt: skip
         body += _pack_attributes(
@@ -222,18 +222,18 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
             (_FRA_PROTOCOL, bytes((owner,))),
             (_FRA_SUPPRESS_PREFIXLEN, change.suppress if change.suppress >= 0 else b""),
         )  # fmt: skip
-    return pack_request(type_, flags | _NLM_F_ACK, sequence, body)
+    return pack_request(type_, flags | NLM_F_ACK, sequence, body)
 
 
 def _encode_route(route: protocol.AddRoute | protocol.DeleteRoute, owner: int) -> bytes:
-    family, destination, length = _read_network(route.destination, route.family)
+    family, destination, length = read_network(route.destination, route.family)
     on_link = route.family == 4 and not (route.gateway or route.refuses)
     removes = isinstance(route, protocol.DeleteRoute)  # whatever scope and type it has
     scope = _SCOPE_NOWHERE if removes else _SCOPE_LINK if on_link else 0
     kind = 0 if removes else _RTN_UNREACHABLE if route.refuses else _RTN_UNICAST
     flags = _RTNH_F_ONLINK * route.onlink
     head = struct.pack("=8BI", family, length, 0, 0, 0, owner, scope, kind, flags)
-    other, gateway, _ = _read_network(route.gateway, 6 if ":" in route.gateway else 4)
+    other, gateway, _ = read_network(route.gateway, 6 if ":" in route.gateway else 4)
     via = struct.pack("=H", other) + gateway if gateway and other != family else b""
     return head + _pack_attributes(
         (_RTA_TABLE, route.table), (_RTA_PRIORITY, route.metric), (_RTA_OIF, route.ifindex or b""),
@@ -251,7 +251,7 @@ def _pack_attributes(*attributes: tuple[int, bytes | int]) -> bytes:
     return packed
 
 
-def _read_network(text: str, family: int) -> tuple[int, bytes, int]:
+def read_network(text: str, family: int) -> tuple[int, bytes, int]:
     """Return family, address (none for "") and length of a prefix. Raises: ProtocolViolation."""
     address, _, length = text.partition("/")
     number = socket.AF_INET if family == 4 else socket.AF_INET6

@@ -14,6 +14,7 @@ import socket
 import stat
 import struct
 import sys
+from base64 import b64decode
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from fnmatch import fnmatchcase
@@ -21,7 +22,7 @@ from typing import Final
 
 from privsep import protocol, rtnetlink
 from privsep.protocol import ProtocolViolation
-from privsep.rtnetlink import HEADER, NLM_F_DUMP, pack_attribute, pack_request
+from privsep.rtnetlink import HEADER, NLM_F_ACK, NLM_F_DUMP, pack_attribute, pack_request
 from privsep.variables import is_ifname
 
 _GENERIC: Final = struct.Struct("=BBH")
@@ -29,7 +30,9 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 _NETLINK_GENERIC = 16
 _GENL_ID_CTRL, _CTRL_CMD_NEWFAMILY, _CTRL_CMD_GETFAMILY = 16, 1, 3
 _FAMILY_ID, _FAMILY_NAME = 1, 2
-_GET_DEVICE, _IFINDEX, _PEERS = 0, 1, 8
+_GET_DEVICE, _SET_DEVICE, _IFINDEX, _IFNAME, _PEERS = 0, 1, 1, 2, 8
+_KEY, _FLAGS, _ENDPOINT, _UPDATE_ONLY, _NESTED = 1, 3, 4, 4, 0x8000
+"""WGPEER_A_*; WGPEER_F_UPDATE_ONLY: a peer that is not there is not made; NLA_F_NESTED."""
 _DEVICE: Final = frozenset({1, 2, 4, 6, 7})
 """WGDEVICE_A_IFINDEX, IFNAME, PUBLIC_KEY, LISTEN_PORT, FWMARK. 3 is the private key."""
 _PEER: Final = frozenset({1, 4, 5, 6, 7, 8, 9, 10})
@@ -52,8 +55,7 @@ def connect_userspace(name: str, patterns: list[str]) -> socket.socket:
 
     patterns: globs of names that root's configuration allows, those with ! in front that it does not.
     """
-    hits = [each for each in patterns if fnmatchcase(name, each.removeprefix("!"))]
-    if not hits or any(each.startswith("!") for each in hits) or not is_ifname(name):
+    if not is_watched(name, patterns):
         raise PermissionError(errno.EPERM, f"{name} is no device of wireguard.interfaces")
     status = os.lstat(_DIRECTORY)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid or status.st_mode & 0o022:
@@ -68,8 +70,17 @@ def connect_userspace(name: str, patterns: list[str]) -> socket.socket:
     return sock
 
 
+def is_watched(name: str, patterns: list[str]) -> bool:
+    """Tell whether a device's name is one of these globs, and none of those with ! in front."""
+    hits = [each for each in patterns if fnmatchcase(name, each.removeprefix("!"))]
+    return bool(hits) and not any(each.startswith("!") for each in hits) and is_ifname(name)
+
+
 class Inquiry:
-    """The helper's reading of one device, if one is under way; a later one ends an earlier one."""
+    """
+    The helper's reading of one device, or change to it, if one is under way; a later one ends an
+    earlier one.
+    """
 
     def __init__(
         self, send: Callable[[protocol.FeedMessage], None], connect: Callable[[str], None]
@@ -88,10 +99,12 @@ class Inquiry:
         self._family = 0
         self._rest = b""
         self._size = 0
+        self._request: protocol.Wireguard
 
     def begin(self, request: protocol.Wireguard) -> None:
-        """Ask a device for what it is."""
+        """Ask a device for what it is, or to send to a peer elsewhere."""
         self.cancel()
+        self._request = request
         self._read, self._ifindex = request.read, 0 if request.userspace else request.ifindex
         if request.userspace:
             self._connect(request.name)
@@ -122,7 +135,7 @@ class Inquiry:
         else:
             self._userspace = connection
             try:
-                connection.send(b"get=1\n\n")
+                connection.send(encode_lines(self._request))
             except OSError as error:
                 self._end(error.errno or errno.EIO)
 
@@ -140,7 +153,7 @@ class Inquiry:
 
     def _ask_kernel(self) -> None:
         if self._family:
-            self._generic.send(encode_device(self._family, self._read, self._ifindex))
+            self._generic.send(encode_device(self._family, self._request))
         else:
             self._generic.send(encode_family(self._read))
 
@@ -182,10 +195,29 @@ def encode_family(sequence: int) -> bytes:
     return pack_request(_GENL_ID_CTRL, 0, sequence, body)
 
 
-def encode_device(family: int, sequence: int, ifindex: int) -> bytes:
-    """Return the request for one device with all of its peers."""
-    body = _GENERIC.pack(_GET_DEVICE, 1, 0) + pack_attribute(_IFINDEX, struct.pack("=I", ifindex))
-    return pack_request(family, NLM_F_DUMP, sequence, body)
+def encode_device(family: int, request: protocol.Wireguard) -> bytes:
+    """Return the request for one device with all of its peers, or for another endpoint of one."""
+    body = _GENERIC.pack(_GET_DEVICE, 1, 0)
+    if not isinstance(request, protocol.SetEndpoint):
+        body += pack_attribute(_IFINDEX, struct.pack("=I", request.ifindex))
+        return pack_request(family, NLM_F_DUMP, request.read, body)
+    number, host, _ = rtnetlink.read_network(request.address, 6 if ":" in request.address else 4)
+    place = host + bytes(8) if number == socket.AF_INET else bytes(4) + host + bytes(4)
+    endpoint = struct.pack("=H", number) + struct.pack("!H", request.port) + place
+    peer = pack_attribute(_KEY, b64decode(request.public_key)) + pack_attribute(_ENDPOINT, endpoint)
+    peer += pack_attribute(_FLAGS, struct.pack("=I", _UPDATE_ONLY))
+    body = _GENERIC.pack(_SET_DEVICE, 1, 0) + pack_attribute(_IFNAME, f"{request.name}\0".encode())
+    body += pack_attribute(_NESTED | _PEERS, pack_attribute(_NESTED, peer))
+    return pack_request(family, NLM_F_ACK, request.read, body)
+
+
+def encode_lines(request: protocol.Wireguard) -> bytes:
+    """Return the same for a device outside the kernel."""
+    if not isinstance(request, protocol.SetEndpoint):
+        return b"get=1\n\n"
+    key, host = b64decode(request.public_key).hex(), request.address
+    host = f"[{host}]" if ":" in host else host
+    return f"set=1\npublic_key={key}\nupdate_only=true\nendpoint={host}:{request.port}\n\n".encode()
 
 
 def read_family(datagram: bytes) -> int:

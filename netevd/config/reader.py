@@ -26,9 +26,10 @@ from netevd.config.patch import apply_patch
 from netevd.config.schema import AuditLog, Capability, Configuration, Security
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
-from netevd.config.targets import list_targets
+from netevd.config.targets import pack_targets
 from netevd.config.tree import Place, Problem, Unreadable, parse, read_file
 from netevd.config.webhooks import list_webhooks
+from netevd.config.wireguardfiles import merge_peers, read_peers
 from netevd.config.writable import find_forbidden, find_peeping
 from netevd.model.event import EventType
 from netevd.model.route import TABLE_MAIN, read_protocol, read_table
@@ -44,6 +45,8 @@ from privsep.launch import (
 )
 from privsep.protocol import CANDIDATE_LIMIT, Message, pack
 
+ENDPOINT_LIMIT: Final = 1024
+"""Peers whose endpoints are looked up again. Source: privsep.launch.WritePolicy."""
 PROBLEM_LIMIT: Final = 200
 """Problems told at most, and notices; who has more mends these first."""
 _NOTICE_LIMIT: Final = 1000
@@ -94,18 +97,35 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
     secrets = read_secrets(loaded, observe=observe, problems=problems)
     headers, faults = headersfiles.read_all(loaded, observe=observe)
     problems += faults
+    whole = _add_peers(loaded, problems)
     if problems:
         return _reject(sorted(problems))
     files = [(file.path, file.content) for file in loaded.files]
     notices = [str(each)[:_NOTICE_LIMIT] for each in loaded.notices[:PROBLEM_LIMIT]]
-    os.pwrite(memory[0], seal(loaded.configuration, secrets, files, notices), 0)
-    if listed := list_targets(loaded.configuration, headers):
-        os.pwrite(memory[1], msgspec.msgpack.encode(listed), 0)
-    launch = _launch(loaded.configuration, runners, observe=observe)
+    peers = whole.wireguard.peers
+    os.pwrite(memory[0], seal(loaded.configuration, secrets, files, notices, peers), 0)
+    if packed := pack_targets(whole, headers):
+        os.pwrite(memory[1], packed, 0)
+    launch = _launch(whole, runners, observe=observe)
     if not loaded.configuration.api.config_writes:
         return launch
     digest = sha256(files[0][1]).hexdigest()
     return msgspec.structs.replace(launch, digest=digest, content=given or b"")
+
+
+def _add_peers(loaded: Loaded, problems: list[Problem]) -> Configuration:
+    """Return the configuration with what files of WireGuard tools say of peers."""
+    settings = loaded.configuration.wireguard
+    if not (settings.enabled and settings.names_from):
+        return loaded.configuration
+    place = loaded.places.get(("wireguard", "names_from"), Place(""))
+    found, faults = read_peers(settings.names_from, place)
+    problems += faults
+    settings = attrs.evolve(settings, peers=merge_peers(settings.peers, found))
+    if len(settings.followed) > ENDPOINT_LIMIT:
+        text = f"names_from: more than {ENDPOINT_LIMIT} peers whose endpoints have names"
+        problems.append(Problem(place, text))
+    return attrs.evolve(loaded.configuration, wireguard=settings)
 
 
 def _take_candidate(before: bytes, path: str, kind: str, memory: int) -> bytes:
@@ -154,6 +174,7 @@ def _launch(configuration: Configuration, runners: list[Identity], *, observe: b
             for name, number in Identities(configuration, observe=observe).trees.items()
         ],
         posts=bool(list_webhooks(configuration)),
+        posts=bool(list_webhooks(configuration) or configuration.wireguard.followed),
         signers=_list_signers(configuration.security),
         sandbox=configuration.security.sandbox,
     )
@@ -203,8 +224,15 @@ def _make_write_policy(configuration: Configuration) -> WritePolicy:
     marks = policy.mark_mask if policy.return_path == "conntrack-mark" else 0
     lingers = policy.on_exit == "remove"
     adds = routing.wanted or bool(routing.confirm)  # what was before may have to be put back
-    tunnels = configuration.wireguard.manages
-    return WritePolicy(adds, policy.protocol, policy.base, marks, lingers, tunnels)
+    wireguard = configuration.wireguard
+    devices = list(wireguard.interfaces or ("*",)) if wireguard.followed else []
+    ports: list[tuple[str, int]] = [
+        (each.public_key, int((each.endpoint or "").rpartition(":")[2]))
+        for each in wireguard.followed
+    ]
+    return WritePolicy(
+        adds, policy.protocol, policy.base, marks, lingers, wireguard.manages, devices, ports
+    )
 
 
 # --- identities ------------------------------------------------------------------------------------
@@ -277,7 +305,8 @@ def _find_untrusted(loaded: Loaded) -> list[Problem]:
     keys += [("security",), *(("security", field.name) for field in attrs.fields(Security))]
     signers = len(loaded.configuration.security.allowed_signers)
     keys += [("security", "allowed_signers", str(each)) for each in range(signers)]
-    keys += [("routing",), ("wireguard", "routes")]
+    keys += [("routing",), ("wireguard", "routes"), ("wireguard", "names_from")]
+    keys.append(("wireguard", "endpoint_reresolve"))
     keys += [("audit", field.name) for field in attrs.fields(AuditLog)]
     keys += [("api", name) for name in ("socket", "tokens", "tokens_file", "config_writes")]
     keys += [

@@ -86,6 +86,9 @@ def find_tunnel_conflicts(
             " writes to no table of others"
         )
         yield Problem(places["wireguard", "routes", "table"], text)
+    if wireguard.endpoint_reresolve and routes.mode != "manage":
+        text = "endpoint_reresolve: needs wireguard.routes.mode: manage, since it changes devices"
+        yield Problem(places["wireguard", "endpoint_reresolve"], text)
 
 
 def find_tunnel_doubts(wireguard: Wireguard, places: Places) -> Iterator[Problem]:
@@ -99,6 +102,10 @@ def find_tunnel_doubts(wireguard: Wireguard, places: Places) -> Iterator[Problem
         if (*where, name) in places:
             text = f"{name}: has no effect with wireguard.routes.mode: {wireguard.routes.mode}"
             yield Problem(places[*where, name], text)
+    for index, peer in enumerate(wireguard.peers):
+        if peer.endpoint and not wireguard.endpoint_reresolve:
+            place = places["wireguard", "peers", str(index), "endpoint"]
+            yield Problem(place, "endpoint: has no effect without wireguard.endpoint_reresolve")
 
 
 def find_routing_doubts(routing: Routing, places: Places) -> Iterator[Problem]:

@@ -77,6 +77,12 @@ TunnelTable = NewType("TunnelTable", str)
 """The number of a routing table, or auto. Written as a TableName, or auto."""
 TunnelMark = NewType("TunnelMark", str)
 """A Mark as 0xff00, or auto. Written as a Mark, or auto."""
+HostPort = NewType("HostPort", str)
+"""A host name and a port, as vpn.example.org:51820."""
+Interval = NewType("Interval", float)
+"""Seconds, at least 1, or 0 for never. Written as a Duration, or off."""
+Globs = NewType("Globs", tuple[str, ...])
+"""Absolute paths and globs of them. Written as a list or blank-separated."""
 Metric = NewType("Metric", int)
 """A number from 0 to 4294967295."""
 FixedPriority = NewType("FixedPriority", int)
@@ -457,6 +463,8 @@ class WireguardPeer:
     """Name that events, lists and metrics have for it."""
     expect: Expectation | None = None
     """Whether it is to be connected. Not given: always, if keepalives are sent to it, else on-demand."""
+    endpoint: HostPort | None = None
+    """The name that its endpoint has, see `Wireguard.endpoint_reresolve`."""
 
 
 @frozen(slots=True)
@@ -500,7 +508,17 @@ class Wireguard:
     """How much older it may get before the peer counts as idle or disconnected."""
     peers: tuple[WireguardPeer, ...] = ()
     """What is known of peers beforehand; one entry a peer."""
+    names_from: Globs = Globs(())
+    """Files of WireGuard tools whose names of peers, and of endpoints, count too."""
     routes: WireguardRoutes = field(factory=WireguardRoutes)
+    endpoint_reresolve: Interval = Interval(0.0)
+    """How often the name of the endpoint of a peer that does not answer is looked up again."""
+
+    @property
+    def followed(self) -> tuple[WireguardPeer, ...]:
+        """The peers whose endpoints are looked up again."""
+        wanted = self.manages and self.endpoint_reresolve
+        return tuple(each for each in self.peers if each.endpoint) if wanted else ()
 
     @property
     def routed(self) -> bool:

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from netevd.config.schema import Configuration, Token
+from netevd.config.schema import Configuration, Token, WireguardPeer
 
 
 @frozen(slots=True)
@@ -52,6 +52,13 @@ class Sealed:
     origins: Origins = field(factory=Origins)
     notices: tuple[str, ...] = ()
     """What is to be said of it once, `file:line:column: text` each."""
+    peers: tuple[WireguardPeer, ...] = ()
+    """WireGuard peers of the configuration, with what the files of `wireguard.names_from` add."""
+
+    def get_whole(self) -> Configuration:
+        """Return the configuration as the engine wants it: with what files add to it."""
+        settings = evolve(self.configuration.wireguard, peers=self.peers)
+        return evolve(self.configuration, wireguard=settings)
 
 
 def seal(
@@ -59,6 +66,7 @@ def seal(
     secrets: Secrets,
     files: Iterable[tuple[str, bytes]],
     notices: Iterable[str] = (),
+    peers: Iterable[WireguardPeer] | None = None,
 ) -> bytes:
     """Return the octets that are handed over. files: path and content, the main file first."""
     whole = sha256()
@@ -68,7 +76,9 @@ def seal(
     path, text = known[0] if known else (b"", b"")
     included = tuple(each.decode() for each, _ in known[1:])
     origins = Origins(path.decode(), text, included, whole.hexdigest()[:32])
-    return msgspec.msgpack.encode(Sealed(configuration, secrets, origins, tuple(notices)))
+    whole_peers = configuration.wireguard.peers if peers is None else tuple(peers)
+    sealed = Sealed(configuration, secrets, origins, tuple(notices), whole_peers)
+    return msgspec.msgpack.encode(sealed)
 
 
 def unseal(content: bytes) -> Sealed:

@@ -39,9 +39,9 @@ _URL_HOST = re.compile(r"[a-z0-9_.-]{1,253}\Z|[0-9a-f:.]+\Z")
 _NUMERIC = re.compile(r"(^|\.)(\d+|0x[0-9a-f]*)\.?\Z")
 """Ends of names that C libraries take for numbers. Source: WHATWG URL Standard, host parsing."""
 _URL_LIMIT: Final = 2048
-_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")
+PUBLIC_KEY: Final = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")
 """32 octets leave the last character two bits that are 0. Source: RFC 4648 section 4."""
-_PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
+PEER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}\Z")
 _MARK = re.compile(r"(0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})\Z")
 _GLOB = re.compile(r"[*?\[]")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*\Z")
@@ -453,7 +453,7 @@ def _read_user(value: object, _: object) -> str:
 
 def _read_public_key(value: object, _: object) -> str:
     text = _read_text(value, "a public key").strip()
-    if not _PUBLIC_KEY.match(text):
+    if not PUBLIC_KEY.match(text):
         raise ValueError(
             f"expected a public key of 44 characters as `wg show` prints it, found {text[:80]!r}"
         )
@@ -469,13 +469,41 @@ def _read_tunnel_mark(value: object, kind: object) -> str:
     return f"{mark:#x}" if mark else "auto"
 
 
+def _read_interval(value: object, kind: object) -> float:
+    seconds = 0.0 if value == "off" else _read_wait(value, kind)
+    if 0 < seconds < 1:
+        raise ValueError(f"expected off or at least 1s, found {str(value)[:80]!r}")
+    return seconds
+
+
+def read_host_port(value: object, _: object) -> str:
+    """Read a host name and a port; an address is what nobody has to look up."""
+    text = _read_text(value, "a host name and a port").strip().lower()
+    host, _colon, port = text.rpartition(":")
+    if not _HOST.match(host) or host.startswith("*") or _NUMERIC.search(host) or len(host) > 253:
+        raise ValueError(
+            f"expected a host name and a port such as vpn.example.org:51820, found {text[:80]!r}"
+        )
+    return f"{host}:{_read_number(port, 1, 65535)}"
+
+
+def _read_globs(value: object, _: object) -> tuple[str, ...]:
+    words = _read_words(value, "absolute paths such as /etc/wireguard/*.conf")
+    for word in words:
+        if not word.startswith("/") or len(word) > 1024:
+            raise ValueError(
+                f"expected absolute paths such as /etc/wireguard/*.conf, found {word[:80]!r}"
+            )
+    return tuple(dict.fromkeys(words))
+
+
 def _read_metric(value: object, _: object) -> int:
     return _read_number(value, 0, 0xFFFFFFFF)
 
 
 def _read_peer_name(value: object, _: object) -> str:
     text = _read_text(value, "a name")
-    if not _PEER_NAME.match(text):
+    if not PEER_NAME.match(text):
         raise ValueError(
             "expected a name of letters, digits, blanks, dots, hyphens and underscores, at most 64,"
             f" found {text[:80]!r}"
@@ -574,6 +602,9 @@ READERS: Final[dict[object, Callable[[object, object], object]]] = {
     schema.TunnelTable: _read_tunnel_table,
     schema.TunnelMark: _read_tunnel_mark,
     schema.Metric: _read_metric,
+    schema.HostPort: read_host_port,
+    schema.Interval: _read_interval,
+    schema.Globs: _read_globs,
     schema.RoutesMode: _read_choice,
     schema.FixedPriority: _read_fixed_priority,
     tuple[schema.Family, ...]: _read_families,

@@ -17,6 +17,7 @@ from netevd.core.backends import BackendInput, Backends
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
 from netevd.core.deliveries import Deliveries
+from netevd.core.endpoints import Endpoints
 from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.insight import Insight
@@ -49,6 +50,7 @@ from netevd.model.inputs import (
     CourierLost,
     DeliveryAnswered,
     DumpEnded,
+    EndpointResolved,
     FlushRouting,
     HelperConnected,
     Hook,
@@ -78,7 +80,7 @@ from netevd.model.inputs import (
 )
 from netevd.model.link import IfIndex, Link
 from netevd.model.memory import Numbers, OpenDelivery, OpenRun, Record, State
-from netevd.model.route import Route
+from netevd.model.route import ANYWHERE, Route
 from netevd.model.routing import Ours, RoutingMemory
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
@@ -129,6 +131,7 @@ class Engine:
         self._routes = RouteWatch(self._table, self._observer, tells, wanted=wanted)
         self._rules = RuleTable()
         self._wireguard = WireguardWatch(configuration.wireguard)
+        self._endpoints = Endpoints(configuration.wireguard, self._wireguard)
         self._resync = Resync()
         self._tunnels = Tunnels(configuration.wireguard, self._wireguard)
         self._policy = PolicyRouting(
@@ -338,7 +341,7 @@ class Engine:
         times = (
             self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
             self._deliveries.deadline(),
-            self._wireguard.due,
+            self._wireguard.due, self._endpoints.due,
             self._policy.deadline(),
             self._backends.due,
         )  # fmt: skip
@@ -380,6 +383,9 @@ class Engine:
             case WireguardRead():
                 for told in self._wireguard.take(given, now, actions):
                     self._publish_wireguard(told, now, actions)
+                self._endpoints.note_reading(now)
+            case EndpointResolved():
+                self._endpoints.take(given, now, actions)
             case LinkGone(ifindex=ifindex):
                 self._drop_link(ifindex, now, actions)
             case DumpEnded():
@@ -424,11 +430,26 @@ class Engine:
             actions.append(RequestDump(self._resync.begin()))
         if self._routes.due is not None and self._routes.due <= now.monotonic:
             actions.append(self._routes.begin(now))
+        self._note_network(given, now)
+        if self._endpoints.due is not None and self._endpoints.due <= now.monotonic:
+            self._endpoints.tick(now, actions)
         if self._wireguard.due is not None and self._wireguard.due <= now.monotonic:
             self._wireguard.tick(now, actions)
         self._runs.start(now, actions)
         self._deliveries.start(now, actions)
         return actions
+
+    def _note_network(self, given: Input, now: Now) -> None:
+        """Take in whether this host may reach others in another way than before."""
+        match given:
+            case AddressSeen(address=address, dump=0) | AddressGone(address=address):
+                if not self._wireguard.has(address.ifindex):
+                    self._endpoints.note_network(now)
+            case RouteSeen(route=route) | RouteGone(route=route):
+                if route.destination in ANYWHERE and not self.ours.made(route):
+                    self._endpoints.note_network(now)
+            case _:
+                pass
 
     def _stop(self, actions: list[Action], *, kept: bool) -> None:
         """Start nothing more, and say what waits."""

@@ -17,7 +17,7 @@ from netevd.config.links import watches
 from netevd.config.schema import Expectation, Wireguard
 from netevd.core.observe import Change
 from netevd.core.wireguardpeers import PeerChange, Reading, compare, find_wait
-from netevd.model.actions import Action, Note, ReadWireguard
+from netevd.model.actions import Action, Note, ReadWireguard, SetEndpoint
 from netevd.model.event import EventType
 from netevd.model.inputs import Now, WireguardRead
 from netevd.model.link import IfIndex
@@ -50,6 +50,19 @@ class News(NamedTuple):
     type: EventType
     ifindex: IfIndex
     fact: WireguardFact
+
+
+class _Asked(NamedTuple):
+    """What a device was asked for."""
+
+    number: int
+    ifindex: IfIndex
+    until: float
+    """When the answer is late, monotonic seconds."""
+    place: str = ""
+    """Of an endpoint that is to be set; "" for a reading."""
+    key: PublicKey = ""
+    """Of that peer."""
 
 
 class FoundDevice(NamedTuple):
@@ -106,8 +119,11 @@ class WireguardWatch:
         self._settings = settings
         self._watched: dict[IfIndex, _Watched] = {}
         self._number = 0
-        self._reading: tuple[int, IfIndex, float] | None = None
-        """Number, link and last moment of the reading under way."""
+        self._reading: _Asked | None = None
+        """What is under way: one thing for all devices."""
+        self._wanted: dict[tuple[IfIndex, PublicKey], tuple[str, int]] = {}
+        """Endpoints that are to be set."""
+        self._wanted_since = 0.0
         self._changed: set[IfIndex] = set()
         """Devices that are to be remembered otherwise, see `take_memory`."""
         self._concerned = False
@@ -155,8 +171,11 @@ class WireguardWatch:
 
     def _drop(self, watched: _Watched) -> list[News]:
         del self._watched[watched.ifindex]
-        if self._reading is not None and self._reading[1] == watched.ifindex:
+        if self._reading is not None and self._reading.ifindex == watched.ifindex:
             self._reading = None
+        self._wanted = {
+            each: place for each, place in self._wanted.items() if each[0] != watched.ifindex
+        }
         self._changed.add(watched.ifindex)
         self._concerned = True
         watched.is_up = False
@@ -168,25 +187,33 @@ class WireguardWatch:
     def due(self) -> float | None:
         """When `tick` is wanted, in monotonic seconds; None for never."""
         if self._reading is not None:
-            return self._reading[2]
+            return self._reading.until
+        if self._wanted:
+            return self._wanted_since
         times = (each.due for each in self._watched.values())
         return min((each for each in times if each is not None), default=None)
 
     def restart(self, now: Now) -> None:
         """Ask again: a new helper knows nothing of what was asked of the last one."""
-        if self._reading is not None and self._reading[1] in self._watched:
-            self._watched[self._reading[1]].due = now.monotonic
+        if self._reading is not None and self._reading.ifindex in self._watched:
+            self._watched[self._reading.ifindex].due = now.monotonic
         self._reading = None
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Have the next device read, if it is time and no other one is being read."""
         if self._reading is not None:
-            if now.monotonic < self._reading[2]:
+            if now.monotonic < self._reading.until:
                 return
-            late = self._watched.get(self._reading[1])
+            late, reason = self._reading, f"it did not answer within {ANSWER_S:.0f} s"
             self._reading = None
-            if late is not None:
-                self._fail(late, f"it did not answer within {ANSWER_S:.0f} s", now, actions)
+            watched = self._watched.get(late.ifindex)
+            if watched is not None and late.place:
+                self._end_setting(watched, late, reason, now, actions)
+            elif watched is not None:
+                self._fail(watched, reason, now, actions)
+        if self._wanted:
+            self._set_next(now, actions)
+            return
         ready = [
             each for each in self._watched.values()
             if each.due is not None and each.due <= now.monotonic
@@ -195,24 +222,72 @@ class WireguardWatch:
             first = min(ready, key=lambda each: each.due or 0.0)
             first.due = None
             self._number += 1
-            self._reading = (self._number, first.ifindex, now.monotonic + ANSWER_S)
+            self._reading = _Asked(self._number, first.ifindex, now.monotonic + ANSWER_S)
             actions.append(
                 ReadWireguard(self._number, first.ifindex, first.name, userspace=first.userspace)
             )
 
     def take(self, given: WireguardRead, now: Now, actions: list[Action]) -> list[News]:
         """Take in what a device says; return what is different."""
-        if self._reading is None or self._reading[0] != given.number:
+        asked = self._reading
+        if asked is None or asked.number != given.number:
             return []
-        watched = self._watched.get(self._reading[1])
+        watched = self._watched.get(asked.ifindex)
         self._reading = None
         if watched is None:
+            return []
+        if asked.place:
+            self._end_setting(watched, asked, given.reason, now, actions)
             return []
         if given.device is None:
             self._fail(watched, given.reason, now, actions)
             return []
         watched.failures = 0
         return self._compare(watched, given.device, now)
+
+    # --- endpoints -------------------------------------------------------------------------------
+
+    def find_peer(self, key: PublicKey) -> list[tuple[IfIndex, KnownPeer]]:
+        """Return the devices that have this peer, with what is known of it there."""
+        return [
+            (each.ifindex, each.peers[key])
+            for each in self._watched.values()
+            if each.device is not None and key in each.peers
+        ]
+
+    def set_endpoint(
+        self, ifindex: IfIndex, key: PublicKey, place: tuple[str, int], now: Now
+    ) -> None:
+        """Have a device send to a peer at this address and port, as soon as nothing else is asked."""
+        if not self._wanted:
+            self._wanted_since = now.monotonic
+        self._wanted[ifindex, key] = place
+
+    def _set_next(self, now: Now, actions: list[Action]) -> None:
+        (ifindex, key), (host, port) = self._wanted.popitem()
+        watched = self._watched[ifindex]
+        self._number += 1
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._reading = _Asked(self._number, ifindex, now.monotonic + ANSWER_S, place, key)
+        actions.append(
+            SetEndpoint(
+                self._number, ifindex, watched.name, watched.userspace, key, host, port
+            )
+        )  # fmt: skip
+
+    def _end_setting(
+        self, watched: _Watched, asked: _Asked, reason: str, now: Now, actions: list[Action]
+    ) -> None:
+        """Tell what came of it, and read the device to see it."""
+        who = f"peer {self._names.get(asked.key) or asked.key}"
+        fields: dict[str, str | int | float | bool] = {"interface": watched.name}
+        if reason:
+            text = f"The endpoint of {who} could not be set to {asked.place}: {reason}"
+            actions.append(Note("warn", text, fields))
+        else:
+            text = f"The endpoint of {who} is {asked.place} now, as its name says"
+            actions.append(Note("info", text, fields))
+        watched.due = now.monotonic
 
     def _fail(self, watched: _Watched, reason: str, now: Now, actions: list[Action]) -> None:
         """Ask again later; who never was a device is asked a few times and then left alone."""

@@ -12,9 +12,10 @@ import os
 import trio
 from attrs import define, field
 
-from netevd.config.targets import Destination, read_targets
+from netevd.config.targets import Targets, read_targets
 from netevd.courier.post import Poster
-from netevd.worker.errand import DELIVER, Deliver, Delivered
+from netevd.courier.resolve import look_up
+from netevd.worker.errand import ERRAND, Deliver, Delivered, Errand, Resolve, Resolved
 from netevd.worker.ports import PeerGone, Port
 from privsep.protocol import LEAD, Drain, End, Lead, Peer, ProtocolViolation, Ready, Violated
 
@@ -33,9 +34,9 @@ def main(arguments: list[str]) -> int:
     """
     lead: Port[Lead] = Port(int(arguments[0]), LEAD, descriptors=1)
     memory = int(arguments[1])
-    destinations = read_targets(os.pread(memory, os.fstat(memory).st_size, 0))
+    targets = read_targets(os.pread(memory, os.fstat(memory).st_size, 0))
     os.close(memory)
-    trio.run(_Courier(lead, destinations).run)
+    trio.run(_Courier(lead, targets).run)
     return 0
 
 
@@ -44,7 +45,7 @@ class _Attempt:
     """The latest attempt of one target."""
 
     wanted: Deliver
-    worker: Port[Deliver]
+    worker: Port[Errand]
     """The one that has asked for it."""
     result: Delivered | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
@@ -56,15 +57,18 @@ class _Attempt:
 
 
 class _Courier:
-    """One courier: its destinations, its worker of now, one attempt for each destination."""
+    """One courier: its targets, its worker of now, one attempt for each destination."""
 
-    def __init__(self, lead: Port[Lead], destinations: list[Destination]) -> None:
+    def __init__(self, lead: Port[Lead], targets: Targets) -> None:
         self._lead = lead
-        self._destinations = destinations
+        self._destinations = targets.destinations
+        self._hosts = targets.hosts
+        self._looking: dict[int, Port[Errand]] = {}
+        """Hosts that are looked up, with who is to hear of it."""
         self._poster = Poster()
         self._attempts: dict[int, _Attempt] = {}
         """By the target's number."""
-        self._worker: Port[Deliver] | None = None
+        self._worker: Port[Errand] | None = None
         self._scope = trio.CancelScope()
         """Of the worker of now."""
         self._ended = trio.Condition()
@@ -91,7 +95,7 @@ class _Courier:
                 case Peer():
                     self._scope.cancel()
                     self._scope = trio.CancelScope()
-                    worker: Port[Deliver] = Port(descriptors[0], DELIVER)
+                    worker: Port[Errand] = Port(descriptors[0], ERRAND)
                     self._worker = worker
                     self._nursery.start_soon(self._follow_worker, worker, self._scope)
                 case End():
@@ -107,7 +111,7 @@ class _Courier:
             while any(each.result is None for each in self._attempts.values()):
                 await self._ended.wait()
 
-    async def _follow_worker(self, worker: Port[Deliver], scope: trio.CancelScope) -> None:
+    async def _follow_worker(self, worker: Port[Errand], scope: trio.CancelScope) -> None:
         try:
             with scope:
                 async with trio.open_nursery() as nursery:
@@ -115,7 +119,9 @@ class _Courier:
                     while True:
                         await worker.wait()
                         wanted = worker.receive()
-                        if wanted is not None:
+                        if isinstance(wanted, Resolve):
+                            self._look_up(wanted.host, worker)
+                        elif wanted is not None:
                             self._take(wanted, worker)
         except* PeerGone:
             pass
@@ -126,7 +132,25 @@ class _Courier:
                 self._worker = None
             worker.close()
 
-    def _take(self, wanted: Deliver, worker: Port[Deliver]) -> None:
+    def _look_up(self, host: int, worker: Port[Errand]) -> None:
+        """Begin to look a host up, if that is not under way. Raises: ProtocolViolation."""
+        if host >= len(self._hosts):
+            raise ProtocolViolation(f"there is no host {host}")
+        if self._looking.get(host) is worker or worker.backlog > BACKLOG:
+            raise ProtocolViolation(
+                f"host {host} is being looked up, or nobody reads what is found"
+            )
+        if host not in self._looking:
+            self._nursery.start_soon(self._resolve, host)
+        self._looking[host] = worker
+
+    async def _resolve(self, host: int) -> None:
+        addresses, reason = await look_up(*self._hosts[host])
+        worker = self._looking.pop(host)
+        if worker is self._worker:
+            worker.send(Resolved(host, addresses, reason))
+
+    def _take(self, wanted: Deliver, worker: Port[Errand]) -> None:
         """Begin an attempt, or tell once more what came of it. Raises: ProtocolViolation."""
         if wanted.target >= len(self._destinations):
             raise ProtocolViolation(f"there is no target {wanted.target}")

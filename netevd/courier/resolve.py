@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from ipaddress import ip_address
+from typing import Final
 
 import trio
 
@@ -50,6 +51,23 @@ async def resolve(host: str, port: int, *, allow_local: bool) -> list[Address]:
     if not addresses:
         raise Unresolved(f"{host} has no address")
     return addresses
+
+
+LOOK_UP_S: Final = 10.0
+"""Seconds for a look-up of a WireGuard peer's endpoint."""
+_ADDRESSES: Final = 16
+
+
+async def look_up(host: str, port: int) -> tuple[list[str], str]:
+    """Return the addresses that a WireGuard peer may be at, or why there are none."""
+    reason = f"{host} was not found within {LOOK_UP_S:.0f} s"
+    with trio.move_on_after(LOOK_UP_S):
+        try:
+            found = await resolve(host, port, allow_local=True)
+        except (Refused, Unresolved) as error:
+            return [], str(error)[:500]
+        return [str(each) for each in found[:_ADDRESSES]], ""
+    return [], reason
 
 
 def find_fault(address: Address, port: int, *, allow_local: bool) -> str:

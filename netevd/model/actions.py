@@ -191,6 +191,27 @@ class ReadWireguard:
 
 
 @frozen(slots=True)
+class ResolveEndpoint:
+    """Have the courier look up the name of a peer's endpoint; `EndpointResolved` tells what it found."""
+
+    number: int
+    """Place of the peer among those that are followed, see config.schema.Wireguard."""
+
+
+@frozen(slots=True)
+class SetEndpoint:
+    """Have the helper make a WireGuard device send to a peer elsewhere; it ends as a reading does."""
+
+    number: int
+    ifindex: int
+    name: str
+    userspace: bool
+    public_key: str
+    address: str
+    port: int
+
+
+@frozen(slots=True)
 class ChangeRouting:
     """Have the helper change rules and routes, in this order; `ChangesMade` tells what came of it."""
 
@@ -256,6 +277,8 @@ Action: TypeAlias = (
     | RequestDump
     | RequestRoutes
     | ReadWireguard
+    | ResolveEndpoint
+    | SetEndpoint
     | ChangeRouting
     | Note
     | Ready

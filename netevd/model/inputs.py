@@ -131,6 +131,18 @@ class WireguardRead:
 
 
 @frozen(slots=True)
+class EndpointResolved:
+    """The courier has looked up the name of a peer's endpoint."""
+
+    number: int
+    """As in `ResolveEndpoint`."""
+    addresses: tuple[str, ...]
+    """Of either family, the one to be tried first in front."""
+    reason: str = ""
+    """Why there are none, "" for some."""
+
+
+@frozen(slots=True)
 class DumpEnded:
     """
     Everything of one dump of links, addresses and rules was handed in, and every event that the
@@ -368,7 +380,7 @@ class Stopping:
 Input: TypeAlias = (
     LinkSeen | LinkGone | AddressSeen | AddressGone | RouteSeen | RouteGone | RuleSeen | RuleGone
     | NexthopChanged | RoutesDumped | RoutesDumpEnded | RoutesOverran
-    | DumpEnded | Overran | HelperConnected | WireguardRead
+    | DumpEnded | Overran | HelperConnected | WireguardRead | EndpointResolved
     | HooksListed | RunStarted | RunRefused | RunFinished | RunnerLost | RunnerConnected
     | ChangesMade | FlushRouting | ConfirmRouting
     | ResumeHook | ClearDamping | Tick | Stopping

@@ -8,8 +8,14 @@ from typing import Literal, cast
 
 import trio
 
-from netevd.model.actions import Deliver
-from netevd.model.inputs import CourierConnected, CourierLost, DeliveryAnswered, Input
+from netevd.model.actions import Deliver, ResolveEndpoint
+from netevd.model.inputs import (
+    CourierConnected,
+    CourierLost,
+    DeliveryAnswered,
+    EndpointResolved,
+    Input,
+)
 from netevd.worker import errand
 from netevd.worker.ports import PeerGone, Port
 
@@ -23,7 +29,7 @@ class CourierLink:
         """tell_gone: called once a courier is gone."""
         self._submit = submit
         self._tell_gone = tell_gone
-        self._port: Port[errand.Delivered] | None = None
+        self._port: Port[errand.Report] | None = None
         self._scope = trio.CancelScope()
 
     @property
@@ -42,11 +48,16 @@ class CourierLink:
                 )
             )  # fmt: skip
 
+    def resolve(self, action: ResolveEndpoint) -> None:
+        """Ask for the addresses of a peer's endpoint. Where there is no courier nobody answers."""
+        if self._port is not None:
+            self._port.send(errand.Resolve(action.number))
+
     async def follow(self, descriptor: int) -> None:
         """Take a new courier in the place of the last one, and hear it until it is gone."""
         self._scope.cancel()
         self._scope = scope = trio.CancelScope()
-        self._port = port = Port(descriptor, errand.DELIVERED)
+        self._port = port = Port(descriptor, errand.REPORT)
         self._submit(CourierConnected())
         try:
             with scope:
@@ -61,7 +72,7 @@ class CourierLink:
             self._submit(CourierLost())
             self._tell_gone()
 
-    async def _hear(self, port: Port[errand.Delivered]) -> None:
+    async def _hear(self, port: Port[errand.Report]) -> None:
         while True:
             try:
                 await port.wait()
@@ -74,7 +85,9 @@ class CourierLink:
                 return
 
 
-def _translate(told: errand.Delivered) -> DeliveryAnswered:
+def _translate(told: errand.Report) -> DeliveryAnswered | EndpointResolved:
+    if isinstance(told, errand.Resolved):
+        return EndpointResolved(told.host, tuple(told.addresses), told.reason)
     result = cast(Literal["ok", "again", "failed", "refused"], told.result)  # its type says so
     return DeliveryAnswered(
         told.target, told.sequence, told.attempt, result, told.status, told.reason, told.duration,

@@ -6,7 +6,7 @@ The rules are those of privsep.protocol: what is not exactly one of these types 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
@@ -44,5 +44,25 @@ class Delivered(Message, frozen=True, tag=132):
     """Seconds that the target wants to be left alone, 0 for nothing said."""
 
 
-DELIVER: Final = Codec[Deliver](Deliver)
-DELIVERED: Final = Codec[Delivered](Delivered)
+class Resolve(Message, frozen=True, tag=133):
+    """Look up the host name of a WireGuard peer's endpoint; one look-up of a host at a time."""
+
+    host: Small
+    """Number in the sealed list of the courier's."""
+
+
+class Resolved(Message, frozen=True, tag=134):
+    """What the name leads to now."""
+
+    host: Small
+    addresses: Annotated[list[Text], Meta(max_length=16)]
+    """The one to be tried first in front."""
+    reason: Text
+    """Why there is none, "" for some."""
+
+
+Errand: TypeAlias = Deliver | Resolve
+Report: TypeAlias = Delivered | Resolved
+
+ERRAND: Final = Codec[Errand](Errand)
+REPORT: Final = Codec[Report](Report)

@@ -12,12 +12,13 @@ import trio
 from netevd.config.schema import Configuration
 from netevd.kernel.changes import make_request
 from netevd.kernel.feed import FeedTranslator, Part
-from netevd.model.actions import ChangeRouting, ReadWireguard
+from netevd.model.actions import ChangeRouting, ReadWireguard, SetEndpoint
 from netevd.model.inputs import ChangesMade, DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
 from netevd.report.metrics import Metrics
 from netevd.worker.ports import PeerGone, Port
 from netevd.worker.pulse import Question
+from privsep import protocol
 from privsep.protocol import (
     FEED,
     REPLY,
@@ -140,6 +141,15 @@ class HelperLink:
         self._wireguard = Wireguard(
             wanted.number, wanted.ifindex, wanted.name, userspace=wanted.userspace
         )
+        self._inquired.set()
+
+    def set_endpoint(self, wanted: SetEndpoint) -> None:
+        """Have a WireGuard device send to a peer elsewhere; a later request voids this one."""
+        self._translator.expect_wireguard(wanted.number, userspace=wanted.userspace)
+        self._wireguard = protocol.SetEndpoint(
+            wanted.number, wanted.ifindex, wanted.name, wanted.userspace, wanted.public_key,
+            wanted.address, wanted.port,
+        )  # fmt: skip
         self._inquired.set()
 
     async def _ask_wireguard(self) -> None:

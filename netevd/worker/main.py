@@ -33,6 +33,7 @@ from netevd.model.actions import (
     Outcome,
     Publish,
     ReadWireguard,
+    SetEndpoint,
 )
 from netevd.model.inputs import (
     CourierConnected,
@@ -176,7 +177,7 @@ class _Worker:
         self._following = Following(system.backend, self.submit, self._bus.dial)
         begin = partial(
             Engine,
-            self._configuration,
+            sealed.get_whole(),
             first if found is None else found.numbers.sequence,
             first if found is None else found.numbers.run,
             observe=observe,
@@ -206,6 +207,8 @@ class _Worker:
             request_dump=self._request_dump,
             request_routes=self._request_routes,
             read_wireguard=self._read_wireguard,
+            resolve_endpoint=self._courier.resolve,
+            set_endpoint=self._set_endpoint,
             request_changes=self._request_changes,
             report_ready=self._report_ready,
             note_request=self._metrics.note_request,
@@ -606,6 +609,10 @@ class _Worker:
     def _read_wireguard(self, wanted: ReadWireguard) -> None:
         if self._helper is not None:
             self._helper.read_wireguard(wanted)
+
+    def _set_endpoint(self, wanted: SetEndpoint) -> None:
+        if self._helper is not None:
+            self._helper.set_endpoint(wanted)
 
     def _request_changes(self, action: ChangeRouting) -> None:
         if self._helper is not None:

@@ -29,6 +29,8 @@ from netevd.model.actions import (
     RequestDump,
     RequestHooks,
     RequestRoutes,
+    ResolveEndpoint,
+    SetEndpoint,
     SignalRun,
     StartRun,
 )
@@ -60,6 +62,8 @@ class Performer:
         request_dump: Callable[[int], None],
         request_routes: Callable[[int, tuple[int, ...]], None],
         read_wireguard: Callable[[ReadWireguard], None],
+        resolve_endpoint: Callable[[ResolveEndpoint], None],
+        set_endpoint: Callable[[SetEndpoint], None],
         request_changes: Callable[[ChangeRouting], None],
         report_ready: Callable[[], None],
         note_request: Callable[[int, Event], None],
@@ -67,7 +71,8 @@ class Performer:
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
-        families. read_wireguard: has a device read. request_changes: has rules and routes changed. report_ready:
+        families. read_wireguard: has a device read. resolve_endpoint: has the courier look a peer's name
+        up. set_endpoint: has a device send to it elsewhere. request_changes: has rules and routes changed. report_ready:
         tells the supervisor. note_request: hears of each run before it is asked for. deliver: has the courier
         post an event.
         """
@@ -75,6 +80,8 @@ class Performer:
         self._request_dump = request_dump
         self._request_routes = request_routes
         self._read_wireguard = read_wireguard
+        self._resolve_endpoint = resolve_endpoint
+        self._set_endpoint = set_endpoint
         self._request_changes = request_changes
         self._report_ready = report_ready
         self._note_request = note_request
@@ -123,6 +130,10 @@ class Performer:
                 self._request_routes(dump, families)
             case ReadWireguard():
                 self._read_wireguard(action)
+            case ResolveEndpoint():
+                self._resolve_endpoint(action)
+            case SetEndpoint():
+                self._set_endpoint(action)
             case ChangeRouting():
                 return self.change(action)
             case Note(level=level, message=message, fields=fields, kind=kind):
@@ -196,6 +207,8 @@ class DryPerformer(Performer):
             return self.start(action)
         if isinstance(action, Deliver):
             return self._would_post(action)
+        if isinstance(action, ResolveEndpoint | SetEndpoint):
+            return None
         if isinstance(action, EndRun) or (
             isinstance(action, Note) and action.fields.keys() & {"run", "webhook"}
         ):

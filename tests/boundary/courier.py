@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from netevd.config.targets import Destination
-from netevd.worker.errand import DELIVERED, Deliver, Delivered
+from netevd.config.targets import Destination, Targets
+from netevd.worker import errand
+from netevd.worker.errand import Deliver, Delivered
 from privsep import spawn
 from privsep.channel import Channel, Closed, make_pair
 from privsep.protocol import REPORT, Message, Peer, Ready, Report, Violated
@@ -32,14 +33,14 @@ def order(target: int = 0, sequence: int = 1, attempt: int = 1, **more: Any) -> 
 class CourierRig:
     """A courier process; the test is its supervisor and its worker."""
 
-    def __init__(self, *destinations: Destination) -> None:
+    def __init__(self, *destinations: Destination, hosts: tuple[tuple[str, int], ...] = ()) -> None:
         memory = os.memfd_create("targets", os.MFD_CLOEXEC)
-        os.pwrite(memory, msgspec.msgpack.encode(list(destinations)), 0)
+        os.pwrite(memory, msgspec.msgpack.encode(Targets(list(destinations), list(hosts))), 0)
         self.pid, lead = spawn.start_courier(mode(), memory)
         os.close(memory)
         self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)
-        self.worker: Channel[Delivered] | None = None
+        self.worker: Channel[errand.Report] | None = None
         self.connect()
 
     def connect(self) -> None:
@@ -49,7 +50,7 @@ class CourierRig:
         near, far = make_pair()
         self.lead.send(Peer(), (far.fileno(),))
         far.close()
-        self.worker = Channel(near, DELIVERED)
+        self.worker = Channel(near, errand.REPORT)
 
     def send(self, message: Message) -> None:
         """Send what a worker may send, or may not."""

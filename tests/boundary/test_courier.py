@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
-from netevd.worker.errand import Delivered
+from netevd.worker.errand import Delivered, Resolve, Resolved
 from privsep.channel import Closed
 from privsep.protocol import PACKET_LIMIT, Drain, End, Ping, Ready
 from tests.boundary.courier import CourierRig, destination, order
@@ -40,8 +40,8 @@ def start() -> Iterator[Callable[..., CourierRig]]:
     """Return a maker of couriers."""
     made: list[CourierRig] = []
 
-    def make(*destinations: object) -> CourierRig:
-        made.append(CourierRig(*destinations))
+    def make(*destinations: object, **settings: object) -> CourierRig:
+        made.append(CourierRig(*destinations, **settings))
         return made[-1]
 
     yield make
@@ -53,6 +53,35 @@ Start = Callable[..., CourierRig]
 
 
 # --- the worker ------------------------------------------------------------------------------------
+
+
+def test_a_host_is_a_number_of_the_sealed_list(start: Start) -> None:
+    """A name of a WireGuard endpoint is looked up by its number, and what there is no name for is said."""
+    courier = start(hosts=(("localhost", 51820), ("no-such-host.invalid", 51820)))
+
+    courier.send(Resolve(0))
+    found = courier.hear()
+    assert isinstance(found, Resolved)
+    assert (found.host, found.reason) == (0, "")
+    assert set(found.addresses) <= {"127.0.0.1", "::1"} and found.addresses
+    courier.send(Resolve(1))
+    missed = courier.hear()
+    assert (missed.host, missed.addresses) == (1, [])
+    assert "no-such-host.invalid" in missed.reason
+    courier.send(Resolve(2))
+    assert "there is no host 2" in courier.expect_violation()
+
+
+def test_a_host_is_looked_up_once_at_a_time(start: Start) -> None:
+    """A worker that asks again before it has heard is ended; the next one gets its answer."""
+    courier = start(hosts=(("no-such-host.invalid", 51820),))
+    courier.send(Resolve(0))
+    courier.send(Resolve(0))
+
+    assert "host 0 is being looked up" in courier.expect_violation()
+    courier.connect()
+    courier.send(Resolve(0))
+    assert courier.hear().host == 0
 
 
 def test_a_target_is_a_number_of_the_sealed_list(start: Start, receive: Receive) -> None:

@@ -7,25 +7,30 @@ import os
 import socket
 import struct
 import threading
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from netevd.kernel.wireguard import decode_kernel, decode_userspace
 from netevd.model.wireguard import Device
+from privsep.launch import WritePolicy
 from privsep.protocol import (
     VERSION,
     Done,
     Hello,
     ProtocolViolation,
+    SetEndpoint,
+    Violated,
     WantWireguard,
     Wireguard,
     WireguardEnd,
     WireguardPart,
     WireguardSocket,
 )
-from privsep.wireguard import connect_userspace, redact_kernel, redact_userspace
+from privsep.wireguard import connect_userspace, encode_device, redact_kernel, redact_userspace
 from tests.boundary.rig import HelperRig, receive
 from tests.boundary.wireguard import Tunnel, find_secret
 
@@ -79,6 +84,93 @@ def test_userspace_device_is_read_without_its_keys(tunnel: Tunnel, helper: Helpe
     assert (peer.public_key, peer.endpoint, peer.keepalive_s) == (KEY, "192.0.2.1:1234", 25)
     assert set(peer.allowed_ips) == {"10.0.0.0/8", "fd00::/8"}
     assert peer.handshake_ns == 0
+
+
+TARGETS = WritePolicy(devices=["nwg*", "!nwgx"], endpoints=[(KEY, 51821)])
+
+
+def set_endpoint(rig: HelperRig, number: int, request: SetEndpoint) -> tuple[bytes, int]:
+    """Have an endpoint set by way of a connection to the device; return what it answers."""
+    assert rig.ask(request) == Done()
+    assert receive(rig.lead)[0] == WantWireguard(request.name)
+    with connect_userspace(request.name, ["nwg*"]) as connection:
+        rig.lead.send(WireguardSocket(0), (connection.fileno(),))
+    return read(rig, number)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"), [("192.0.2.9", "192.0.2.9:51821"), ("2001:db8::9", "[2001:db8::9]:51821")]
+)
+def test_endpoint_of_a_named_peer_is_set(
+    tunnel: Tunnel, namespace: None, address: str, place: str
+) -> None:
+    """The device sends elsewhere then, and nothing else of it has changed; a peer that is not there is not made."""
+    tunnel.add_peer(KEY, "endpoint", "192.0.2.1:1234", "allowed-ips", "10.0.0.0/8")
+    rig = HelperRig(TARGETS)
+    assert rig.ask(Hello(VERSION)) == Done()
+    before = tunnel.show()
+    request = SetEndpoint(
+        1, 7, tunnel.name, userspace=True, public_key=KEY, address=address, port=51821
+    )
+
+    told, code = set_endpoint(rig, 1, request)
+
+    assert (decode_userspace(told), code) == (Device("userspace"), 0)
+    assert tunnel.show() == before.replace("192.0.2.1:1234", place)
+    tunnel.set("peer", KEY, "remove")
+    assert set_endpoint(rig, 2, msgspec.structs.replace(request, read=2))[1] == 0
+    assert KEY not in tunnel.show()
+    rig.close()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"public_key": "a" * 42 + "E="}, {"port": 51820}, {"name": "wg0"}, {"name": "nwgx"},
+        {"name": "../nwg0"}, {"address": "192.0.2.9\n"}, {"address": "vpn.example"}, {"port": 0},
+    ],
+)  # fmt: skip
+def test_other_endpoints_end_the_worker(namespace: None, fields: dict[str, object]) -> None:
+    """Only peers, ports and devices that the configuration names, and only characters of addresses."""
+    rig = HelperRig(TARGETS)
+    assert rig.ask(Hello(VERSION)) == Done()
+    request = SetEndpoint(
+        1, 1, "nwg0", userspace=False, public_key=KEY, address="192.0.2.9", port=51821
+    )
+    rig.rpc.send(msgspec.structs.replace(request, **fields))
+
+    message, _ = receive(rig.lead)
+    assert isinstance(message, Violated), message
+    rig.close()
+
+
+def test_endpoint_for_the_kernel_names_device_and_peer() -> None:
+    """What is sent holds the device's name, a key, an address and that no peer is to be made: nothing else."""
+    key = b64decode(KEY)
+    sent = encode_device(
+        28,
+        SetEndpoint(5, 7, "wg0", userspace=False, public_key=KEY, address="192.0.2.9", port=51821),
+    )
+    six = encode_device(
+        28,
+        SetEndpoint(
+            5, 7, "wg0", userspace=False, public_key=KEY, address="2001:db8::9", port=51821
+        ),
+    )
+
+    four = put(4, b"\x02\0" + struct.pack("!H", 51821) + bytes((192, 0, 2, 9)) + bytes(8))
+    peer = put(1, key) + four + put(3, struct.pack("=I", 4))
+    assert sent[16:] == struct.pack("=BBH", 1, 1, 0) + put(2, b"wg0\0") + put(
+        0x8008, put(0x8000, peer)
+    )
+    place = (
+        b"\x0a\0"
+        + struct.pack("!H", 51821)
+        + bytes(4)
+        + socket.inet_pton(socket.AF_INET6, "2001:db8::9")
+        + bytes(4)
+    )
+    assert put(4, place) in six
 
 
 def test_kernel_without_wireguard_says_so(helper: HelperRig) -> None:

@@ -37,6 +37,11 @@ class Tunnel:
             [*self._inside, "wg", "set", self.name, *words], input=given, text=True, check=True
         )
 
+    def show(self) -> str:
+        """Return what the device is, without its keys."""
+        words = [*self._inside, "wg", "show", self.name]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
     def add_peer(self, public: str, *words: str, preshared: str = "") -> str:
         """Add a peer; return its preshared key."""
         key = preshared or _make_key()

@@ -35,6 +35,8 @@ from netevd.model.actions import (
     RequestDump,
     RequestHooks,
     RequestRoutes,
+    ResolveEndpoint,
+    SetEndpoint,
     SignalRun,
     StartRun,
 )
@@ -198,6 +200,11 @@ def _show(action: Action) -> str:
         case ReadWireguard():
             where = "userspace" if action.userspace else "kernel"
             return f"read {action.number}: {action.name} by {where}"
+        case ResolveEndpoint(number=number):
+            return f"resolve {number}"
+        case SetEndpoint():
+            where = f"{action.public_key} to {action.address} port {action.port}"
+            return f"set {action.number}: {action.name} {where}"
         case ChangeRouting(number=number, changes=changes):
             return "\n".join((f"change {number}:", *map(describe_change, changes)))
         case Note():

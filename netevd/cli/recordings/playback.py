@@ -34,6 +34,8 @@ from netevd.model.actions import (
     RequestDump,
     RequestHooks,
     RequestRoutes,
+    ResolveEndpoint,
+    SetEndpoint,
     SignalRun,
     StartRun,
 )
@@ -208,6 +210,8 @@ class Playback:
                 self._inputs.append(ChangesMade(number, dry=True))
             case Ready() | RequestHooks() | AdoptRun() | ReadWireguard():
                 pass  # of devices a recording has nothing
+            case ResolveEndpoint() | SetEndpoint():
+                pass  # nobody is there to be called
             case _:
                 assert_never(action)
 

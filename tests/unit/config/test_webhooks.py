@@ -7,12 +7,12 @@ import pwd
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from netevd.config.headers import LIMIT, SIZE_LIMIT, read_all
 from netevd.config.load import Loaded, load
-from netevd.config.targets import Destination, list_targets, read_targets
+from netevd.config.schema import Configuration
+from netevd.config.targets import Destination, list_targets, pack_targets, read_targets
 from netevd.config.webhooks import list_webhooks
 from tests.unit.config.test_filters import _problems
 
@@ -239,9 +239,10 @@ def test_targets_are_packed_and_read_back(write: Write, file: Path) -> None:
     loaded = load(write("webhooks: {timeout: 500ms, allow_local: true}\n" + text), {})
     assert isinstance(loaded, Loaded)
     headers, _ = read_all(loaded, observe=True)
-    packed = msgspec.msgpack.encode(list_targets(loaded.configuration, headers))
+    packed = pack_targets(loaded.configuration, headers)
 
-    assert read_targets(packed) == [
+    assert read_targets(packed).destinations == [
         Destination("https://a.example/x", headers[str(file)], 0.5, allow_local=True),
         Destination("https://b.example/", [], 0.5, allow_local=True),
     ]
+    assert pack_targets(Configuration(), {}) == b""
