@@ -173,7 +173,6 @@ def _launch(configuration: Configuration, runners: list[Identity], *, observe: b
             Tree(name, list(list_roots(configuration.compat, name)), number)
             for name, number in Identities(configuration, observe=observe).trees.items()
         ],
-        posts=bool(list_webhooks(configuration)),
         posts=bool(list_webhooks(configuration) or configuration.wireguard.followed),
         signers=_list_signers(configuration.security),
         sandbox=configuration.security.sandbox,

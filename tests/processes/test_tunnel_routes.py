@@ -21,10 +21,13 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make tu
 
 MakeDaemon = Callable[..., Daemon]
 
-CONFIGURATION = """
-system: {log_format: json}
-network: {links: [nwr0]}
-wireguard: {poll_interval: 100ms, routes: {mode: manage}}
+NEAR, FAR = (f"nw{os.getpid() % 100000}{end}" for end in "ab")
+"""Names of both ends: sockets of devices outside the kernel are the whole machine's."""
+
+CONFIGURATION = f"""
+system: {{log_format: json}}
+network: {{links: [{NEAR}]}}
+wireguard: {{poll_interval: 100ms, routes: {{mode: manage}}}}
 """
 MARK = 0xCA6C
 
@@ -44,9 +47,9 @@ class Site:
             "link set lo up", "link set near up", "addr add 192.0.2.2/24 dev near",
             "addr add 192.0.2.254/24 dev near", "addr add 2001:db8::2/64 dev near nodad",
         )  # fmt: skip
-        self.tunnel = Tunnel("nwr1", 51821, namespace=self.name)
-        self.ip("addr add 10.9.0.2/24 dev nwr1", "addr add fd00:9::2/64 dev nwr1 nodad",
-                "link set nwr1 up")  # fmt: skip
+        self.tunnel = Tunnel(FAR, 51821, namespace=self.name)
+        self.ip(f"addr add 10.9.0.2/24 dev {FAR}", f"addr add fd00:9::2/64 dev {FAR} nodad",
+                f"link set {FAR} up")  # fmt: skip
 
     def ip(self, *commands: str) -> None:
         """Run ip commands there."""
@@ -73,8 +76,12 @@ def site(make_daemon: MakeDaemon) -> Iterator[Site]:
 @pytest.fixture
 def ours(site: Site) -> Iterator[Tunnel]:
     """Return the end of the tunnel in this namespace, with an address that connects to nothing."""
-    tunnel = Tunnel("nwr0", 51820)
-    ip("addr add 10.9.0.1/32 dev nwr0", "addr add fd00:9::1/128 dev nwr0 nodad", "link set nwr0 up")
+    tunnel = Tunnel(NEAR, 51820)
+    ip(
+        f"addr add 10.9.0.1/32 dev {NEAR}",
+        f"addr add fd00:9::1/128 dev {NEAR} nodad",
+        f"link set {NEAR} up",
+    )
     yield tunnel
     tunnel.close()
 
@@ -85,7 +92,7 @@ def pair(ours: Tunnel, site: Site, prefixes: str) -> None:
         site.tunnel.public, "endpoint", "192.0.2.2:51821", "allowed-ips", prefixes
     )
     site.tunnel.add_peer(ours.public, "allowed-ips", "0.0.0.0/0,::/0", preshared=preshared)
-    site.ip("route add 10.9.0.1/32 dev nwr1", "route add fd00:9::1/128 dev nwr1")
+    site.ip(f"route add 10.9.0.1/32 dev {FAR}", f"route add fd00:9::1/128 dev {FAR}")
 
 
 def show_others() -> list[str]:
@@ -119,7 +126,7 @@ def test_prefixes_of_peers_become_routes(make_daemon: MakeDaemon, site: Site, ou
     """
     others = show_others()
     pair(ours, site, "10.9.0.2/32,10.77.0.0/16,fd00:9::/64")
-    site.ip("addr add 10.77.1.1/32 dev nwr1")
+    site.ip(f"addr add 10.77.1.1/32 dev {FAR}")
     daemon = make_daemon(CONFIGURATION).start()
     wait_for(lambda: len(show_ours()) == 9 or None, "three routes, six rules")
 
@@ -130,7 +137,7 @@ def test_prefixes_of_peers_become_routes(make_daemon: MakeDaemon, site: Site, ou
     wait_for(lambda: show_ours() == whole or None, "the rule again")
     daemon.expect(lambda entry: entry.get("event") == "routing-drift")
     ours.set("peer", site.tunnel.public, "allowed-ips", "10.9.0.2/32,10.77.0.0/16")
-    wait_for(lambda: sum("dev nwr0" in each for each in show_ours()) == 2 or None, "two routes")
+    wait_for(lambda: sum(f"dev {NEAR}" in each for each in show_ours()) == 2 or None, "two routes")
     whole = show_ours()
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.process.wait()
@@ -139,10 +146,10 @@ def test_prefixes_of_peers_become_routes(make_daemon: MakeDaemon, site: Site, ou
     wait_for(lambda: netevd(daemon, "routing", "diff").returncode == 0 or None, "no difference")
     assert show_ours() == whole
     assert answers("10.77.1.1")
-    ip("link set nwr0 down")
+    ip(f"link set {NEAR} down")
     # what the daemon had not found again by then is kept for the first 30 s after its start
     wait_for(lambda: show_ours() == [] or None, "nothing while it is down", 60.0)
-    ip("link set nwr0 up")
+    ip(f"link set {NEAR} up")
     wait_for(lambda: answers("10.77.1.1") or None, "the tunnel again")
     ours.close()
     wait_for(lambda: show_ours() == [] or None, "nothing without the device")
@@ -164,12 +171,12 @@ def test_longest_prefix_decides_as_in_main(
         ours, site, "10.77.0.0/16,10.77.9.0/24,10.78.0.0/16,10.79.1.0/30,fd00:77::/32,fd00:78::/48"
     )
     make_daemon(CONFIGURATION).start()
-    wait_for(lambda: sum("dev nwr0" in each for each in show_ours()) == 6 or None, "six routes")
+    wait_for(lambda: sum(f"dev {NEAR}" in each for each in show_ours()) == 6 or None, "six routes")
 
     for target, link in [
-        ("10.77.1.1", "nwr0"), ("10.77.8.1", "up0"), ("10.77.9.1", "nwr0"), ("10.78.0.1", "up0"),
-        ("10.79.1.1", "nwr0"), ("10.79.1.9", "up0"), ("10.1.1.1", "up0"), ("198.51.100.1", "up0"),
-        ("fd00:77::1", "nwr0"), ("fd00:77:8::1", "up0"), ("fd00:78::1", "nwr0"), ("fd00:99::1", "up0"),
+        ("10.77.1.1", NEAR), ("10.77.8.1", "up0"), ("10.77.9.1", NEAR), ("10.78.0.1", "up0"),
+        ("10.79.1.1", NEAR), ("10.79.1.9", "up0"), ("10.1.1.1", "up0"), ("198.51.100.1", "up0"),
+        ("fd00:77::1", NEAR), ("fd00:77:8::1", "up0"), ("fd00:78::1", NEAR), ("fd00:99::1", "up0"),
     ]:  # fmt: skip
         assert f"dev {link}" in get_route(target), target
 
@@ -182,10 +189,10 @@ def test_everything_goes_through_a_tunnel(
     tunnel must not lead into itself. What main knows better stays where it is.
     """
     pair(ours, site, "0.0.0.0/0,::/0")
-    site.ip("addr add 198.51.100.9/32 dev nwr1", "addr add 2001:db8:ffff::9/128 dev nwr1")
+    site.ip(f"addr add 198.51.100.9/32 dev {FAR}", f"addr add 2001:db8:ffff::9/128 dev {FAR}")
     daemon = make_daemon(CONFIGURATION).start()
 
-    daemon.expect(lambda entry: "wg set nwr0 fwmark 0xca6c" in entry["message"])
+    daemon.expect(lambda entry: f"wg set {NEAR} fwmark 0xca6c" in entry["message"])
     assert show_ours() == []
     assert "that needs a firewall mark" in netevd(daemon, "routing", "plan").stdout
     assert "dev up0" in get_route("198.51.100.9")
@@ -193,7 +200,7 @@ def test_everything_goes_through_a_tunnel(
     wait_for(lambda: len(show_ours()) == 6 or None, "two routes, four rules")
     wait_for(lambda: answers("198.51.100.9") or None, "an answer through the tunnel")
     assert answers("2001:db8:ffff::9")
-    assert "dev nwr0" in get_route("198.51.100.9")
+    assert f"dev {NEAR}" in get_route("198.51.100.9")
     assert "dev up0" in get_route("192.0.2.2")
     assert "dev up0" in get_route("198.51.100.9", "mark", hex(MARK))
     ours.set("fwmark", "0")
@@ -222,7 +229,7 @@ def test_what_somebody_else_routes_is_left_alone(
     with force it is. When the other one stops, netevd begins.
     """
     pair(ours, site, "10.77.0.0/16,10.78.0.0/16")
-    ip("route add 10.77.0.0/16 dev nwr0")
+    ip(f"route add 10.77.0.0/16 dev {NEAR}")
     others = show_others()
     daemon = make_daemon(CONFIGURATION).start()
 
@@ -232,9 +239,9 @@ def test_what_somebody_else_routes_is_left_alone(
     peers = ask(daemon, "list", "peers")["peers"]
     assert [each["unrouted"] for each in peers] == [["10.78.0.0/16"]]
     assert (show_ours(), show_others()) == ([], others)
-    ip("route del 10.77.0.0/16 dev nwr0")
+    ip(f"route del 10.77.0.0/16 dev {NEAR}")
     wait_for(lambda: len(show_ours()) == 4 or None, "two routes, two rules")
-    ip("route add 10.77.0.0/16 dev nwr0")
+    ip(f"route add 10.77.0.0/16 dev {NEAR}")
     wait_for(lambda: show_ours() == [] or None, "nothing beside those of somebody else")
     daemon.config.write_text(daemon.config.read_text().replace("manage", "manage, force: true"))
     daemon.process.send_signal(signal.SIGHUP)
@@ -247,7 +254,7 @@ def test_routes_are_looked_at_and_nothing_is_written(
 ) -> None:
     """With mode observe, what has no route, and a route that no peer takes, are told once each."""
     pair(ours, site, "10.77.0.0/16,fd00:9::/64")
-    ip("route add 10.77.0.0/16 dev nwr0", "route add fd00:9::/64 dev nwr0")
+    ip(f"route add 10.77.0.0/16 dev {NEAR}", f"route add fd00:9::/64 dev {NEAR}")
     daemon = make_daemon(CONFIGURATION.replace("manage", "observe"))
     daemon.script(
         "routing-drift", '#!/bin/sh\necho "$LINK $NETEVD_WG_INTERFACE $JSON" > DIRECTORY/drift\n'
@@ -255,24 +262,24 @@ def test_routes_are_looked_at_and_nothing_is_written(
     daemon.start()
     wait_for(lambda: ask(daemon, "list", "peers")["peers"] or None, "the device")
     assert netevd(daemon, "routing", "diff").returncode == 0
-    ip("route del 10.77.0.0/16 dev nwr0", "route add 10.66.0.0/16 dev nwr0")
+    ip(f"route del 10.77.0.0/16 dev {NEAR}", f"route add 10.66.0.0/16 dev {NEAR}")
     others = show_others()
 
-    daemon.wait_event("nwr0", "routing-drift")
+    daemon.wait_event(NEAR, "routing-drift")
     told = next(each["message"] for each in daemon.log if each.get("event_type") == "routing-drift"
                 or each.get("event") == "routing-drift")  # fmt: skip
-    assert "no route over nwr0 to 10.77.0.0/16" in told
-    assert "a route over nwr0 to 10.66.0.0/16, which no peer takes" in told
+    assert f"no route over {NEAR} to 10.77.0.0/16" in told
+    assert f"a route over {NEAR} to 10.66.0.0/16, which no peer takes" in told
     script = wait_for(lambda: (daemon.scripts / "data/drift").exists()
                       and (daemon.scripts / "data/drift").read_text(), "the script")  # fmt: skip
-    assert script.startswith("nwr0 nwr0 {") and "no route over nwr0" in script
+    assert script.startswith(f"{NEAR} {NEAR} {{") and f"no route over {NEAR}" in script
     shown = netevd(daemon, "routing", "diff")
     assert shown.returncode == 1
     assert shown.stdout.splitlines() == [
-        "missing: 10.77.0.0/16 dev nwr0", "no peer takes: 10.66.0.0/16 dev nwr0"
+        f"missing: 10.77.0.0/16 dev {NEAR}", f"no peer takes: 10.66.0.0/16 dev {NEAR}"
     ]  # fmt: skip
     assert "10.77.0.0/16 (no route)" in netevd(daemon, "list", "peers").stdout
     assert (show_ours(), show_others()) == ([], others)
-    ip("route add 10.77.0.0/16 dev nwr0", "route del 10.66.0.0/16 dev nwr0")
+    ip(f"route add 10.77.0.0/16 dev {NEAR}", f"route del 10.66.0.0/16 dev {NEAR}")
     daemon.expect(lambda entry: "again as its peers' prefixes imply" in entry["message"])
-    assert daemon.events("nwr0").count("routing-drift") == 1
+    assert daemon.events(NEAR).count("routing-drift") == 1

@@ -14,7 +14,7 @@ from tests.boundary.wireguard import Tunnel, find_secret
 from tests.processes.nameserver import NameServer
 from tests.processes.rig import Daemon, children, comm
 from tests.processes.test_api import netevd
-from tests.processes.test_tunnel_routes import Site, answers, ours, site
+from tests.processes.test_tunnel_routes import FAR, NEAR, Site, answers, ours, site
 from tests.processes.test_webhooks import mounting
 from tests.processes.test_wireguard import read_memory
 
@@ -26,7 +26,7 @@ MakeDaemon = Callable[..., Daemon]
 
 CONFIGURATION = """
 system: {{log_format: json}}
-network: {{links: [nwr0]}}
+network: {{links: [{near}]}}
 wireguard:
   poll_interval: 100ms
   handshake_timeout: 2s
@@ -51,7 +51,7 @@ def name_server(tmp_path: Path) -> Iterator[tuple[dict[str, str], tuple[str, ...
 
 def write_file(daemon: Daemon, tunnel: Tunnel, peer: str, preshared: str) -> Path:
     """Write a file as wg-quick has it, keys and all, for the reader alone; return its path."""
-    path = daemon.root / "wg" / "nwr0.conf"
+    path = daemon.root / "wg" / "tunnel.conf"
     path.parent.mkdir(mode=0o750)
     path.write_text(
         f"[Interface]\nPrivateKey = {tunnel.private}\n\n[Peer]\n# friendly_name = head office\n"
@@ -85,14 +85,14 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
     )
     preshared = ours.add_peer(site.tunnel.public, *words)
     site.tunnel.add_peer(ours.public, "allowed-ips", "0.0.0.0/0", preshared=preshared)
-    site.ip("addr add 10.77.1.1/32 dev nwr1", "route add 10.9.0.1/32 dev nwr1")
+    site.ip(f"addr add 10.77.1.1/32 dev {FAR}", f"route add 10.9.0.1/32 dev {FAR}")
     path = write_file(daemon, ours, site.tunnel.public, preshared)
-    daemon._configuration = CONFIGURATION.format(path=f"{path.parent}/*.conf")
+    daemon._configuration = CONFIGURATION.format(near=NEAR, path=f"{path.parent}/*.conf")
     daemon.configure()
     daemon.start(prefix=prefix)
 
     daemon.expect(lambda entry: "peer head office is 192.0.2.2:51821 now" in entry["message"])
-    daemon.wait_event("nwr0", "wg-peer-connected")
+    daemon.wait_event(NEAR, "wg-peer-connected")
     wait_for(lambda: answers("10.77.1.1") or None, "an answer through the tunnel")
     said["vpn.test"] = "192.0.2.9"
     site.ip("addr flush dev near scope global", "addr add 192.0.2.9/24 dev near")
@@ -101,7 +101,7 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
 
     assert "head office" in netevd(daemon, "list", "peers").stdout
     assert "head office" not in netevd(daemon, "show", "config").stdout
-    assert daemon.events("nwr0").count("wg-peer-endpoint-changed") >= 2
+    assert daemon.events(NEAR).count("wg-peer-endpoint-changed") >= 2
     shown = ours.show()
     assert "10.77.0.0/16" in shown and "every 1 second" in shown
     secrets = [ours.private, preshared]
@@ -117,10 +117,10 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
 def test_a_file_that_the_reader_may_not_read_is_told(make_daemon: MakeDaemon) -> None:
     """It is a problem with the command that mends it, and no line of the file is shown."""
     daemon = make_daemon("")
-    path = daemon.root / "wg" / "nwr0.conf"
+    path = daemon.root / "wg" / "tunnel.conf"
     path.parent.mkdir(mode=0o700)
     path.write_text("[Interface]\nPrivateKey = hidden\n")
-    daemon._configuration = CONFIGURATION.format(path=path)
+    daemon._configuration = CONFIGURATION.format(near=NEAR, path=path)
     daemon.configure()
     daemon.start(ready=False)
 
