@@ -182,6 +182,7 @@ def _read_lease4(block: _Block) -> Record:
         lifetime_s=0 if lasts else told,
         obtained_ns=None if obtained is None else obtained * 10**9,
         options=_list_options(options, _list_extras(by_head)),
+        rebind_s=0 if rebind is None or obtained is None else max(rebind - obtained, 0),
     )
     written = (expire if is_end else obtained) or 0
     ends = None if lasts or expire is None else expire * 10**9
@@ -212,6 +213,7 @@ def _read_lease6(block: _Block) -> Record | None:
         lifetime_s=lifetime,
         obtained_ns=first.starts * 10**9 if first.starts else None,
         options=_list_options(options, {name: text for name, text in extras.items() if text}),
+        rebind_s=first.rebind,
     )
     ends = (first.starts + lifetime) * 10**9 if first.starts and lifetime else None
     released = b"released" in block.by_head
@@ -227,6 +229,8 @@ class _Held:
     starts: int
     lifetime: int
     """Seconds, 0 for ever."""
+    rebind: int
+    """Seconds from its start until any server is asked, 0 for not told."""
 
 
 def _list_held(block: _Block) -> Iterator[_Held]:
@@ -235,14 +239,16 @@ def _list_held(block: _Block) -> Iterator[_Held]:
         for association in block.statement.block or ():
             if association.head != kind:
                 continue
+            inner = {each.head: each for each in association.block or ()}
+            rebind = _read_number(inner.get(b"rebind")) or 0
             for each in association.block or ():
                 if each.head in {b"iaaddr", b"iaprefix"}:
-                    held = _read_held(each)
+                    held = _read_held(each, rebind)
                     if held is not None:
                         yield held
 
 
-def _read_held(statement: Statement) -> _Held | None:
+def _read_held(statement: Statement, rebind: int) -> _Held | None:
     """Return an address or prefix, None for one that a server has taken back by a lifetime of 0."""
     inner = {each.head: each for each in statement.block or ()}
     is_prefix = statement.head == b"iaprefix"
@@ -252,7 +258,7 @@ def _read_held(statement: Statement) -> _Held | None:
     if lifetime == 0:
         return None
     lasting = lifetime is None or lifetime >= _INFINITY
-    return _Held(text, is_prefix, starts, 0 if lasting else lifetime or 0)
+    return _Held(text, is_prefix, starts, 0 if lasting else lifetime or 0, rebind)
 
 
 # --- values --------------------------------------------------------------------------------------

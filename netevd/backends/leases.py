@@ -27,6 +27,9 @@ How long the lease of before is still told after its address has left, when the 
 with another address already: its script removes the old address and then sets the new one.
 """
 
+END_NS: Final = 2 * 10**9
+"""How long before its end a lease may lose its address and is expired nevertheless, not released."""
+
 FindLink: TypeAlias = Callable[[str], Snapshot | None]
 """Returns what is known of a watched link of this name."""
 
@@ -132,7 +135,10 @@ def _judge(record: Record, link: Snapshot, before: _Told | None, now_ns: int) ->
             record = before.record  # the file is being written anew, its latest lease last
     if record.released or _is_over(record, now_ns):
         return None
-    return _find(record, link)
+    found = _find(record, link)
+    if found is None and before is not None and _ends_soon(record, now_ns):
+        return _Told(before.record, before.lease)  # its client has looked at another clock
+    return found
 
 
 def _change(record: Record, link: Snapshot, before: _Told, now_ns: int) -> _Told | None:
@@ -157,6 +163,10 @@ def _find(record: Record, link: Snapshot) -> _Told | None:
 
 def _has_address(link: Snapshot, address: str) -> bool:
     return any(each.ip == address for each in link.addresses)
+
+
+def _ends_soon(record: Record, now_ns: int) -> bool:
+    return record.ends_ns is not None and record.ends_ns - now_ns <= END_NS
 
 
 def _is_over(record: Record, now_ns: int) -> bool:

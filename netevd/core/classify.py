@@ -197,7 +197,7 @@ def _find_reason(old: Lease | None, new: Lease | None, now_ns: int) -> str:
     Return what happened to a lease, "" for nothing.
 
     A client that was found to hold another one's lease has not got it anew; a time that is told only
-    now is no renewal.
+    now is no renewal. Past T2 a client asks any server, so whichever answers, that is a rebind.
     """
     if new is None:
         if old is None:
@@ -209,7 +209,17 @@ def _find_reason(old: Lease | None, new: Lease | None, now_ns: int) -> str:
         return ""
     if old.server and new.server and old.server != new.server:
         return "rebind"
-    return "renew" if _is_later(old, new) or old.content != new.content else ""
+    if not _is_later(old, new):
+        return "renew" if old.content != new.content else ""
+    return "rebind" if _has_asked_all(old, new) else "renew"
+
+
+def _has_asked_all(old: Lease, new: Lease) -> bool:
+    """Tell whether a lease was prolonged when its client asked any server already."""
+    if old.obtained_ns is None or new.obtained_ns is None or not old.rebind_s:
+        return False
+    moment = old.obtained_ns + old.rebind_s * 10**9
+    return moment <= new.obtained_ns and not old.is_over(new.obtained_ns)
 
 
 def _is_later(old: Lease, new: Lease) -> bool:

@@ -81,6 +81,8 @@ class Lease:
     """Whatever else the server has sent: name and value, as the client writes them."""
     expires_ns: int | None = None
     """Wall clock when it is over, where that is told by itself; see `end_ns`."""
+    rebind_s: int = 0
+    """Seconds from `obtained_ns` on after which any server is asked to renew it (T2), 0 for not told."""
 
     @property
     def end_ns(self) -> int | None:
@@ -97,7 +99,7 @@ class Lease:
     @property
     def content(self) -> Lease:
         """The lease without its times: what it grants."""
-        return evolve(self, lifetime_s=0, obtained_ns=None, expires_ns=None)
+        return evolve(self, lifetime_s=0, obtained_ns=None, expires_ns=None, rebind_s=0)
 
 
 @frozen(slots=True)

@@ -138,6 +138,18 @@ def test_reasons_of_a_lease(play: Play) -> None:
     assert story.events[-1].lease == LEASE
 
 
+def test_lease_that_any_server_was_asked_for(play: Play) -> None:
+    """Past T2 a renewal is a rebind, whoever answers; once the lease was over it is neither."""
+    story = begin(play, evolve(CONFIGURED, leases=(evolve(LEASE, rebind_s=3000),)))
+
+    lease_again(story, obtained_ns=START_NS + 2999 * 10**9, rebind_s=3000)
+    story << "3 eth0 lease renew 192.0.2.50/24"
+    lease_again(story, obtained_ns=START_NS + 5999 * 10**9, rebind_s=3000)
+    story << "4 eth0 lease rebind 192.0.2.50/24"
+    lease_again(story, obtained_ns=START_NS + 9600 * 10**9, rebind_s=3000)
+    story << "5 eth0 lease renew 192.0.2.50/24"
+
+
 def test_families_are_leases_of_their_own(play: Play) -> None:
     """The lease of one family says nothing of the other."""
     story = begin(play, CONFIGURED)

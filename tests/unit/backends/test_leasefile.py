@@ -71,6 +71,7 @@ def test_a_first_lease() -> None:
     assert lease.domains == ("lan.example", "a.example", "b.example")
     assert (lease.server, lease.lifetime_s, record.released) == ("10.77.1.1", 120, False)
     assert lease.obtained_ns == record.written_ns
+    assert 60 < lease.rebind_s < 120
     assert record.ends_ns == record.written_ns + 120 * 10**9
     assert dict(lease.options)["domain_search"] == "a.example. b.example."
     assert dict(lease.options)["domain_name_servers"] == "10.77.1.53 10.77.1.54"
@@ -154,7 +155,7 @@ def test_ipv6() -> None:
     assert (lease.family, lease.prefix, lease.address[:8]) == ("ipv6", 128, "fd77:1::")
     assert lease.dns == ("fd77:1::53",)
     assert lease.domains == ("a.example", "b.example")
-    assert (lease.lifetime_s, lease.obtained_ns) == (120, record.written_ns)
+    assert (lease.lifetime_s, lease.obtained_ns, lease.rebind_s) == (120, record.written_ns, 105)
     assert record.ends_ns == record.written_ns + 120 * 10**9
     assert parsed.duid.startswith(b"\x00\x01\x00\x01")
 

@@ -77,6 +77,18 @@ def test_a_lease_ends_with_its_time_or_its_address() -> None:
     assert world.tell(172) == []
 
 
+def test_a_client_with_another_clock() -> None:
+    """An address that is removed at the end, by a client that is a little early, has expired."""
+    world = World()
+    world.write(make())
+    world.addresses = ["192.0.2.50"]
+    world.tell(101)
+    world.addresses = []
+    assert world.tell(158.5) == [("192.0.2.50", 100)]
+    assert world.due == 160
+    assert world.tell(160) == []
+
+
 def test_the_last_lease_of_a_file_counts() -> None:
     """A renewal counts, and a lease that was given back is none, though its address is there still."""
     world = World()
