@@ -103,14 +103,10 @@ class WritePolicy(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
     """These peers may, by their public keys, at these ports."""
 
 
-READABLE: Final = [
-    "/var/lib/dhcp",
-    "/var/lib/dhclient",
-    "/var/lib/NetworkManager",
-    "/run/netevd-leases",
-]
+READABLE: Final = "/var/lib/dhcp /var/lib/dhclient /var/lib/NetworkManager /run/netevd-leases /run/systemd".split()  # fmt: skip
 """What the first worker may read, since it starts before its configuration is known: where DHCP
-clients keep their leases by default. One that has to read more asks for another, `Refresh`."""
+clients and systemd-networkd, which starts later, keep leases. One that has to read more asks for another,
+`Refresh`."""
 
 
 class Launch(Message, frozen=True, tag=90):
@@ -135,7 +131,7 @@ class Launch(Message, frozen=True, tag=90):
     """Beside the script directories those of other dispatchers."""
     posts: bool = False
     """Whether there is anything for a courier, whose targets are then in the second memory."""
-    readable: Annotated[list[Path], Meta(max_length=32)] = []
+    readable: Annotated[list[Path], Meta(max_length=33)] = []
     """Directories that the worker may read beside code and configuration, see `READABLE`."""
     wireguard: Annotated[list[Text], Meta(max_length=256)] = []
     """Globs of WireGuard devices outside the kernel that may be asked, with ! in front that may not."""

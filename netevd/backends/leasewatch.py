@@ -237,7 +237,9 @@ class LeaseWatch:
         content, modified_ns = read
         parsed = parse(content)
         self._leases.take(path, Source(parsed.records, modified_ns))
-        self._say_faults(path, self._files.setdefault(path, _File()), parsed)
+        file = self._files.setdefault(path, _File())
+        if content:  # as long as it is written anew, what was said of it is still so
+            self._say_faults(path, file, parsed)
 
     # --- what is wrong ---------------------------------------------------------------------------
 

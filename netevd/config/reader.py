@@ -186,9 +186,9 @@ def _list_signers(security: Security) -> list[str] | None:
 
 
 def _list_readable(configuration: Configuration) -> list[str]:
-    """Return directories with lease files."""
+    """Return directories with lease files, those of systemd-networkd too."""
     files = configuration.backends.dhclient.patterns
-    return list(dict.fromkeys(os.path.dirname(each) for each in files))
+    return [*dict.fromkeys(os.path.dirname(each) for each in files), "/run/systemd"]
 
 
 def _list_listeners(configuration: Configuration) -> list[Listener]:
