@@ -16,7 +16,7 @@ from netevd.config.sealed import Sealed
 from netevd.model.event import EventType
 from privsep import spawn
 from privsep.channel import Channel
-from privsep.launch import VERDICT, Identity, Launch, Rejected, Verdict
+from privsep.launch import READABLE, VERDICT, Identity, Launch, Rejected, Verdict
 from privsep.mode import Mode, choose
 from tests.boundary.rig import receive
 
@@ -116,6 +116,45 @@ def test_privileged_mode_resolves_the_script_user(directory: Path) -> None:
     assert isinstance(verdict, Launch)
     nobody = pwd.getpwnam("nobody")
     assert (verdict.runners[0].uid, verdict.runners[0].gid) == (nobody.pw_uid, nobody.pw_gid)
+
+
+def test_the_worker_may_read_where_leases_are(directory: Path) -> None:
+    """By default what the first worker was given, which starts before; else what was configured."""
+    path = directory / "netevd.yaml"
+    path.write_text("{}\n")
+    verdict, _ = _read(choose(force_observe=True), path)
+    assert isinstance(verdict, Launch)
+    assert verdict.readable == READABLE
+
+    path.write_text("backends: {dhclient: {lease_files: /data/a/*.leases /data/a/b /data/c/d?}}\n")
+    verdict, _ = _read(choose(force_observe=True), path)
+    assert isinstance(verdict, Launch)
+    assert verdict.readable == ["/data/a", "/data/c", "/run/systemd"]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("dhclient.leases", "expected absolute paths such as"),
+        ("/dhclient.leases", "expected absolute paths such as"),
+        ("/data/leases/", "expected absolute paths such as"),
+        ("/data/*/a.leases", "only the last part of a path may be a glob"),
+        ("/data/../a.leases", "only the last part of a path may be a glob"),
+        (
+            " ".join(f"/data/{number}/a" for number in range(33)),
+            "expected at most 32 paths, found 33",
+        ),
+    ],
+)
+def test_lease_files_that_can_not_be_watched(directory: Path, written: str, problem: str) -> None:
+    """Their directories have to be known beforehand."""
+    path = directory / "netevd.yaml"
+    path.write_text(f"backends: {{dhclient: {{lease_files: {written}}}}}\n")
+
+    verdict, _ = _read(choose(force_observe=True), path)
+
+    assert isinstance(verdict, Rejected)
+    assert f"1:36: lease_files: {problem}" in verdict.problems[0]
 
 
 def test_variables_of_the_supervisor_are_there(
