@@ -16,9 +16,11 @@ from typing import Final
 import msgspec
 
 from netevd.config.directories import find_misplacement
+from netevd.config.hooktrees import CUSTOMS, find_tree, get_tree, list_roots
+from netevd.config.identities import OF_ITS_TREE
 from netevd.config.load import Loaded
 from netevd.config.routing import find_routing_doubts, find_tunnel_doubts
-from netevd.config.schema import Filter, Rule
+from netevd.config.schema import Filter, Limits, Rule
 from netevd.config.tree import Place, Problem
 from netevd.model.event import EventType
 
@@ -35,6 +37,7 @@ def find_doubts(loaded: Loaded, file: str) -> list[Problem]:
             *_doubt_directory(loaded, file),
             *_doubt_user(loaded, file),
             *_doubt_rules(loaded),
+            *_doubt_trees(loaded),
             *_doubt_filters(loaded),
             *_doubt_switches(loaded),
             *find_routing_doubts(loaded.configuration.routing, loaded.places),
@@ -109,9 +112,33 @@ def _doubt_rules(loaded: Loaded) -> Iterator[Problem]:
             yield Problem(loaded.places[*key, "retry_delay"], text)
         if rule.user is not None and _find_uid(rule.user) is None:
             yield Problem(loaded.places[*key, "user"], _say_missing(rule.user))
-        fault = find_misplacement(rule.path, scripts.directory)
+        if find_tree(loaded.configuration.compat, rule.path):
+            fault = ""
+            if (rule.user, rule.capabilities, rule.limits) != (None, None, Limits()):
+                yield Problem(place, f"path: {rule.path} is never run: {OF_ITS_TREE}")
+        else:
+            fault = find_misplacement(rule.path, scripts.directory)
         if fault or not os.path.lexists(rule.path):
             yield Problem(place, f"path: {rule.path} {fault or 'is not there'}")
+
+
+def _doubt_trees(loaded: Loaded) -> Iterator[Problem]:
+    """Yield a doubt for each tree of another dispatcher that is not there, or that nothing enables."""
+    compat = loaded.configuration.compat
+    for name in CUSTOMS:
+        key = ("compat", name.replace("-", "_"))
+        place, tree = loaded.places.get(key), get_tree(compat, name)
+        if place is None:
+            continue
+        if not tree.enabled:
+            yield Problem(place, f"{key[1]}: nothing of it is in force without enabled: true")
+            continue
+        if tree.user is not None and _find_uid(tree.user) is None:
+            yield Problem(loaded.places[*key, "user"], _say_missing(tree.user))
+        roots = list_roots(compat, name)
+        if not any(map(os.path.isdir, roots)):
+            where = loaded.places.get((*key, "roots"), place)
+            yield Problem(where, f"roots: there is no directory {' nor '.join(roots)}")
 
 
 def _doubt_filters(loaded: Loaded) -> Iterator[Problem]:

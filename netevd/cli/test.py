@@ -19,6 +19,7 @@ from netevd.cli.trials.once import Once, show_problems
 from netevd.cli.trials.rehearsal import read_snapshots, rehearse
 from netevd.cli.trials.trial import Trial
 from netevd.cli.words import Assignment, EventName, InterfaceName, advise
+from netevd.config.hooktrees import find_tree
 from netevd.config.identities import Identities
 from netevd.config.links import watches
 from netevd.config.load import load
@@ -83,6 +84,9 @@ def script(
     """
     path = _find_script(path)
     configuration = _load(config)
+    if tree := find_tree(configuration.compat, path):
+        advice = "netevd test event TYPE --interface NAME -v shows how it would be called"
+        raise Failure(f"{path} is a script of the tree {tree}, called in its convention; {advice}")
     _say_rule(configuration, path)
     event = _make_event(configuration, interface, kind)
     trial = Trial(path, event, configuration, streaming=read_format() == "table")

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from netevd.config.directories import find_misplacement
+from netevd.config.hooktrees import CUSTOMS, ROOT_LIMIT, get_tree
 from netevd.config.identities import RUNNER_LIMIT, Identities
 from netevd.config.routing import find_routing_conflicts, find_tunnel_conflicts
 from netevd.config.schema import Configuration, find_ceiling
@@ -30,6 +31,7 @@ def find_conflicts(configuration: Configuration, places: Places) -> list[Problem
             *_find_api_conflicts(configuration, places),
             *(Problem(places[key], text) for key, text in find_faults(configuration)),
             *_find_peer_conflicts(configuration, places),
+            *_find_tree_conflicts(configuration, places),
             *_find_signer_conflicts(configuration, places),
         ]
     )
@@ -171,6 +173,17 @@ def _find_peer_conflicts(configuration: Configuration, places: Places) -> Iterat
             first = firsts.setdefault((key, value), place)
             if first is not place:
                 yield Problem(place, f"{key}: {value} stands at {first} already")
+
+
+def _find_tree_conflicts(configuration: Configuration, places: Places) -> Iterator[Problem]:
+    """Yield a problem for a tree of another dispatcher that stands nowhere, or in too many places."""
+    for name in CUSTOMS:
+        roots = get_tree(configuration.compat, name).roots
+        if roots is not None and not 1 <= len(roots) <= ROOT_LIMIT:
+            place = places["compat", name.replace("-", "_"), "roots"]
+            yield Problem(
+                place, f"roots: expected 1 to {ROOT_LIMIT} directories, found {len(roots)}"
+            )
 
 
 _LEAST_LIMITS: Final = {"memory": 64 * 1024**2, "stack": 1024**2}

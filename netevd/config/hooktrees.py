@@ -16,6 +16,10 @@ NO_WAIT: Final = "-no-wait"
 """End of the groups of what is started beside everything else. Source: privsep/trees.py."""
 
 
+ROOT_LIMIT: Final = 8
+"""Roots of one tree at most. Source: privsep/launch.py."""
+
+
 @frozen(slots=True)
 class Custom:
     """What a dispatcher does where the configuration says nothing else."""
@@ -60,6 +64,14 @@ def list_roots(compat: Compat, name: str) -> tuple[str, ...]:
     """Return where a tree stands."""
     roots = get_tree(compat, name).roots
     return CUSTOMS[name].roots if roots is None else roots
+
+
+def find_tree(compat: Compat, path: str) -> str:
+    """Return the enabled tree that a path stands in, "" for none."""
+    for name in list_enabled(compat):
+        if any(path.startswith(f"{root.rstrip('/')}/") for root in list_roots(compat, name)):
+            return name
+    return ""
 
 
 def make_rule(compat: Compat, name: str, group: str, path: str) -> Rule:

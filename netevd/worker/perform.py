@@ -188,7 +188,7 @@ class DryPerformer(Performer):
     def start(self, action: StartRun) -> Input | None:
         """Log the script that would run, and have it end well at once."""
         self._log.info(
-            f"would run {action.hook.path}",
+            " ".join(("would run", action.hook.path, *action.words)),
             interface=action.event.name or None,
             event_type=action.event.type.value,
             sequence=action.event.sequence,

@@ -51,6 +51,22 @@ def judge_dispatcher(
     """Yield the scripts that a dispatcher and netevd both run. own: our paths by their content."""
     contents = ((path, read_file(path)) for path in theirs if os.access(path, os.X_OK))
     shared = [(path, own[content]) for path, content in contents if content and content in own]
+    if same := [path for path, mine in shared if path == mine]:
+        name = dispatcher.program
+        stop = (
+            "systemctl mask NetworkManager-dispatcher"
+            if name == "NetworkManager"
+            else dispatcher.stop
+        )
+        text = (
+            f"runs {same[0]} too, which is in a tree of section compat, so a change runs it twice"
+        )
+        yield Finding(
+            "warning", "dispatchers", str(dispatcher), f"{text}; stop one of the two", as_root(stop)
+        )
+        shared = [(path, mine) for path, mine in shared if path != mine]
+        if not shared:
+            return
     for path, mine in shared:
         yield Finding(
             "warning", "dispatchers", path,

@@ -49,6 +49,7 @@ class _Script:
         self.user = ""
         self.capabilities: tuple[str, ...] | None = None
         self.timeout_s = 0.0
+        self.words: tuple[str, ...] = ()
         self.values: dict[str, str] = {}
 
     def shape(self) -> dict[str, Json]:
@@ -62,6 +63,7 @@ class _Script:
             "user": self.user if runs else None,
             "capabilities": list(self.capabilities or ()) if runs else None,
             "timeout_seconds": self.timeout_s if runs else None,
+            "arguments": [printable(each) for each in self.words] if runs else None,
             "environment": {k: printable(v) for k, v in self.values.items()} if runs else None,
         }
 
@@ -182,7 +184,7 @@ def _judge(
             each.verdict, each.after_s = "run", entry.at
             each.user, each.capabilities = identity.user, identity.capabilities
             each.timeout_s = configuration.script_timeout if timeout is None else timeout
-            each.values = dict(entry.action.values)
+            each.words, each.values = entry.action.words, dict(entry.action.values)
         elif isinstance(entry, Ended):
             each.verdict, each.reason = entry.action.result, entry.action.reason
     for hook in table.hooks:
@@ -242,7 +244,7 @@ def _row(script: _Script) -> Row:
     if runs and script.capabilities:
         user += f" +{','.join(script.capabilities)}"
     return (
-        (script.path, ""),
+        (" ".join((script.path, *script.words)), ""),
         (script.verdict, "good" if runs else "doubtful"),
         ((f"after {script.after_s:g} s" if script.after_s else "at once") if runs else "-", ""),
         (user or "-", ""),
