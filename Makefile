@@ -29,7 +29,7 @@ format: ## let ruff format the code
 soak: ## reloads for a minute, 40 deaths, half a minute of removed rules; under load
 	@packaging/check soak
 
-lab: ## the unit under a real systemd, in namespaces; as root
+lab: ## AppArmor, SELinux and WireGuard in guests, the unit under a real systemd; as root
 	@packaging/check lab
 
 bench: ## measure against the C floor; one table

@@ -229,7 +229,7 @@ def run(
 
 
 def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> str:
-    line = "console=ttyS0 panic=-1 quiet loglevel=3 systemd.show_status=0 audit=1"
+    line = "console=ttyS0 panic=-1 quiet loglevel=3 systemd.show_status=0 audit=1 audit_backlog_limit=8192"
     command = [
         "qemu-system-x86_64",
         "-accel",
