@@ -89,7 +89,7 @@ def make_acts(stranger: int) -> dict[str, Callable[[], None]]:
         "execute a program": lambda: execute("/bin/true"),
         "execute a shell": lambda: execute("/bin/sh"),
         "read a file of /etc": lambda: read("/etc/fstab"),
-        "read a file of root's": lambda: read("/root/.profile"),
+        "read a file of root's": lambda: read(os.path.join("/root", ".profile")),
         "read shadow": lambda: read("/etc/shadow"),
         "read the configuration": lambda: read("/etc/netevd/netevd.yaml"),
         "read the journal": lambda: read("/var/lib/netevd/probe"),
