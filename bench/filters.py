@@ -9,17 +9,8 @@ from attrs import evolve
 from plan import Plan
 from table import Row
 
-from netevd.config.schema import (
-    Configuration,
-    Debounce,
-    Expression,
-    Filter,
-    InterfaceName,
-    Match,
-    Pattern,
-    Routes,
-    Tables,
-)
+from netevd.config.kinds import Expression, InterfaceName, Pattern, Tables
+from netevd.config.schema import Configuration, Debounce, Filter, Match, Routes
 from netevd.core.engine import Engine
 from netevd.core.filters import Filters
 from netevd.model.actions import Publish

@@ -16,15 +16,15 @@ import attrs
 import msgspec
 
 from netevd.cli.failure import Failure
-from netevd.config import schema
+from netevd.config import kinds, schema
 from netevd.config.hiding import hide
 from netevd.config.schema import Configuration
 
 Path: TypeAlias = tuple[str, ...]
 """Keys down to a setting; in lists the index is one."""
 
-_SECONDS: Final = (schema.Duration, schema.Wait)
-_OCTETS: Final = (schema.Size, schema.Bytes)
+_SECONDS: Final = (kinds.Duration, kinds.Interval, kinds.Wait)
+_OCTETS: Final = (kinds.Size, kinds.Bytes)
 _UNITS: Final = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -118,9 +118,9 @@ def _write(value: Any, kind: Any) -> Any:
         return None
     if attrs.has(type(value)):
         return write(value)
-    if kind is schema.MarkAndMask:
+    if kind is kinds.MarkAndMask:
         return f"{value[0]:#x}/{value[1]:#x}"
-    if kind is schema.Prefix:
+    if kind is kinds.Prefix:
         return value or "any"
     if isinstance(value, tuple):
         entry = (typing.get_args(kind) or (str,))[0]

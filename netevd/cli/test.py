@@ -21,9 +21,10 @@ from netevd.cli.trials.trial import Trial
 from netevd.cli.words import Assignment, EventName, InterfaceName, advise
 from netevd.config.hooktrees import find_tree
 from netevd.config.identities import Identities
+from netevd.config.kinds import AbsolutePath
 from netevd.config.links import watches
 from netevd.config.load import load
-from netevd.config.schema import AbsolutePath, Configuration, Rule
+from netevd.config.schema import Configuration, Rule
 from netevd.core.environment import build_values, find_bad_name
 from netevd.kernel.dump import DumpError, snapshot_links
 from netevd.model.event import Event, EventType

@@ -17,8 +17,9 @@ import click
 from netevd.cli.failure import Exit, Failure
 from netevd.cli.output import colour_option, format_options, print_shape, read_format, say
 from netevd.config import tokens
+from netevd.config.kinds import RoleName, TokenName
 from netevd.config.load import load
-from netevd.config.schema import Api, RoleName, Token, TokenName
+from netevd.config.schema import Api, Token
 from netevd.config.tokens import Entry
 
 _NAME = click.Path(readable=False)

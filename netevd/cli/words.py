@@ -205,7 +205,7 @@ class DurationValue(click.ParamType[float]):
         """Return seconds."""
         if isinstance(value, float):
             return value
-        from netevd.config.schema import Duration  # noqa: PLC0415 - only for those who give one
+        from netevd.config.kinds import Duration  # noqa: PLC0415 - only for those who give one
         from netevd.config.values import READERS  # noqa: PLC0415
 
         try:

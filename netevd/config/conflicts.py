@@ -12,8 +12,8 @@ from netevd.config.identities import RUNNER_LIMIT, Identities
 from netevd.config.routing import find_routing_conflicts, find_tunnel_conflicts
 from netevd.config.schema import Configuration, find_ceiling
 from netevd.config.tree import Place, Places, Problem
-from netevd.config.values import show_bytes
 from netevd.config.webhooks import find_faults
+from netevd.config.words.numbers import show_bytes
 
 SIGNER_LIMIT: Final = 64
 """Source: privsep/launch.py."""

@@ -10,7 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
-from netevd.config.schema import AbsolutePath, Compat, Duration, HookTree, MutexName, Rule
+from netevd.config.kinds import AbsolutePath, Duration, MutexName
+from netevd.config.schema import Compat, HookTree, Rule
 
 NO_WAIT: Final = "-no-wait"
 """End of the groups of what is started beside everything else. Source: privsep/trees.py."""

@@ -14,7 +14,8 @@ import attrs
 from attrs import frozen
 
 from netevd.config.hooktrees import get_tree, list_enabled, make_rule
-from netevd.config.schema import AbsolutePath, Configuration, Limits, Rule
+from netevd.config.kinds import AbsolutePath
+from netevd.config.schema import Configuration, Limits, Rule
 
 RUNNER_LIMIT: Final = 32
 """Identities of one configuration at most, that of scripts without a rule included."""

@@ -14,9 +14,10 @@ from typing import Final, get_args
 import attrs
 from attrs import field, frozen
 
+from netevd.config.kinds import Backend
 from netevd.config.legacyfilters import read_filters
 from netevd.config.reading import Reading
-from netevd.config.schema import Backend, Configuration
+from netevd.config.schema import Configuration
 from netevd.config.steps import Drop, Keys, Put, apply, find
 from netevd.config.tree import Place, Problem, Tree
 

@@ -10,7 +10,7 @@ import re
 from fnmatch import fnmatchcase
 from typing import Final
 
-from netevd.config import condition, schema
+from netevd.config import condition, kinds, schema
 from netevd.config.directories import find_misplacement
 from netevd.config.reading import Reading
 from netevd.config.steps import Keys, Put, find
@@ -86,7 +86,7 @@ def _is_known(asked: str) -> bool:
 
 
 def _translate(asked: str) -> str:
-    return _ASSIGNED.sub(r"\1==\2", asked)[: schema.EXPRESSION_LIMIT]
+    return _ASSIGNED.sub(r"\1==\2", asked)[: kinds.EXPRESSION_LIMIT]
 
 
 def _read_match(reading: Reading, where: Keys, keys: dict[str, tuple[Place, Tree]]) -> None:

@@ -22,14 +22,15 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 
-from netevd.config import condition, legacy, schema
+from netevd.config import condition, kinds, legacy, schema
 from netevd.config.conflicts import find_conflicts
 from netevd.config.identities import LIMITS
 from netevd.config.includes import File, read_all
 from netevd.config.scalars import locate
 from netevd.config.schema import Configuration, Origin
 from netevd.config.tree import Place, Problem, Tree
-from netevd.config.values import READERS, read_bool, show
+from netevd.config.values import READERS
+from netevd.config.words.text import read_bool, show
 
 DEFAULT_PATH: Final = "/etc/netevd/netevd.yaml"
 
@@ -168,7 +169,7 @@ def _find_faulty_conditions(tree: Tree) -> Iterator[Problem]:
         found = keys.get("condition") if isinstance(keys, dict) else None
         if found is None or not isinstance(found[1].value, str) or not found[1].value.strip():
             continue
-        for fault in condition.check(found[1].value[: schema.EXPRESSION_LIMIT]):
+        for fault in condition.check(found[1].value[: kinds.EXPRESSION_LIMIT]):
             place = locate(found[1], fault.line, fault.column)
             yield Problem(place, f"condition: {fault.message}")
 
@@ -221,7 +222,7 @@ def _make_converter() -> cattrs.Converter:
     _accept_mappings(converter, schema.Limits, schema.Limits())
     _accept_mappings(converter, schema.Rule)
     _accept_lists(converter, tuple[schema.Rule, ...])
-    _accept_lists(converter, tuple[schema.AbsolutePath, ...])
+    _accept_lists(converter, tuple[kinds.AbsolutePath, ...])
     _accept_mappings(converter, schema.Match, schema.Match())
     _accept_mappings(converter, schema.Webhook)
     _accept_lists(converter, tuple[schema.Webhook, ...])

@@ -20,10 +20,11 @@ from netevd.config import headers as headersfiles
 from netevd.config.directories import VENDOR_DIRECTORY
 from netevd.config.hooktrees import CUSTOMS, get_tree, list_enabled, list_roots
 from netevd.config.identities import Identities
+from netevd.config.kinds import Capability
 from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
-from netevd.config.schema import AuditLog, Capability, Configuration, Security
+from netevd.config.schema import AuditLog, Configuration, Security
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
 from netevd.config.targets import pack_targets

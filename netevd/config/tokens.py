@@ -12,7 +12,8 @@ from typing import Final, cast, get_args
 
 from attrs import frozen
 
-from netevd.config.schema import RoleName, Token, TokenHash, TokenName
+from netevd.config.kinds import RoleName, TokenHash, TokenName
+from netevd.config.schema import Token
 from netevd.config.tree import Place, Problem
 
 PREFIX: Final = "netevd_"

@@ -18,9 +18,11 @@ from typing import Final
 
 from attrs import evolve
 
-from netevd.config.schema import HostPort, PeerName, PublicKey, WireguardPeer
+from netevd.config.kinds import HostPort, PeerName, PublicKey
+from netevd.config.schema import WireguardPeer
 from netevd.config.tree import Place, Problem
-from netevd.config.values import PEER_NAME, PUBLIC_KEY, read_host_port
+from netevd.config.values import PEER_NAME, PUBLIC_KEY
+from netevd.config.words.addresses import read_host_port
 
 SIZE_LIMIT: Final = 4 << 20
 """Bytes of a file at most: some 20,000 peers."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from netevd.config.schema import Expectation
+from netevd.config.kinds import Expectation
 from netevd.model.event import EventType
 from netevd.model.wireguard import Device, KnownPeer, Peer, PeerState, PublicKey
 

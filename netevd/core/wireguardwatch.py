@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 
 from attrs import evolve
 
+from netevd.config.kinds import Expectation
 from netevd.config.links import watches
-from netevd.config.schema import Expectation, Wireguard
+from netevd.config.schema import Wireguard
 from netevd.core.observe import Change
 from netevd.core.wireguardpeers import PeerChange, Reading, compare, find_wait
 from netevd.model.actions import Action, Note, ReadWireguard, SetEndpoint

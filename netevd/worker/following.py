@@ -9,7 +9,7 @@ import trio
 
 from netevd.backends.bus import Bus
 from netevd.backends.networkd import Networkd
-from netevd.config.schema import Backend
+from netevd.config.kinds import Backend
 from netevd.model.backend import BackendName
 from netevd.model.inputs import Input
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import types
 import typing
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import attrs
 import roff
 
-from netevd.config import schema
+from netevd.config import kinds, schema
 
 
 def describe_settings() -> list[str]:
@@ -90,7 +91,9 @@ def _show_default(field: attrs.Attribute[object]) -> str:
 
 def _read_docstrings(owner: str) -> dict[str, str]:
     """Return the docstrings that stand below names: of a class of the schema, or of the module ("")."""
-    body = ast.parse(Path(schema.__file__).read_text(encoding="utf-8")).body
+    module = sys.modules[getattr(schema, owner).__module__] if owner else kinds
+    assert module.__file__ is not None
+    body = ast.parse(Path(module.__file__).read_text(encoding="utf-8")).body
     if owner:
         body = next(
             each.body for each in body if isinstance(each, ast.ClassDef) and each.name == owner

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from netevd.config.schema import FixedRule, Mark, Patterns, Policy, Routing
+from netevd.config.kinds import Mark, Patterns
+from netevd.config.schema import FixedRule, Policy, Routing
 from tests.boundary.conftest import namespace
 from tests.kernel.policyrig import Reconciler, ip, look
 

@@ -8,7 +8,8 @@ from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from netevd.config.schema import Debounce, Duration, EventLimit, Override, Wait
+from netevd.config.kinds import Duration, EventLimit, Wait
+from netevd.config.schema import Debounce, Override
 from netevd.core.debounce import Closed
 from netevd.core.debounce import Debounce as Windows
 from netevd.core.engine import Engine

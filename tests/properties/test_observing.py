@@ -8,7 +8,8 @@ from typing import TypeAlias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netevd.config.schema import Damping, Debounce, Duration, Penalty
+from netevd.config.kinds import Duration, Penalty
+from netevd.config.schema import Damping, Debounce
 from netevd.core.engine import Engine
 from netevd.core.facts import STATE_GROUPS
 from netevd.model.address import AddressKey

@@ -6,7 +6,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netevd.config.schema import FixedRule, Mark, Policy, Routing
+from netevd.config.kinds import Mark
+from netevd.config.schema import FixedRule, Policy, Routing
 from netevd.core.policydifference import Difference, find_difference, open_ways
 from netevd.core.policyplan import Known, Plan, get_ours, make_plan
 from netevd.core.policyslots import assign, find_keys

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netevd.config.identities import Identities
-from netevd.config.schema import Amount, Duration, Limits, Times
+from netevd.config.kinds import Amount, Duration, Times
+from netevd.config.schema import Limits
 from netevd.core.engine import Engine
 from netevd.model.actions import Action, EndRun, Publish, RequestHooks, SignalRun, StartRun
 from netevd.model.event import EventType

@@ -6,22 +6,16 @@ from typing import Any, Literal
 
 from attrs import evolve
 
+from netevd.config.kinds import AbsolutePath, Count, Duration, Patterns, Tables, Times, Url
 from netevd.config.schema import (
-    AbsolutePath,
     Configuration,
-    Count,
     Damping,
     Debounce,
-    Duration,
     Filter,
     Match,
     Origin,
-    Patterns,
     Routes,
     Rule,
-    Tables,
-    Times,
-    Url,
     Webhook,
     Wireguard,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from netevd.config.schema import Damping, Duration, Penalty
+from netevd.config.kinds import Duration, Penalty
+from netevd.config.schema import Damping
 from netevd.core.damping import LIMIT
 from netevd.core.engine import Engine
 from netevd.model.actions import Outcome, StartRun

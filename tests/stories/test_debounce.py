@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
-from netevd.config.schema import Debounce, Duration, EventLimit, Override
+from netevd.config.kinds import Duration, EventLimit
+from netevd.config.schema import Debounce, Override
 from netevd.core.debounce import LIMIT
 from netevd.core.debounce import Debounce as Windows
 from netevd.core.engine import Engine

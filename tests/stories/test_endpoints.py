@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from netevd.config.schema import (
-    HostPort,
-    Interval,
-    PublicKey,
-    Wireguard,
-    WireguardPeer,
-    WireguardRoutes,
-)
+from netevd.config.kinds import HostPort, Interval, PublicKey
+from netevd.config.schema import Wireguard, WireguardPeer, WireguardRoutes
 from netevd.model.inputs import EndpointResolved, RoutesDumpEnded
 from tests.stories.configurations import configure
 from tests.stories.playbook import Play, Playbook, gone, has, seen, show

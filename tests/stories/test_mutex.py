@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from netevd.config.schema import Duration
+from netevd.config.kinds import Duration
 from netevd.model.inputs import (
     HooksListed,
     RunnerConnected,

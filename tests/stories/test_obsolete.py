@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from netevd.config.schema import Times
+from netevd.config.kinds import Times
 from tests.stories.configurations import configure, rule
 from tests.stories.playbook import Play, Playbook, finished, has, lost, seen
 

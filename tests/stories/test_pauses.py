@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Times
+from netevd.config.kinds import Times
 from netevd.model.inputs import (
     Hook,
     HooksListed,

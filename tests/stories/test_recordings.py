@@ -6,19 +6,8 @@ import msgspec
 import pytest
 
 from netevd.cli.recordings.playback import Told
-from netevd.config.schema import (
-    AbsolutePath,
-    Configuration,
-    Duration,
-    Network,
-    Patterns,
-    Protocols,
-    Routes,
-    Rule,
-    Scripts,
-    Tables,
-    UserName,
-)
+from netevd.config.kinds import AbsolutePath, Duration, Patterns, Protocols, Tables, UserName
+from netevd.config.schema import Configuration, Network, Routes, Rule, Scripts
 from netevd.kernel.recorded import LineTranslator
 from netevd.kernel.recording import DumpBegin, DumpEnd, DumpPart, Line, Overrun
 from netevd.model.describe import describe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netevd.config.schema import Duration, Times
+from netevd.config.kinds import Duration, Times
 from netevd.model.actions import EndRun, Note
 from netevd.model.inputs import HooksListed, RunnerLost, RunRefused, RunStarted, Stopping
 from tests.stories.configurations import configure, rule

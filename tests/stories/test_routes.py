@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netevd.config.schema import Configuration, Protocols, Routes, Tables
+from netevd.config.kinds import Protocols, Tables
+from netevd.config.schema import Configuration, Routes
 from netevd.model.inputs import (
     DumpEnded,
     HelperConnected,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Amount, Configuration, Duration, Limits
+from netevd.config.kinds import Amount, Duration
+from netevd.config.schema import Configuration, Limits
 from netevd.model.actions import StartRun
 from netevd.model.inputs import (
     HooksListed,

@@ -6,18 +6,8 @@ import pytest
 from attrs import evolve
 
 from netevd.config.identities import OF_ITS_TREE
-from netevd.config.schema import (
-    AbsolutePath,
-    CarrierTree,
-    Compat,
-    Duration,
-    HookTree,
-    Limits,
-    Rule,
-    StateTree,
-    UserName,
-    Wait,
-)
+from netevd.config.kinds import AbsolutePath, Duration, UserName, Wait
+from netevd.config.schema import CarrierTree, Compat, HookTree, Limits, Rule, StateTree
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
 from netevd.model.actions import StartRun

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from netevd.config.schema import Damping, Debounce, Duration, Times
+from netevd.config.kinds import Duration, Times
+from netevd.config.schema import Damping, Debounce
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
 from netevd.model.actions import Deliver, EndDelivery

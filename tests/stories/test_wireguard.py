@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netevd.config.schema import Debounce, Duration, PeerName, PublicKey, Wireguard, WireguardPeer
+from netevd.config.kinds import Duration, PeerName, PublicKey
+from netevd.config.schema import Debounce, Wireguard, WireguardPeer
 from netevd.core.engine import Engine
 from netevd.model.inputs import HelperConnected, Now, WireguardRead
 from netevd.model.wireguard import Device, Peer
@@ -233,7 +234,7 @@ def test_a_new_helper_is_asked_again(play: Play) -> None:
 
 def test_other_interfaces_are_left_alone(play: Play) -> None:
     """wireguard.interfaces and enabled decide."""
-    from netevd.config.schema import Patterns
+    from netevd.config.kinds import Patterns
 
     for settings in (Wireguard(enabled=False), Wireguard(interfaces=Patterns(("wg1",)))):
         story = play(configure(wireguard=settings))

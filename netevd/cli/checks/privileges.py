@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, get_args
 
 from netevd.cli.checks.case import Case, Finding, Level, as_root, name_caller, read_finding
-from netevd.config.schema import Capability
+from netevd.config.kinds import Capability
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
 GROUP: Final = "netevd"

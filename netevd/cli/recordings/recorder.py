@@ -13,7 +13,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import Final
 
-from netevd.config.schema import Configuration, Routes, Tables
+from netevd.config.kinds import Tables
+from netevd.config.schema import Configuration, Routes
 from netevd.core.engine import Engine
 from netevd.kernel.listen import DumpSocket, EventSocket, walk
 from netevd.kernel.recorded import LineTranslator

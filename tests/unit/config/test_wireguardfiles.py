@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from netevd.config.schema import PeerName, PublicKey, WireguardPeer
+from netevd.config.kinds import PeerName, PublicKey
+from netevd.config.schema import WireguardPeer
 from netevd.config.tree import Place
 from netevd.config.wireguardfiles import merge_peers, read_peers
 

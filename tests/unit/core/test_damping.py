@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from netevd.config.kinds import Duration, Penalty
 from netevd.config.schema import Damping as Settings
-from netevd.config.schema import Duration, Penalty
 from netevd.core.damping import LIMIT, Damping
 from netevd.model.event import Event, EventType
 from netevd.model.snapshot import OperationalState, Snapshot

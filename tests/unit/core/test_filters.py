@@ -5,15 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from netevd.config.schema import (
-    EventTypes,
-    Expression,
-    Filter,
-    InterfaceName,
-    KindName,
-    Match,
-    Pattern,
-)
+from netevd.config.kinds import EventTypes, Expression, InterfaceName, KindName, Pattern
+from netevd.config.schema import Filter, Match
 from netevd.core import filters
 from netevd.core.filters import Filters
 from netevd.model.event import Event, EventType

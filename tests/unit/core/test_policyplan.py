@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from netevd.config.schema import FixedRule, Mark, Patterns, Policy, Routing
+from netevd.config.kinds import Mark, Patterns
+from netevd.config.schema import FixedRule, Policy, Routing
 from netevd.core.policyplan import Known, Plan, find_mark, make_plan
 from netevd.model.address import IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_PERMANENT, IFA_F_TENTATIVE
 from netevd.model.link import IfIndex

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_modern
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from netevd.config.schema import MetricsSettings, Patterns, SeriesLimit
+from netevd.config.kinds import Patterns, SeriesLimit
+from netevd.config.schema import MetricsSettings
 from netevd.core.engine import Engine
 from netevd.model.actions import Outcome
 from netevd.model.event import Event, EventType
