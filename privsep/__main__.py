@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> int:
     """Run one command; return the exit status."""
     try:
         match arguments:
-            case ["confined", role, *rest]:
-                return run_confined(role, rest)
+            case ["confined", role, how, *rest]:
+                return run_confined(role, how, rest)
             case ["run", *rest]:
                 return _run(rest)
             case ["once", *rest]:
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     names = ["config=", "runtime-dir=", "state-dir=", "dry-run", "observe"]
     options = dict(getopt.getopt(arguments, "", names)[0])
+    sandbox.traps = os.environ.get("NETEVD_SANDBOX_TRAPS") == "1"
     given = take_descriptors()
     chosen = mode.choose(force_observe="--observe" in options)
     listeners, state = None, ""

@@ -19,22 +19,20 @@ _PROGRAMS: Final = {
     "reader": "netevd.config.reader",
     "courier": "netevd.courier.main",
 }
-_RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"]
-"""Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
 
 
-def run(role: str, arguments: list[str]) -> int:
-    """Run the program of a role, confined; return its exit status."""
+def run(role: str, how: str, arguments: list[str]) -> int:
+    """Run the program of a role, confined; return its exit status. how: as in `sandbox.confine`."""
     sandbox.forbid_dumps()
     sandbox.name_process(f"netevd-{role}")
     program = importlib.import_module(_PROGRAMS[role])
     domain.enter(role)
-    if role == "worker":
-        readable = [*_code_paths(), *arguments[1:-1]]
-        sandbox.restrict_files(readable, [path for path in arguments[:1] if path])
-    elif role == "courier":
-        sandbox.restrict_files([*_code_paths(), *_RESOLVERS], [], connects=True)
-    sandbox.allow_only(role)
+    places = {
+        sandbox.CODE: _code_paths(),
+        sandbox.STATE: [path for path in arguments[:1] if path],
+        sandbox.LEASES: arguments[1:-1],
+    }
+    sandbox.confine(role, how, places)
     return int(program.main(arguments))
 
 

@@ -460,6 +460,10 @@ class Configure(Message, frozen=True, tag=70):
     """When this configuration was put in force, seconds since 1970."""
     confirm_until: Annotated[float, Meta(ge=0)] = 0.0
     """Until when the configuration has to be confirmed, monotonic seconds; 0 if it has not."""
+    sandbox: Word = "enforce"
+    """What becomes of a system call that a role does not need: enforce, log or off."""
+    landlock: Small = 0
+    """The ABI of Landlock that roles are held by as far as the sandbox is enforced, 0 for none."""
 
 
 class HelperPeer(Message, frozen=True, tag=71):

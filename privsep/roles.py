@@ -147,7 +147,7 @@ class Roster:
         self._events = events
         self._dry_run = dry_run
         self._keys = 0
-        self.first_worker = self._make_worker(READABLE)
+        self.first_worker = self._make_worker(READABLE, "enforce")
         self.now: Generation | None = None
         self.coming: Generation | None = None
         """The one that a reload brings, until it takes over."""
@@ -209,10 +209,13 @@ class Roster:
     def bring(self, launch: Launch, memory: Memory) -> None:
         """Start what a configuration needs and is not there; the first generation serves at once."""
         now = self.now
-        worker = self.first_worker if now is None else self._make_worker(launch.readable)
+        worker = self.first_worker
+        if now is not None or launch.sandbox != "enforce":
+            worker = self._make_worker(launch.readable, launch.sandbox)
         helper = Role("helper", lambda: spawn.start_helper(self._mode, self._events, launch))
         number = 1 if now is None else now.number + 1
-        kept = now if now is not None and now.memory.posts_like(memory) else None
+        same = now is not None and now.launch.sandbox == launch.sandbox
+        kept = now if now is not None and same and now.memory.posts_like(memory) else None
         if kept is not None:
             os.close(memory.targets)
             memory = Memory(memory.configuration, kept.memory.targets)
@@ -223,12 +226,16 @@ class Roster:
             self._find_runner(launch, each) or self._make_runner(launch, each) for each in places
         ]
         if launch.posts and not self._dry_run:
-            start = partial(spawn.start_courier, self._mode, memory.targets)
+            start = partial(spawn.start_courier, self._mode, memory.targets, launch.sandbox)
             coming.couriers = kept.couriers if kept else [Role("courier", start)]
             if not kept:
                 coming.couriers[0].start()
         if now is None:
             self.now = coming
+            if worker is not self.first_worker:
+                self.ending.append(self.first_worker)
+                self.first_worker.kill()
+                worker.start()
             return
         worker.start()
         self.coming = coming
@@ -288,8 +295,8 @@ class Roster:
         self.now, self.coming, self.due = coming, None, None
         return True
 
-    def _make_worker(self, readable: list[str]) -> Role:
-        return Role("worker", partial(spawn.start_worker, self._mode, self._state, readable))
+    def _make_worker(self, readable: list[str], how: str) -> Role:
+        return Role("worker", partial(spawn.start_worker, self._mode, self._state, readable, how))
 
     def _find_runner(self, launch: Launch, place: int) -> Role | None:
         """Return the runner of now that is as this one has to be, None if there is none."""

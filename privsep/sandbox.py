@@ -14,7 +14,8 @@ import os
 import resource
 import socket
 import struct
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import pyseccomp
 
@@ -144,7 +145,7 @@ def become(identity: Identity, *, change_user: bool, keep: int = 0, inherit: boo
 
 # --- seccomp ---------------------------------------------------------------------------------------
 
-_DENIED_TO_ALL: Final = """
+DENIED_TO_ALL: Final = """
     kexec_load kexec_file_load init_module finit_module delete_module bpf ptrace process_vm_readv
     process_vm_writev open_by_handle_at userfaultfd perf_event_open add_key request_key keyctl
     io_uring_setup io_uring_enter io_uring_register reboot swapon swapoff acct quotactl
@@ -192,54 +193,137 @@ _COURIER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
 """.split()]  # fmt: skip
 """No execve, fork, kill; `clone` and `socket` only as `_add_network` says."""
 
-ALLOWED: Final = {"helper": _HELPER, "reader": _READER, "worker": _WORKER, "courier": _COURIER}
+
+class Policy(NamedTuple):
+    """What a role may do at most, whatever its user may."""
+
+    calls: list[str]
+    """System calls, by the names of libseccomp; others fail with EPERM. No role may execute."""
+    readable: list[str] | None
+    """Paths below which it may read, words like CODE among them; None: Landlock closes nothing."""
+    writable: list[str]
+    """Paths below which it may write."""
+    limits: dict[str, int]
+    """Resource limits, soft and hard, by name and unit as in setrlimit(2)."""
+    capabilities: tuple[str, ...] = ()
+    """What it has of them, in every set but inheritable and ambient."""
+    connects: bool = False
+    """Whether it may make sockets of IPv4 and IPv6, connect them, and have threads."""
+
+
+CODE: Final = "code"
+"""Stands for the directories of Python, netevd and the system's libraries and settings."""
+STATE: Final = "state"
+"""Stands for the worker's own directory."""
+LEASES: Final = "leases"
+"""Stands for directories that DHCP clients keep leases in, see `launch.READABLE`."""
+_RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"]
+"""Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
+POLICIES: Final = {
+    "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",)),
+    "reader": Policy(_READER, None, [], {"nproc": 0, "memlock": 0}),
+    "worker": Policy(_WORKER, [CODE, LEASES], [STATE], {"nproc": 0, "memlock": 0}),
+    "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
+}
+"""By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""
+_ACTIONS: Final = {
+    "enforce": pyseccomp.ERRNO(errno.EPERM), "log": pyseccomp.LOG, "trap": pyseccomp.KILL_PROCESS
+}  # fmt: skip
+"""What becomes of a call that a filter does not allow, by `security.sandbox`. Only tests trap."""
+traps = False
+"""Whether what would be enforced ends the process instead; set by `__main__`, from root's environment."""
+
+
+def choose(how: str) -> str:
+    """Return how a role is confined where the configuration says this."""
+    return "trap" if traps and how == "enforce" else how
+
+
+def confine(role: str, how: str, places: Mapping[str, list[str]] | None = None) -> None:
+    """
+    Take the sandbox of a role for good; call it after every import.
+
+    how: as `choose` says. places: what CODE and STATE stand for.
+    """
+    policy, places = POLICIES[role], places or {}
+    if how == "off":
+        return
+    limit_resources(list(policy.limits.items()))
+    if how != "log" and policy.readable is not None:
+        lists = (
+            [path for name in names for path in places.get(name, [name])]
+            for names in (policy.readable, policy.writable)
+        )
+        restrict_files(*lists, connects=policy.connects)
+    allow_only(role, how)
 
 
 def deny_dangerous_calls() -> None:
     """Load the deny-list that the supervisor and all it starts live under."""
     program = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
-    _add(program, pyseccomp.ERRNO(errno.EPERM), _DENIED_TO_ALL)
+    _add(program, pyseccomp.ERRNO(errno.EPERM), DENIED_TO_ALL)
     program.load()
 
 
-def prepare_filter(role: str) -> None:
-    """Build the filter of a role now, so that a fork need not spend private memory on it."""
-    program = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
-    _add(program, pyseccomp.ALLOW, ALLOWED[role])
-    if role == "courier":
+def build_filter(role: str, how: str = "enforce", machine: int | None = None) -> bytes:
+    """Return the filter of a role as the kernel takes it: struct sock_filter, 8 bytes each. Source: seccomp(2)."""
+    program = pyseccomp.SyscallFilter(_ACTIONS[how])
+    if machine is not None:
+        program.remove_arch(pyseccomp.Arch.NATIVE)
+        program.add_arch(machine)
+    _add(program, pyseccomp.ALLOW, POLICIES[role].calls)
+    if POLICIES[role].connects:
         _add_network(program)
     with open(os.memfd_create(f"netevd-{role}-filter"), "rb+") as file:
         program.export_bpf(file)
         file.seek(0)
-        _prepared[role] = file.read()
+        return file.read()
 
 
-def allow_only(role: str) -> None:
-    """Load the default-EPERM filter of a role. Call it after every import."""
-    if role not in _prepared:
-        prepare_filter(role)
-    code = ctypes.create_string_buffer(_prepared[role])
-    program = struct.pack("@HP", len(_prepared[role]) // 8, ctypes.addressof(code))
+def prepare_filter(role: str, how: str) -> None:
+    """Build the filter of a role now, so that a fork need not spend private memory on it."""
+    _prepared[role, how] = build_filter(role, how)
+
+
+def allow_only(role: str, how: str = "enforce") -> None:
+    """Load the filter of a role: all other calls fail, are logged, or end the process."""
+    prepared = _prepared.get((role, how)) or build_filter(role, how)
+    code = ctypes.create_string_buffer(prepared)
+    program = struct.pack("@HP", len(prepared) // 8, ctypes.addressof(code))
     _check(_libc.prctl(_PR_SET_SECCOMP, 2, program, 0, 0), "PR_SET_SECCOMP")
 
 
-_prepared: dict[str, bytes] = {}
-"""Filters as the kernel takes them: struct sock_filter, 8 bytes each. Source: seccomp(2)."""
+_prepared: dict[tuple[str, str], bytes] = {}
 
 
-def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> None:
+def find_unknown_calls() -> list[str]:
+    """Return the names in policies that libseccomp here does not know: these are left out."""
+    probe, unknown = pyseccomp.SyscallFilter(pyseccomp.KILL_PROCESS), set[str]()
+    for names in (DENIED_TO_ALL, *(policy.calls for policy in POLICIES.values())):
+        unknown.update(_add(probe, pyseccomp.ALLOW, names))
+    return sorted(unknown)
+
+
+def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> list[str]:
+    """Add a rule for each name; return those that this architecture or libseccomp does not know."""
+    unknown = []
     for name in names:
         own = [pyseccomp.Arg(0, pyseccomp.EQ, 0)] if name == "prlimit64" else []  # its own limits
         try:
             program.add_rule(action, name, *own)
-        except (OSError, ValueError):  # a call this architecture or libseccomp does not know
-            continue
+        except (OSError, ValueError):
+            unknown.append(name)
+    return unknown
 
 
 def _add_network(program: pyseccomp.SyscallFilter) -> None:
     """Allow sockets of IPv4 and IPv6, and threads, in which names are looked up; no process."""
     for family in (socket.AF_INET, socket.AF_INET6):
         program.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
+    for family in (socket.AF_UNIX, socket.AF_NETLINK):  # the C library asks, and gets on without
+        program.add_rule(
+            pyseccomp.ERRNO(errno.EACCES), "socket", pyseccomp.Arg(0, pyseccomp.EQ, family)
+        )
     # a pair of datagram sockets could be connected anew, to a service of this machine
     stream = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xF, socket.SOCK_STREAM)
     program.add_rule(pyseccomp.ALLOW, "socketpair", stream)
@@ -247,6 +331,7 @@ def _add_network(program: pyseccomp.SyscallFilter) -> None:
     program.add_rule(pyseccomp.ALLOW, "clone", thread)
     program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are out of sight
     program.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))
+    program.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_NAME))
 
 
 _CLONE_THREAD: Final = 0x10000
@@ -263,6 +348,11 @@ _RIGHTS_BY_ABI = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """Number of file system rights that each ABI knows; later ones know as many as 5."""
 
 
+def find_landlock() -> int:
+    """Return the ABI of Landlock that this kernel has, less than 1 for none."""
+    return int(_libc.syscall(_LANDLOCK_CREATE, None, 0, 1))
+
+
 def restrict_files(readable: list[str], writable: list[str], *, connects: bool = False) -> bool:
     """
     Confine this process to these paths by Landlock; tell whether the kernel can.
@@ -272,7 +362,7 @@ def restrict_files(readable: list[str], writable: list[str], *, connects: bool =
     Signals to and abstract sockets of processes outside are refused too where the kernel knows it
     (ABI 6). Paths that do not exist are passed over: what is not there needs no right.
     """
-    version = int(_libc.syscall(_LANDLOCK_CREATE, None, 0, 1))
+    version = find_landlock()
     if version < 1:
         return False
     everything = (1 << _RIGHTS_BY_ABI.get(version, 16)) - 1

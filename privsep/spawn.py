@@ -90,8 +90,7 @@ def start_helper(mode: Mode, events: Sockets, launch: Launch) -> tuple[int, sock
         sandbox.become(mode.helper, change_user=not mode.observe, keep=keep)
         domain.enter("helper")
         sandbox.forbid_dumps()
-        sandbox.restrict_files([], [])
-        sandbox.allow_only("helper")
+        sandbox.confine("helper", sandbox.choose(launch.sandbox))
         helper.run()
 
     return _begin("helper", body, *(sock.fileno() for sock in events))
@@ -181,22 +180,24 @@ def find_slate_fault(kept: int) -> str:
     return ""
 
 
-def start_worker(mode: Mode, state: str, readable: list[str]) -> tuple[int, socket.socket]:
+def start_worker(
+    mode: Mode, state: str, readable: list[str], how: str
+) -> tuple[int, socket.socket]:
     """
     Return pid and control socket of a new worker.
 
-    state: its directory, "" for none. readable: other directories that it may read.
+    state: its directory, "" for none. readable: other directories that it may read. how: its sandbox.
     """
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-    return _begin_program(mode, mode.worker, "worker", [state, *readable], kept)
+    return _begin_program(mode, mode.worker, ("worker", how), [state, *readable], kept)
 
 
-def start_courier(mode: Mode, targets: int) -> tuple[int, socket.socket]:
-    """Return pid and lead socket of a new courier. targets: the sealed memory that lists them."""
+def start_courier(mode: Mode, targets: int, how: str) -> tuple[int, socket.socket]:
+    """Return pid and lead socket of a new courier. targets: the sealed memory that lists them. how: its sandbox."""
     # the worker's user with another group: it can't read the configuration, nor can one trace the other
     gid = mode.helper.gid
     identity = Identity(mode.worker.user, mode.worker.uid, gid, [gid])
-    return _begin_program(mode, identity, "courier", [], {}, targets)
+    return _begin_program(mode, identity, ("courier", how), [], {}, targets)
 
 
 BUS: Final = "/run/dbus/system_bus_socket"
@@ -251,15 +252,22 @@ def start_reader(
     memory = Memory(*(os.memfd_create(f"netevd-{name}", flags) for name in Memory._fields))
     os.pwrite(memory.configuration, given, 0)
     arguments = ["observe" if mode.observe else "privileged", path, kind]
-    pid, reply = _begin_program(mode, mode.reader, "reader", arguments, dict(os.environ), *memory)
+    # it reads what would say that it be less confined, so it never is
+    pid, reply = _begin_program(
+        mode, mode.reader, ("reader", "enforce"), arguments, dict(os.environ), *memory
+    )
     return pid, reply, memory
 
 
 def _begin_program(
-    mode: Mode, identity: Identity, role: str, arguments: list[str], environment: dict[str, str],
-    *keep: int,
+    mode: Mode, identity: Identity, sandboxed: tuple[str, str], arguments: list[str],
+    environment: dict[str, str], *keep: int,
 ) -> tuple[int, socket.socket]:  # fmt: skip
-    """Return pid and socket of Python anew with this role's program: after arguments come descriptors."""
+    """
+    Return pid and socket of Python anew with this role's program: after arguments come descriptors.
+
+    sandboxed: role, and `security.sandbox` for it.
+    """
 
     def body(end: socket.socket) -> None:
         os.dup2(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), 0)
@@ -267,7 +275,8 @@ def _begin_program(
         descriptors = (end.fileno(), *keep)
         for descriptor in descriptors:
             os.set_inheritable(descriptor, True)
-        words = ["-I", "-m", "privsep", "confined", role, *arguments, *map(str, descriptors)]
+        role, how = sandboxed[0], sandbox.choose(sandboxed[1])
+        words = ["-I", "-m", "privsep", "confined", role, how, *arguments, *map(str, descriptors)]
         try:
             os.execve(sys.executable, [sys.executable, *words], environment)
         except OSError as error:
@@ -276,4 +285,4 @@ def _begin_program(
             os.write(2, f"netevd: {fault}; {advice}\n".encode())
             os._exit(CANT_EXECUTE)
 
-    return _begin(role, body, *keep)
+    return _begin(sandboxed[0], body, *keep)

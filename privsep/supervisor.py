@@ -119,11 +119,15 @@ class Supervisor:
         sandbox.become_subreaper()
         if self.mode.notice:
             self._log.write("info", self.mode.notice)
+        if sandbox.find_landlock() < 1:
+            self._log.write("warn", "this kernel has no Landlock: files are closed by users alone")
+        if unknown := ", ".join(sandbox.find_unknown_calls()):
+            self._log.write("info", f"system calls not known to libseccomp are left out: {unknown}")
         if not self._dry_run:
             self._settle(keep=False)
         self._reading = Reading(self.mode, self._config)
         self._roster.first_worker.start()
-        sandbox.prepare_filter("helper")
+        sandbox.prepare_filter("helper", sandbox.choose("enforce"))
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
         while self._stop_deadline is None or self._orphaned or self._roster.living():
@@ -349,6 +353,9 @@ class Supervisor:
         self._log.level, self._log.form = launch.log_level, launch.log_format
         self._audit.configure(None if self._dry_run else launch.audit)
         self._note("configuration", "in-force", f"generation {now.number} of {os.getpid()}")
+        if launch.sandbox != "enforce":
+            words = "system calls that roles do not need pass, and files are closed by users alone"
+            self._log.write("warn", f"security.sandbox is {launch.sandbox}: {words}")
         rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
         if self._listeners is not None:
             self._listeners.want(launch.listeners, self._log)
@@ -491,7 +498,7 @@ class Supervisor:
         configure = protocol.Configure(
             now.number, self._dry_run, self.mode.observe, self._forced, keys, others,
             self._started, self._lost, self._restarts, self._failed, self._reload_ok, self._loaded,
-            self._trial.until or 0.0,
+            self._trial.until or 0.0, now.launch.sandbox, max(0, sandbox.find_landlock()),
         )  # fmt: skip
         self._lost = ""
         now.worker.send(configure, (now.memory.configuration, *self._slates))

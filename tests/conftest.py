@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 
 import pytest
+
+from privsep import sandbox
+
+sandbox.traps = os.environ.get("NETEVD_SANDBOX_TRAPS") == "1"
+"""As in a daemon: with `make matrix`, a system call that a role's filter does not allow ends the role."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

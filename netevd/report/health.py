@@ -54,6 +54,10 @@ class Vitals:
     """What is to be remembered did not fit."""
     audit: str = ""
     """Why the audit log can't be written, "" where it can or nobody wants it."""
+    sandbox: str = "enforce"
+    """What becomes of a system call that a role does not need."""
+    landlock: int = 0
+    """The ABI of Landlock that the kernel has, 0 for none."""
 
 
 def judge(view: View, vitals: Vitals) -> HealthObject:
@@ -66,6 +70,7 @@ def judge(view: View, vitals: Vitals) -> HealthObject:
         "configuration": _check_configuration(vitals),
         "journal": _check_journal(vitals),
         "audit": _check_audit(vitals),
+        "sandbox": _check_sandbox(vitals),
     }
     return {
         "status": find_status(checks),
@@ -171,6 +176,18 @@ def _check_journal(vitals: Vitals) -> CheckObject:
         detail = "routes or history did not fit into what is remembered"
         return _warn(detail, "let routes.tables name fewer")
     return _pass("what is remembered is written")
+
+
+def _check_sandbox(vitals: Vitals) -> CheckObject:
+    if vitals.sandbox != "enforce":
+        detail = (
+            f"security.sandbox is {vitals.sandbox}: system calls that roles do not need pass, and files"
+            " are closed by users alone"
+        )
+        return _warn(detail, "write security.sandbox: enforce and reload")
+    closed = f"files by Landlock (ABI {vitals.landlock})"
+    files = closed if vitals.landlock else "files by users alone, since the kernel has no Landlock"
+    return _pass(f"in force: system calls by seccomp, {files}")
 
 
 def _check_audit(vitals: Vitals) -> CheckObject:

@@ -215,6 +215,7 @@ class _Worker:
             deliver=self._courier.deliver,
         )
         self._dry_run = configure.dry_run
+        self._sandbox = (configure.sandbox, configure.landlock)
         self._observe = observe
         mode = "observe" if observe else "privileged"
         about = About(__version__, configure.generation, mode, configure.started)
@@ -441,6 +442,7 @@ class _Worker:
             "" if recovery is None else recovery.fault,
             recovery is not None and recovery.truncated,
             self._view.audit_trouble,
+            *self._sandbox,
         )
 
     def _set_alarm(self) -> None:

@@ -36,7 +36,7 @@ class CourierRig:
     def __init__(self, *destinations: Destination, hosts: tuple[tuple[str, int], ...] = ()) -> None:
         memory = os.memfd_create("targets", os.MFD_CLOEXEC)
         os.pwrite(memory, msgspec.msgpack.encode(Targets(list(destinations), list(hosts))), 0)
-        self.pid, lead = spawn.start_courier(mode(), memory)
+        self.pid, lead = spawn.start_courier(mode(), memory, "enforce")
         os.close(memory)
         self.lead: Channel[Report] = Channel(lead, REPORT)
         assert isinstance(receive(self.lead)[0], Ready)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from netevd.cli.checks.case import Case, Finding, as_root
+from netevd.config.load import Loaded
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of each event socket's buffer. Source: privsep/rtnetlink.py; a test holds the two equal."""
@@ -18,6 +19,8 @@ _SECCOMP_MODE_FILTER = 2
 _LANDLOCK_CREATE = 444
 """landlock_create_ruleset(2), the same number on every architecture."""
 _LANDLOCK_VERSION = 1
+_MFD_EXEC: Final = 0x10
+"""Source: linux/memfd.h; since Linux 6.3."""
 _SO_RCVBUFFORCE: Final = 33
 """Source: asm-generic/socket.h; Python does not name it."""
 
@@ -68,18 +71,35 @@ _LANDLOCK_FAULTS: Final = {
 """By error number: what is wrong, what to do, a command. Source: landlock_create_ruleset(2)."""
 
 
-def check_memory(_: Case) -> Iterator[Finding]:
-    """Make a memory file as the daemon does, and let it go."""
+def check_memory(case: Case) -> Iterator[Finding]:
+    """Make memory files as the daemon does, and let them go; one to execute where scripts are signed."""
+    signed = isinstance(case.loaded, Loaded) and case.loaded.configuration.security.verify_scripts
     try:
-        os.close(os.memfd_create("netevd-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
+        _make_memory(0)
     except OSError as error:
         yield Finding(
             "problem", "memory", "memfd_create(2)",
             f"is refused ({error.strerror}), and netevd does not run without; vm.memfd_noexec must be"
             " 0 or 1", as_root("sysctl -w vm.memfd_noexec=1"),
         )  # fmt: skip
-    else:
-        yield Finding("ok", "memory", "memfd_create(2)", "is granted")
+        return
+    try:
+        _make_memory(_MFD_EXEC if signed else 0)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # before Linux 6.3, where it can always be executed
+            yield Finding("ok", "memory", "memfd_create(2)", "is granted")
+            return
+        yield Finding(
+            "problem", "memory", "memfd_create(2)",
+            f"is refused for what is to be executed ({error.strerror}), so no script runs that has to be"
+            " signed; vm.memfd_noexec must be 0 or 1", as_root("sysctl -w vm.memfd_noexec=1"),
+        )  # fmt: skip
+        return
+    yield Finding("ok", "memory", "memfd_create(2)", "is granted")
+
+
+def _make_memory(more: int) -> None:
+    os.close(os.memfd_create("netevd-doctor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | more))
 
 
 def check_buffers(case: Case) -> Iterator[Finding]:

@@ -49,6 +49,9 @@ def check(vitals: Vitals) -> tuple[str, dict[str, str]]:
         (evolve(WELL, storage="no space"), "degraded", {"journal": "warn"}),
         (evolve(WELL, truncated=True), "degraded", {"journal": "warn"}),
         (evolve(WELL, audit="no space"), "degraded", {"audit": "warn"}),
+        (evolve(WELL, sandbox="log"), "degraded", {"sandbox": "warn"}),
+        (evolve(WELL, sandbox="off"), "degraded", {"sandbox": "warn"}),
+        (evolve(WELL, landlock=7), "healthy", {}),
     ],
 )  # fmt: skip
 def test_each_sign_has_its_check(vitals: Vitals, status: str, troubles: dict[str, str]) -> None:
