@@ -70,11 +70,17 @@ def read_process(pid: int) -> Process | None:
     return Process(pid, name, tuple(line.split("\0"))) if line else None
 
 
-def list_processes() -> Iterator[Process]:
-    """Yield all processes but those known to live in another network namespace."""
+def list_processes(*, known: bool = False) -> Iterator[Process]:
+    """
+    Yield all processes but those known to live in another network namespace.
+
+    known: only those that are known to live in this one.
+    """
     own = _read_namespace("self")
     for word in filter(str.isdigit, os.listdir("/proc")):
-        if _read_namespace(word) in {own, ""} and (process := read_process(int(word))):
+        if _read_namespace(word) in {own, own if known else ""} and (
+            process := read_process(int(word))
+        ):
             yield process
 
 

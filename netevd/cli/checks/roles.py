@@ -6,7 +6,7 @@ import pwd
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, get_args
 
-from netevd.cli.checks.case import Case, Finding
+from netevd.cli.checks.case import Case, Finding, Level
 from netevd.cli.checks.processes import list_processes, read_file
 from netevd.cli.client import ask
 from netevd.cli.failure import Failure
@@ -32,9 +32,9 @@ _FILTERED: Final = frozenset({"helper", "reader", "worker", "courier"})
 
 
 def check_roles(_: Case) -> Iterator[Finding]:
-    """Look at each process of a daemon in this network namespace; say nothing where there is none."""
+    """Look at each process of a daemon that is seen to live in this network namespace, if there is one."""
     found = False
-    for process in list_processes():
+    for process in list_processes(known=True):
         role = process.name.removeprefix(_PREFIX).partition("-")[0]
         if not process.is_netevd or process.arguments[4:5] not in {("run",), ("confined",)}:
             continue
@@ -92,7 +92,7 @@ def judge(role: str, pid: int, held: Held) -> Finding:
     allowed = {"CAP_NET_ADMIN"} if role == "helper" else set()
     if role in _FILTERED and held.effective - allowed:
         faults.append("it has capabilities that it does not need")
-    level = "warning" if faults else "ok"
+    level: Level = "warning" if faults else "ok"
     return Finding(level, "roles", f"{role} (pid {pid})", "; ".join([words, *faults]))
 
 
@@ -110,5 +110,5 @@ def _ask_daemon() -> Iterator[Finding]:
         return
     if check := checks.get("sandbox"):
         advice = f"; {check['advice']}" if "advice" in check else ""
-        level = "ok" if check["status"] == "pass" else "warning"
+        level: Level = "ok" if check["status"] == "pass" else "warning"
         yield Finding(level, "roles", "sandbox of the daemon", f"{check['detail']}{advice}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from privsep import manifest
@@ -31,6 +31,9 @@ manifests = st.builds(
 )
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 def test_manifest_is_what_stands_in_its_text() -> None:
     """Root, version and a line for each script, blanks in names included."""
     assert decode(TEXT) == Manifest(
@@ -39,12 +42,14 @@ def test_manifest_is_what_stands_in_its_text() -> None:
     )  # fmt: skip
 
 
+@unhurried
 @given(manifests)
 def test_what_is_written_is_read_again(written: Manifest) -> None:
     """Every manifest survives its text."""
     assert decode(encode(written)) == written
 
 
+@unhurried
 @given(st.binary(max_size=200) | st.integers(0, len(TEXT)).flatmap(
     lambda place: st.binary(max_size=3).map(lambda new: TEXT[:place] + new + TEXT[place + 1 :])))  # fmt: skip
 def test_no_two_texts_mean_the_same(text: bytes) -> None:
