@@ -51,8 +51,8 @@ def lend_runner(mode: Mode, config: str, scripts: int, single: tuple[str, str] |
     path = single[1] if single else ""
     numbers = [n for n, each in enumerate(launch.runners) if path in each.scripts] or [0]
     identity = launch.runners[numbers[0]]
-    directory = f"{find_state_directory(None, mode)}-signed"
-    versions = Versions(directory, trusted_owners(observe=mode.observe), Log())
+    owners = trusted_owners(observe=mode.observe)
+    versions = Versions(find_state_directory(None, mode), owners, Log())
     start = partial(spawn.start_runner, single=single, lists=not single)
     pid, lead_socket = start(mode, launch, numbers[0], versions)
     lead_socket.setblocking(True)

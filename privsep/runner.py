@@ -276,18 +276,13 @@ class Runner:
 
     def _report_signatures(self) -> None:
         """Tell which manifests are newly believed, and which files newly are not what was signed."""
-        verifier = self._table.verifier
-        while verifier is not None and verifier.accepted:
-            root, version, signer = verifier.accepted[-1]
-            if not self._lead.offer(protocol.Accepted(root, version)):
-                return  # with the next scan
-            verifier.accepted.pop()
-            if self._audited is not None:
-                words = f"version {version} of the manifest of {root}, signed by {signer}"
-                self._reporter.tell("manifest", "accepted", "", words)
+        accepted = self._table.verifier.accepted if self._table.verifier else []
+        while accepted:
+            root, version, signer = accepted.pop()
+            self._lead.send(protocol.Accepted(root, version))
+            self._report("accepted", f"{root}: version {version}, signed by {signer}", "manifest")
         for path, reason in self._table.take_unknown():
-            if self._audited is not None:
-                self._reporter.tell("script", "refused", "", f"{path}: {reason}")
+            self._report("refused", f"{path}: {reason}", "script")
 
     def _send_entries(self) -> None:
         for part in self._table.parts():
@@ -319,10 +314,11 @@ class Runner:
         self._report("refused", f"run {request.id}: {path}: {fault}")
         self._send(protocol.Refused(request.id, fault[:4096]))
 
-    def _report(self, outcome: str, detail: str) -> None:
+    def _report(self, outcome: str, detail: str, what: str = "run") -> None:
         """Report what was done or refused, unless nobody keeps it or it is an ordinary script's run."""
-        if self._audited or (self._audited is not None and outcome == "refused"):
-            self._reporter.tell("run", outcome, self._audited, detail)
+        ordinary = outcome in {"started", "ended"}
+        if self._audited or (self._audited is not None and not ordinary):
+            self._reporter.tell(what, outcome, self._audited, detail)
 
     def _spawn(self, request: protocol.Run, kind: str, path: str) -> _Life:
         arguments = self._table.build_arguments(request.entry, request.words)

@@ -226,9 +226,7 @@ POLICIES: Final = {
     "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
 }
 """By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""
-_ACTIONS: Final = {
-    "enforce": pyseccomp.ERRNO(errno.EPERM), "log": pyseccomp.LOG, "trap": pyseccomp.KILL_PROCESS
-}  # fmt: skip
+_ACTIONS: Final = {"enforce": pyseccomp.ERRNO(errno.EPERM), "log": pyseccomp.LOG, "trap": pyseccomp.KILL_PROCESS}  # fmt: skip
 """What becomes of a call that a filter does not allow, by `security.sandbox`. Only tests trap."""
 traps = False
 """Whether what would be enforced ends the process instead; set by `__main__`, from root's environment."""
@@ -250,10 +248,8 @@ def confine(role: str, how: str, places: Mapping[str, list[str]] | None = None) 
         return
     limit_resources(list(policy.limits.items()))
     if how != "log" and policy.readable is not None:
-        lists = (
-            [path for name in names for path in places.get(name, [name])]
-            for names in (policy.readable, policy.writable)
-        )
+        pair = (policy.readable, policy.writable)
+        lists = ([path for word in words for path in places.get(word, [word])] for words in pair)
         restrict_files(*lists, connects=policy.connects)
     allow_only(role, how)
 

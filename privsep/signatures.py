@@ -31,15 +31,13 @@ SCRIPT_LIMIT: Final = 16 << 20
 _SIGNATURE_LIMIT: Final = 16 << 10
 _RSA_BITS: Final = 3072
 _KINDS: Final = frozenset(b"ssh-ed25519 rsa-sha2-256 rsa-sha2-512 ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521".split())  # fmt: skip
-_ARMOR: Final = re.compile(
-    rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END SSH SIGNATURE-----\n?\Z"
-)
+_ARMOR: Final = re.compile(rb"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END SSH SIGNATURE-----\n?\Z")  # fmt: skip
 _MFD_EXEC: Final = 0x10
 """Source: linux/memfd.h; since Linux 6.3."""
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
-class Untrusted(Exception):
+class Untrusted(ValueError):
     """Something is not what was signed, or was not signed; the text says why."""
 
 
@@ -63,13 +61,11 @@ def verify(message: bytes, signature: bytes, signers: Collection[str]) -> str:
     """
     Return the fingerprint of the key that has signed, one of these.
 
-    signature: armored, as `ssh-keygen -Y sign -n netevd-script` writes it. Raises: Untrusted.
+    signature: armored, as `ssh-keygen -Y sign -n netevd-script` writes it. Raises: ValueError, most
+    often Untrusted.
     """
     armor = _ARMOR.match(signature)
-    try:
-        blob = b64decode(armor[1].replace(b"\n", b""), validate=True) if armor else b""
-    except ValueError:
-        blob = b""
+    blob = b64decode(armor[1].replace(b"\n", b""), validate=True) if armor else b""
     if not blob.startswith(b"SSHSIG\x00\x00\x00\x01"):
         raise Untrusted("its signature is none of OpenSSH's (version 1, armored)")
     key, namespace, reserved, algorithm, signed = _take(blob[10:], 5)
@@ -89,7 +85,7 @@ def verify(message: bytes, signature: bytes, signers: Collection[str]) -> str:
 
 
 def _check(blob: bytes, kind: bytes, signature: bytes, data: bytes) -> None:
-    """Check a signature of this kind by the key in this blob. Raises: Untrusted."""
+    """Check a signature of this kind by the key in this blob. Raises: ValueError."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils  # noqa: PLC0415
@@ -100,15 +96,13 @@ def _check(blob: bytes, kind: bytes, signature: bytes, data: bytes) -> None:
     try:
         name = (
             b"ssh-rsa" if kind.startswith(b"rsa") else kind
-        )  # another one in the blob is a ValueError
+        )  # if the blob has another: ValueError
         key = serialization.load_ssh_public_key(name + b" " + b64encode(blob))
         if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)
         elif isinstance(key, rsa.RSAPublicKey):
             if key.key_size < _RSA_BITS:
-                raise Untrusted(
-                    f"its RSA key has {key.key_size} bits, expected {_RSA_BITS} or more"
-                )
+                raise Untrusted(f"its RSA key has {key.key_size} bits, not {_RSA_BITS} or more")
             key.verify(signature, data, padding.PKCS1v15(), sums[kind[-3:]])
         elif isinstance(key, ec.EllipticCurvePublicKey):
             numbers = _take(signature, 2)
@@ -116,10 +110,10 @@ def _check(blob: bytes, kind: bytes, signature: bytes, data: bytes) -> None:
                 raise Untrusted("its signature has a number that can't be")
             pair = utils.encode_dss_signature(*(int.from_bytes(each) for each in numbers))
             key.verify(pair, data, ec.ECDSA(sums[kind[-3:]]))
-    except InvalidSignature:
+        else:
+            raise Untrusted("its key is of a kind that is not supported")
+    except (InvalidSignature, UnsupportedAlgorithm):
         raise Untrusted("its signature does not fit: it was altered since") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise Untrusted("its key is malformed, or of a kind that is not supported") from None
 
 
 # --- manifests and scripts ---------------------------------------------------------------------
@@ -168,22 +162,18 @@ class Verifier:
     def find_fault(self, path: str) -> str:
         """Return why a script is not what was signed for the user that runs it, "" if it is."""
         try:
-            os.close(self._seal(path, self._users.get(path, self._user)))
-        except Untrusted as fault:
+            os.close(self.seal(path, self._users.get(path, self._user)))
+        except (Untrusted, OSError) as fault:
             return str(fault)
-        except OSError as error:
-            return f"no sealed copy of it can be made: {error.strerror}"
         return ""
 
-    def seal(self, path: str) -> int:
+    def seal(self, path: str, user: str = "") -> int:
         """
         Return a descriptor of a copy in memory that nobody can alter and that is what was signed.
 
-        Raises: Untrusted, OSError.
+        user: who is to run it, "" for that of this identity. Raises: Untrusted, OSError.
         """
-        return self._seal(path, self._user)
-
-    def _seal(self, path: str, user: str) -> int:
+        user = user or self._user
         root, name = os.path.dirname(os.path.dirname(path)), "/".join(path.rsplit("/", 2)[1:])
         line = self._get_manifest(root).scripts.get(name)
         if line is None:
@@ -196,8 +186,8 @@ class Verifier:
             os.write(copy, content)
             fcntl.fcntl(copy, fcntl.F_ADD_SEALS, _SEALS)
             if sha256(os.pread(copy, SCRIPT_LIMIT, 0)).hexdigest() != line.digest:
-                fault = "it was altered since it was signed"
-                raise Untrusted(f"{fault}; if that was you, mend it with: netevd sign add {path}")
+                advice = f"if that was you, mend it with: netevd sign add {path}"
+                raise Untrusted(f"it was altered since it was signed; {advice}")
         except BaseException:
             os.close(copy)
             raise
@@ -210,10 +200,9 @@ class Verifier:
         path, reason = f"{root}/{manifest.NAME}", ""
         for name in (*manifest.SIGNATURES, manifest.SIGNATURES[0]):
             try:
-                return self._believe(
-                    root, _read(path, manifest.LIMIT), _read(f"{root}/{name}", _SIGNATURE_LIMIT)
-                )
-            except (Untrusted, ValueError) as fault:
+                signature = _read(f"{root}/{name}", _SIGNATURE_LIMIT)
+                return self._believe(root, _read(path, manifest.LIMIT), signature)
+            except ValueError as fault:
                 reason = reason or str(fault)  # of the second signature nothing is expected
         raise Untrusted(f"the manifest {path} is not believed: {reason}")
 

@@ -72,7 +72,7 @@ class Supervisor:
         self._open(Store([] if self._dry_run else given, self._log))
         self._reading: Reading | None = None
         owners = trusted_owners(observe=mode.observe)
-        self._versions = Versions(f"{state}-signed" if state else "", owners, self._log)
+        self._versions = Versions(state, owners, self._log)
         self._roster = Roster(mode, state, self._events, self._versions, dry_run=self._dry_run)
         group = -1 if mode.observe else mode.worker.groups[0]
         self._audit = AuditLog(self._log, owners, group, self._roster.tell)

@@ -8,7 +8,6 @@ concerns the scripts of its user alone. Why so: docs/decisions/0016.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
 
@@ -21,9 +20,9 @@ from privsep.scripts import find_fault
 class Versions:
     """By uid and root of script directories the highest version that was accepted."""
 
-    def __init__(self, directory: str, owners: frozenset[int], log: Log) -> None:
-        """directory: made when there is something to keep, "" for none. owners: whom it may belong to."""
-        self._path = f"{directory}/versions.json" if directory else ""
+    def __init__(self, state: str, owners: frozenset[int], log: Log) -> None:
+        """state: the worker's directory, "" for none. owners: whom ours may belong to."""
+        self._path = f"{state}-signed/versions.json" if state else ""
         self._owners, self._log = owners, log
         self._known: dict[int, dict[str, int]] = {}
         if os.path.lexists(self._path):
@@ -59,17 +58,11 @@ class Versions:
             self._known = msgspec.json.decode(file.read(), type=dict[int, dict[str, int]])
 
     def _write(self) -> None:
-        if not self._path:
-            raise OSError("there is no state directory")
-        new = f"{self._path}.new"
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(os.path.dirname(new), 0o755)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        with open(new, "xb") as file:
-            os.fchmod(file.fileno(), 0o644)
+        new, flags = f"{self._path}.new", os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        os.makedirs(os.path.dirname(new), 0o755, exist_ok=True)
+        with open(new, "wb", opener=lambda path, mode: os.open(path, mode | flags, 0o644)) as file:
+            self._check(new)
             file.write(msgspec.json.encode(self._known))
             file.flush()
             os.fsync(file.fileno())
-        self._check(new)
         os.rename(new, self._path)
