@@ -133,6 +133,23 @@ def test_rust_file_with_aliases_loses_its_comments_and_nothing_else(tree: Path) 
     assert "netevd.yaml: its comments can't be kept: " in result.stderr
 
 
+def test_rust_keys_of_an_included_file_come_first(tree: Path) -> None:
+    """One file is printed; another one that it includes has to be migrated before."""
+    config, other = tree / "netevd.yaml", tree / "other.yaml"
+    config.write_text("include: other.yaml\nmonitoring: {interfaces: [a]}\n")
+    other.write_text("audit: {retention_days: 1}\n")
+    refused = netevd("migrate", "rust-netevd", str(config), str(tree))
+    other.write_text(netevd("migrate", "rust-netevd", str(other), str(tree)).stdout)
+    result = netevd("migrate", "rust-netevd", str(config), str(tree))
+    config.write_text(result.stdout)
+    again = netevd("migrate", "rust-netevd", str(config), str(tree))
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"{other} has keys of the Rust daemon too" in refused.stderr
+    assert result.stdout == again.stdout == "include: other.yaml\nnetwork:\n  links: [a]\n"
+    assert remarks(again.stderr, tree) == ["netevd.yaml: has no key that is called otherwise today"]
+
+
 def test_rust_scripts_are_looked_at(tree: Path) -> None:
     """Where each runs, what keeps it from that, what it needs and what it misses, by line."""
     config = tree / "netevd.yaml"
@@ -157,6 +174,7 @@ def test_rust_scripts_are_looked_at(tree: Path) -> None:
     assert result.returncode == 0
     vpn = tree / "routable.d/10-vpn"
     assert remarks(result.stderr, tree) == [
+        "netevd.yaml: has no key that is called otherwise today",
         (
             "carrier.d: is looked into at other times: here on every carrier that comes, there when"
             " systemd-networkd's operational state was it"

@@ -60,11 +60,18 @@ def migrate(path: str, root: str | None, environment: Mapping[str, str]) -> Migr
     loaded = load(path, plain)
     if not isinstance(loaded, Loaded):
         raise Unreadable(*loaded)
+    others = {each.place.file for each in loaded.notices} - {path}
+    if others:
+        raise Failure(
+            f"{min(others)} has keys of the Rust daemon too; migrate it by itself, and first"
+        )
     tree = parse(content, path) or Tree(Place(path), {})
     reading = legacy.read(tree)
     remarks = [Remark(each.place, "note", each.message) for each in loaded.notices]
     text, lost = _write(content, tree, reading.steps, loaded, plain)
     remarks += [note(path, each) for each in lost]
+    if not remarks:
+        remarks.append(note(path, "has no key that is called otherwise today"))
     for name in legacy.VARIABLES:
         if environment.get(name):
             text_ = f"is set here; where the daemon has it too it stays stronger than {'.'.join(legacy.VARIABLES[name])}"
