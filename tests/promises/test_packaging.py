@@ -14,6 +14,8 @@ from types import ModuleType
 
 import pytest
 
+from privsep.mode import MAKE_USERS
+
 PACKAGING = Path(__file__).resolve().parent.parent.parent / "packaging"
 USERS = {"netevd", "netevd-net", "netevd-script"}
 
@@ -252,6 +254,20 @@ def test_unit_is_renewed_unless_it_was_changed(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == ["# mine", UNIT]
     assert f"kept {UNIT} as it is" in result.stderr
     assert f"kept file {UNIT}: it was changed" in result.stderr
+
+
+def test_users_are_the_same_whoever_makes_them(tmp_path: Path) -> None:
+    """The command that the daemon names when they are missing, and packaging/install, by sysusers.d where there is one."""
+    ask = "for u in netevd netevd-net netevd-script; do id -nG $u; getent passwd $u | cut -d: -f6-; done\n"
+    for number, command in enumerate((MAKE_USERS, f"{INSTALL} --users")):
+        (tmp_path / str(number)).mkdir()
+        result = run_apart(tmp_path / str(number), f"{command}\n{ask}")
+        assert result.returncode == 0, result.stderr
+        groups, places = result.stdout.splitlines()[::2], result.stdout.splitlines()[1::2]
+        assert [set(each.split()) for each in groups] == [
+            {"netevd"}, {"netevd-net", "netevd"}, {"netevd-script"}
+        ]  # fmt: skip
+        assert set(places) == {"/:/usr/sbin/nologin"}
 
 
 def test_profiles_of_apparmor_are_placed_when_asked_and_taken_away(tmp_path: Path) -> None:
