@@ -34,7 +34,8 @@ The contract
    a connection. Files it does wait for: the audit log, the configuration file, standard error.
 
 5. **Once, early, inherited.** Identity, capabilities, no_new_privs, limits and seccomp are set
-   once, before the first message is read (`sandbox`). Nothing here gives any of it back.
+   once, before the first message is read (`sandbox`), and so is the domain of a role, where AppArmor
+   or SELinux have one (`domain`). Nothing here gives any of it back.
 
 6. **End of file means death.** The supervisor keeps no end of feed, rpc or scripts. A role whose
    lead or control socket reads end of file stops; a runner ends its scripts first.
