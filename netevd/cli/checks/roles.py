@@ -10,7 +10,7 @@ from netevd.cli.checks.case import Case, Finding, Level
 from netevd.cli.checks.processes import list_processes, read_file
 from netevd.cli.client import ask
 from netevd.cli.failure import Failure
-from netevd.config.schema import Capability
+from netevd.config.kinds import Capability
 
 _NAMES: Final = get_args(Capability)
 _PREFIX: Final = "netevd-"

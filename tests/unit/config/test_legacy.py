@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from netevd.cli.migrations.rust import migrate
 from netevd.config.legacy import VARIABLES
 from netevd.config.load import Loaded, load
 from netevd.config.schema import (
@@ -27,7 +28,7 @@ from netevd.config.schema import (
     Routing,
     System,
 )
-from tests.unit.config.rust import KEYS
+from tests.unit.config.rust import CONFIGURATIONS
 
 Write = Callable[[str], str]
 
@@ -331,30 +332,33 @@ def test_a_configuration_of_today_has_no_notice(write: Write) -> None:
     assert accept(path).notices == ()
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    st.recursive(
-        st.sampled_from(
-            ["", "~", "true", "eth0", "log", "has_gateway", '"a = b"', "/etc/a", "'*'", "7"]
-        ),
-        lambda inner: (
-            st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]")
-            | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5).map(
-                lambda each: "{" + ", ".join(f"{key}: {value}" for key, value in each.items()) + "}"
-            )
-        ),
-        max_leaves=20,
-    ),
+    CONFIGURATIONS,
     st.dictionaries(st.sampled_from([*VARIABLES]), st.sampled_from(["", "true", "9", "x"])),
 )
 def test_whatever_stands_there_is_accepted_or_told(
     write: Write, text: str, environment: dict[str, str]
 ) -> None:
-    """Any shape of these keys is a configuration or problems, never an error of ours."""
+    """Any shape of these keys is a configuration or problems; migrated, it is the same configuration."""
     path = write(text)
     loaded = load(path, environment)
 
-    if isinstance(loaded, Loaded):
-        assert all(each.message for each in loaded.notices)
-    else:
+    if not isinstance(loaded, Loaded):
         assert loaded
+        return
+    made = migrate(path, os.path.dirname(path), environment).text
+    again = load(path, environment, made.encode())
+    assert isinstance(again, Loaded)
+    assert {each.place.file for each in again.notices} <= {
+        f"environment variable {name}" for name in environment
+    }
+    evolved = [
+        attrs.evolve(
+            each, filters=tuple(attrs.evolve(one, origin=Origin()) for one in each.filters)
+        )
+        for each in (loaded.configuration, again.configuration)
+    ]
+    assert evolved[0] == evolved[1]
