@@ -1,6 +1,6 @@
 # Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help run install demo test browser soak lab lint format bench man uninstall lock changelog clean
+.PHONY: help run install demo test browser soak fuzz lab lint format bench man uninstall lock changelog clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ format: ## let ruff format the code
 
 soak: ## reloads for a minute, 40 deaths, half a minute of removed rules; under load
 	@packaging/check soak
+
+fuzz: ## spoiled messages, files and requests, 20 s for each parser
+	@packaging/check fuzz
 
 lab: ## AppArmor, SELinux and WireGuard in guests, the unit under a real systemd; as root
 	@packaging/check lab

@@ -42,7 +42,7 @@ class Versions:
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
             words = (
                 f"the versions of manifests can't be kept in {self._path or 'any file'}: {error}"
             )

@@ -166,7 +166,7 @@ def read(lines: Iterable[bytes], name: str) -> Recording:
         try:
             line = _decoder.decode(text)
             _check(line, found)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             if not whole:
                 doubts.append(f"{name}:{number}: the last line is cut off and left out")
                 break
@@ -186,7 +186,7 @@ def _read_header(text: bytes, name: str) -> Header:
     place = f"{name}:1"
     try:
         found: Any = msgspec.json.decode(text)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # not UTF-8 is a ValueError
         found = None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise RecordingError(
@@ -200,7 +200,7 @@ def _read_header(text: bytes, name: str) -> Header:
         )
     try:
         header = _header_decoder.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise RecordingError(f"{place}: {_explain(text, error)}") from None
     try:
         moment = datetime.fromisoformat(header.time)

@@ -1,0 +1,64 @@
+"""Signatures and manifests: believed as they were made, or not at all."""
+
+from __future__ import annotations
+
+import struct
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256, sha512
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from privsep import manifest
+from privsep.signatures import Untrusted, verify
+
+_MESSAGE = (
+    b"netevd-scripts 1\nroot /etc/netevd\nversion 7\n"
+    + b"9" * 64
+    + b"  netevd-script  routable.d/10-vpn\n"
+)
+
+
+def _string(content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + content
+
+
+@cache
+def _make() -> tuple[str, bytes]:
+    """Return the fingerprint of a key and the signature that it makes of the message. Source: PROTOCOL.sshsig."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    blob = _string(b"ssh-ed25519") + _string(public)
+    parts = [manifest.NAMESPACE.encode(), b"", b"sha512"]
+    signed = key.sign(b"SSHSIG" + b"".join(map(_string, [*parts, sha512(_MESSAGE).digest()])))
+    content = b"SSHSIG" + struct.pack(">I", 1) + b"".join(map(_string, [blob, *parts]))
+    content += _string(_string(b"ssh-ed25519") + _string(signed))
+    text = b64encode(content)
+    lines = b"\n".join(text[place : place + 70] for place in range(0, len(text), 70))
+    armored = b"-----BEGIN SSH SIGNATURE-----\n" + lines + b"\n-----END SSH SIGNATURE-----\n"
+    return "SHA256:" + b64encode(sha256(blob).digest()).decode().rstrip("="), armored
+
+
+def seeds() -> list[bytes]:
+    """Return a signature, and a manifest."""
+    return [_make()[1], _MESSAGE]
+
+
+def check(data: bytes) -> None:
+    """Nothing but the signature itself is believed of the message, and nothing of another one."""
+    fingerprint, armored = _make()
+    try:
+        assert verify(_MESSAGE, data, {fingerprint}) == fingerprint
+        assert data.replace(b"\n", b"") == armored.replace(b"\n", b"")
+    except Untrusted:
+        assert data != armored
+    try:
+        verify(_MESSAGE + b"\n", data, {fingerprint})
+        raise AssertionError("a signature of something else is believed")
+    except Untrusted:
+        pass
+    try:
+        assert manifest.encode(manifest.decode(data)) == data
+    except ValueError:
+        pass
