@@ -99,6 +99,66 @@ def test_kernel_device_from_handshake_to_removal(
     daemon.wait_event("wg0", "link-removed")
 
 
+def test_kernel_device_gets_an_endpoint_and_routes(
+    make_daemon: Callable[..., Daemon], keys: tuple[str, str]
+) -> None:
+    """
+    The endpoint of a peer that does not answer is set by its name, keys and prefixes stay, and what the peer takes
+    is routed; a default route is made once the device has a mark.
+    """
+    publics = [find_public(each) for each in keys]
+    preshared = make_key()
+    wg("wg0", "peer", publics[1], "preshared-key", "/dev/stdin", "endpoint", "127.0.0.1:9",
+       "persistent-keepalive", "1", "allowed-ips", "10.77.0.0/16,0.0.0.0/0", given=preshared)  # fmt: skip
+    wg(
+        "wg1",
+        "peer",
+        publics[0],
+        "preshared-key",
+        "/dev/stdin",
+        "allowed-ips",
+        "10.9.0.1/32",
+        given=preshared,
+    )
+    before = subprocess.run(
+        ["wg", "showconf", "wg0"], capture_output=True, text=True, check=True
+    ).stdout
+    daemon = make_daemon(
+        CONFIGURATION.replace(
+            "poll_interval: 500ms",
+            "poll_interval: 500ms, handshake_timeout: 5s, grace: 5s, routes: {mode: manage},"
+            f' endpoint_reresolve: 1s, peers: [{{public_key: "{publics[1]}", endpoint: "localhost:51821"}}]',
+        )
+    )
+    daemon.start()
+    daemon.wait_event("wg0", "wg-peer-endpoint-changed")
+    daemon.wait_event("wg0", "wg-peer-connected")
+    after = subprocess.run(
+        ["wg", "showconf", "wg0"], capture_output=True, text=True, check=True
+    ).stdout
+    assert ":51821" in after
+    kept = [line for line in before.splitlines() if "Endpoint" not in line]
+    assert [line for line in after.splitlines() if "Endpoint" not in line] == kept
+
+    def show(*words: str) -> str:
+        return subprocess.run(["ip", *words], capture_output=True, text=True, check=False).stdout
+
+    wait_for(
+        lambda: "10.77.0.0/16 dev wg0" in show("route", "show", "table", "21901") or None,
+        "the route",
+    )
+    assert "default" not in show("route", "show", "table", "21901")
+    wg("wg0", "fwmark", "0xca6c")
+    wait_for(
+        lambda: "default dev wg0" in show("route", "show", "table", "21901") or None,
+        "the default route",
+    )
+    assert "not from all fwmark 0xca6c lookup 21901" in show("rule")
+    assert "dev wg0" in show("route", "get", "198.51.100.1")
+    ip("link del wg0")
+    wait_for(lambda: "21901" not in show("rule") or None, "no rules without the device")
+
+
 def test_many_peers_are_read_whole(
     make_daemon: Callable[..., Daemon], keys: tuple[str, str]
 ) -> None:

@@ -196,24 +196,43 @@ def test_who_keeps_removing_is_told_and_outlasted(
 ) -> None:
     """
     Something that removes one thing of netevd's after another is told as a contest; when it ends all
-    is there again, and what others have is byte for byte as before.
+    is there again, and what others have is byte for byte as before. When it goes on, things are put back
+    less and less often, and that is said.
     """
     seconds = float(os.environ.get("NETEVD_CONTEST_SECONDS", "4"))
     daemon = make_daemon(POLICY).start()
     answers(uplinks)
     whole, others = show_ours(), show_others()
     chance = random.Random(4)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        for line in chance.sample(found, 1) if (found := show_ours()) else ():
-            remove(line)
-        time.sleep(0.05)
+    be_hostile(chance, seconds)
 
     daemon.expect(lambda entry: entry.get("event") == "routing-contested")
     assert any("ManageForeign" in each["message"] for each in daemon.log)
     wait_for(lambda: show_ours() == whole or None, "all of it again", 40.0)
     assert show_others() == others
     answers(uplinks)
+    restored = count_restored(daemon)
+    be_hostile(chance, seconds)
+    # it waits twice as long each time: by now for longer than the loop before has lasted
+    assert count_restored(daemon) - restored <= 2
+    assert any("they are put back less often" in each["message"] for each in daemon.log)
+    assert "less and less often" in run_command(daemon, "routing", "plan").stderr
+    wait_for(lambda: show_ours() == whole or None, "all of it again", 80.0)
+    assert show_others() == others
+
+
+def be_hostile(chance: random.Random, seconds: float) -> None:
+    """Remove a rule or route of netevd's, whichever chance says, every 50 ms."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for line in chance.sample(found, 1) if (found := show_ours()) else ():
+            remove(line)
+        time.sleep(0.05)
+
+
+def count_restored(daemon: Daemon) -> int:
+    """Return how often rules and routes were made again."""
+    return sum(each.get("event") == "routing-applied" for each in list(daemon.log))
 
 
 def remove(line: str) -> None:
