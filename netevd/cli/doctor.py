@@ -12,7 +12,12 @@ import click
 
 from netevd.cli.checks.case import Case, Finding, open_case
 from netevd.cli.checks.configuration import check_configuration, check_runtime
-from netevd.cli.checks.kernel import check_buffers, check_memory, check_sandbox
+from netevd.cli.checks.kernel import (
+    check_buffers,
+    check_memory,
+    check_reverse_path,
+    check_sandbox,
+)
 from netevd.cli.checks.neighbours import check_neighbours, check_port
 from netevd.cli.checks.privileges import check_capabilities, check_mode, check_users
 from netevd.cli.checks.roles import check_roles
@@ -69,7 +74,7 @@ def _examine(case: Case) -> Iterator[Finding]:
     yield from found
     yield from check_mode(case, found)
     for check in (check_buffers, check_configuration, check_runtime, check_scripts,
-                  check_roles, check_neighbours, check_port):  # fmt: skip
+                  check_roles, check_reverse_path, check_neighbours, check_port):  # fmt: skip
         yield from check(case)
 
 

@@ -24,6 +24,7 @@ from netevd.config.kinds import Capability
 from netevd.config.legacy import is_variable
 from netevd.config.load import DEFAULT_PATH, Loaded, load
 from netevd.config.patch import apply_patch
+from netevd.config.reversepath import find_strict
 from netevd.config.schema import AuditLog, Configuration, Security
 from netevd.config.sealed import seal
 from netevd.config.secrets import read_secrets
@@ -102,7 +103,8 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
     if problems:
         return _reject(sorted(problems))
     files = [(file.path, file.content) for file in loaded.files]
-    notices = [str(each)[:_NOTICE_LIMIT] for each in loaded.notices[:PROBLEM_LIMIT]]
+    told = [*loaded.notices, *_find_strict_links(loaded)]
+    notices = [str(each)[:_NOTICE_LIMIT] for each in told[:PROBLEM_LIMIT]]
     peers = whole.wireguard.peers
     os.pwrite(memory[0], seal(loaded.configuration, secrets, files, notices, peers), 0)
     if packed := pack_targets(whole, headers):
@@ -112,6 +114,19 @@ def _read(path: str | None, kind: str, memory: tuple[int, int], *, observe: bool
         return launch
     digest = sha256(files[0][1]).hexdigest()
     return msgspec.structs.replace(launch, digest=digest, content=given or b"")
+
+
+def _find_strict_links(loaded: Loaded) -> list[Problem]:
+    """Return what is to be said once of links on which the kernel drops what policy routing is for."""
+    strict = find_strict(loaded.configuration)
+    if not strict:
+        return []
+    place = loaded.places.get(("routing", "policy"), Place(""))
+    text = (
+        f"policy: rp_filter is 1 (strict) on {' '.join(strict)}: what comes in by a link that main would"
+        " not answer by may be dropped before any rule is asked; 2 (loose) never does that"
+    )
+    return [Problem(place, text)]
 
 
 def _add_peers(loaded: Loaded, problems: list[Problem]) -> Configuration:

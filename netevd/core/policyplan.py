@@ -30,6 +30,11 @@ from netevd.model.snapshot import Snapshot
 _PHYSICAL: Final = frozenset(("", "veth"))
 """Kinds of links that a glob may mean; veth is what a container has for hardware."""
 
+STATIC: Final = frozenset((3, 4, 9, 16))
+"""Whose routes by way of a gateway are copied: boot (by hand), static, ra, dhcp. Those of routing daemons
+are many, and main's. Source: RTPROT_*, linux/rtnetlink.h."""
+STATIC_LIMIT: Final = 500
+"""Destinations of these for each link at most."""
 _METRIC6: Final = 1024
 """What IPv6 makes of metric 0. Source: IP6_RT_PRIO_USER, linux/ipv6_route.h."""
 _LAST: Final = 0xFFFFFFFF
@@ -75,7 +80,7 @@ class Known(NamedTuple):
 
     snapshots: Sequence[Snapshot]
     routes: Sequence[Route]
-    """Default routes of every table, and those of main without a gateway."""
+    """Default routes of every table; of main those without a gateway, and those that are STATIC."""
     numbers: Mapping[IfIndex, int]
     """Slot of each link."""
 
@@ -153,6 +158,8 @@ class _Family:
         self._known = known
         self._defaults: dict[IfIndex, list[Route]] = {}
         self._connected: dict[IfIndex, dict[str, None]] = {}
+        self._static: dict[IfIndex, dict[str, list[Route]]] = {}
+        """Routes of main by way of a gateway, by link and destination."""
         self._best: list[Route] = []
         for route in known.routes:
             if route.family == family and route.type == 1 and not ours.has_table(route.table):
@@ -167,10 +174,14 @@ class _Family:
                     found.append(route)
             if route.table == TABLE_MAIN and route.nexthops:
                 self._best.append(route)
-        elif route.table == TABLE_MAIN and len(route.nexthops) == 1:
-            hop = route.nexthops[0]
-            if not hop.gateway and not _is_local(route.destination):
-                self._connected.setdefault(hop.ifindex, {})[route.destination] = None
+        elif route.table == TABLE_MAIN and not _is_local(route.destination):
+            if len(route.nexthops) == 1 and not route.nexthops[0].gateway:
+                links = self._connected.setdefault(route.nexthops[0].ifindex, {})
+                links[route.destination] = None
+            elif route.protocol in STATIC:
+                for hop in route.nexthops:
+                    by_prefix = self._static.setdefault(hop.ifindex, {})
+                    by_prefix.setdefault(route.destination, []).append(route)
 
     def _find_primary(self) -> IfIndex | None:
         """Return the one link that has the best default routes of main, None for no single one."""
@@ -227,6 +238,7 @@ class _Family:
             return planned
         defaults = list(self._make_defaults(link.ifindex, slot))
         routes.update(defaults)
+        routes.update(self._make_static(link.ifindex, slot))
         if mark:
             table = ours.default_table(slot)
             rules.add(self._rule(slot - MARKS_BELOW, table, mark=mark, mask=policy.mark_mask))
@@ -278,12 +290,27 @@ class _Family:
             yield self._route(table, destination, 0, (Nexthop(ifindex),))
 
     def _make_defaults(self, ifindex: IfIndex, slot: int) -> Iterable[Route]:
-        """Yield a default route for each way of this link, the best first, each metric once."""
+        """Yield a default route for each way of this link."""
         table = self._ours.default_table(slot)
         anywhere = "0.0.0.0/0" if self._family == 4 else "::/0"
+        found = list(self._make_ways(table, anywhere, self._defaults.get(ifindex, ()), ifindex))
+        if not found and self._policy.strict:
+            found = [self._route(table, anywhere, _LAST, (), UNREACHABLE)]
+        return found
+
+    def _make_static(self, ifindex: IfIndex, slot: int) -> Iterable[Route]:
+        """Yield what main has by way of gateways of this link, for those that come here before main."""
+        table = self._ours.default_table(slot)
+        for destination, routes in sorted(self._static.get(ifindex, {}).items())[:STATIC_LIMIT]:
+            yield from self._make_ways(table, destination, routes, ifindex)
+
+    def _make_ways(
+        self, table: Table, destination: str, routes: Iterable[Route], ifindex: IfIndex
+    ) -> Iterable[Route]:
+        """Yield a route for each way over this link, the best first, each metric once."""
         told: set[str] = set()
         least = 0
-        for route in sorted(self._defaults.get(ifindex, ()), key=_order):
+        for route in sorted(routes, key=_order):
             for hop in route.nexthops:
                 if hop.ifindex != ifindex or hop.gateway in told:
                     continue
@@ -296,10 +323,8 @@ class _Family:
                 if hop.gateway and not hop.gateway.startswith("fe80"):
                     flags |= STABLE_FLAGS  # whatever main says of the way to it by then
                 yield self._route(
-                    table, anywhere, metric, (Nexthop(ifindex, hop.gateway, 1, flags),)
+                    table, destination, metric, (Nexthop(ifindex, hop.gateway, 1, flags),)
                 )
-        if not told and self._policy.strict:
-            yield self._route(table, anywhere, _LAST, (), UNREACHABLE)
 
     def _route(
         self, table: Table, destination: str, metric: int, hops: tuple[Nexthop, ...], kind: int = 1

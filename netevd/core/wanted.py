@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from netevd.config.schema import Configuration, Routes
-from netevd.core.policyplan import get_ours
+from netevd.core.policyplan import STATIC, get_ours
 from netevd.model.route import (
     ALL_TABLES,
     ANYWHERE,
@@ -56,7 +56,8 @@ def make_concern(configuration: Configuration) -> Callable[[Route], bool]:
         if route.destination in ANYWHERE or ours.has_table(route.table) or route.table == extra:
             return True
         hops = route.nexthops
-        return route.table == TABLE_MAIN and bool(hops) and not hops[0].gateway
+        direct = bool(hops) and not hops[0].gateway
+        return route.table == TABLE_MAIN and (direct or route.protocol in STATIC)
 
     return concerns
 

@@ -13,7 +13,9 @@ USERS = "systemd-sysusers /run/lab/in/packaging/sysusers/netevd.conf"
 
 def test_kernel_wireguard_vlan_bond_vrf() -> None:
     """Devices of the kernel's own WireGuard, and links that only another kernel has."""
-    outcome = guest.run(f"{USERS}\n{PYTEST.format(file='tests/lab/guest_wireguard.py')}")
+    outcome = guest.run(
+        f"{USERS}\n{PYTEST.format(file='tests/lab/guest_wireguard.py')}", seconds=900
+    )
 
     print(outcome.log)
     assert outcome.status == 0, outcome.log

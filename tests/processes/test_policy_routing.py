@@ -468,3 +468,22 @@ def test_what_is_written_is_in_the_audit_log(make_daemon: MakeDaemon) -> None:
         )
     finally:
         shutil.rmtree(file.parent, ignore_errors=True)
+
+
+def test_a_strict_filter_is_told_once_and_left_as_it_is(
+    make_daemon: MakeDaemon, uplinks: Uplinks
+) -> None:
+    """rp_filter 1 on a link of policy routing is said in the log and by doctor, and not changed."""
+    setting = Path("/proc/sys/net/ipv4/conf/eth1/rp_filter")
+    setting.write_text("1")
+    daemon = make_daemon(POLICY).start()
+
+    told = daemon.expect(lambda entry: "rp_filter is 1 (strict) on eth1" in entry["message"])
+    assert "2 (loose)" in told["message"]
+    shown = subprocess.run(
+        [sys.executable, "-c", COMMAND, "doctor", "--config", str(daemon.config)],
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    assert "net.ipv4.conf.eth1.rp_filter" in shown and "eth0.rp_filter" not in shown
+    assert setting.read_text().strip() == "1"
+    assert sum("rp_filter" in entry["message"] for entry in daemon.log) == 1

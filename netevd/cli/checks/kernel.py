@@ -11,6 +11,7 @@ from typing import Final
 
 from netevd.cli.checks.case import Case, Finding, as_root
 from netevd.config.load import Loaded
+from netevd.config.reversepath import find_strict
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of each event socket's buffer. Source: privsep/rtnetlink.py; a test holds the two equal."""
@@ -25,6 +26,20 @@ _SO_RCVBUFFORCE: Final = 33
 """Source: asm-generic/socket.h; Python does not name it."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def check_reverse_path(case: Case) -> Iterator[Finding]:
+    """Look whether the kernel drops what policy routing has let in by another link than main's."""
+    if not isinstance(case.loaded, Loaded):
+        return
+    for name in find_strict(case.loaded.configuration):
+        setting = f"net.ipv4.conf.{name}.rp_filter"
+        yield Finding(
+            "warning", "reverse-path", setting,
+            "is 1 (strict): what comes in by this link and would not be answered by it may be dropped before"
+            " netevd's rules are asked; 2 (loose) never does that",
+            as_root(f"sysctl -w {setting}=2"),
+        )  # fmt: skip
 
 
 def check_sandbox(_: Case) -> Iterator[Finding]:

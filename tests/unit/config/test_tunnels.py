@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from netevd.config.load import Loaded, load
+from netevd.config.reversepath import find_strict
 from netevd.config.routing import find_tunnel_doubts
+from netevd.config.schema import Configuration, Patterns, Policy, Routing
 
 KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 
@@ -91,3 +93,28 @@ def test_what_has_no_effect_is_a_doubt(tmp_path: Path) -> None:
     assert len(doubts) == 2
     assert "force: has no effect with wireguard.routes.mode: observe" in doubts[0]
     assert "endpoint: has no effect" in doubts[1]
+
+
+def test_links_with_a_strict_filter_are_found(tmp_path: Path) -> None:
+    """The higher one of the link's own and of all; only links of policy routing; what is not there is passed over."""
+    values = {
+        "all": "0",
+        "default": "1",
+        "lo": "1",
+        "eth0": "1",
+        "eth1": "2",
+        "eth2": "0",
+        "docker0": "1",
+        "eth9": "1",
+    }
+    for name, value in values.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rp_filter").write_text(f"{value}\n")
+    (tmp_path / "eth4").mkdir()
+    routing = Routing(Policy(enabled=True, interfaces=Patterns(("eth*", "!eth9"))))
+
+    assert find_strict(Configuration(routing=routing), str(tmp_path)) == ["eth0"]
+    (tmp_path / "all" / "rp_filter").write_text("1\n")
+    assert find_strict(Configuration(routing=routing), str(tmp_path)) == ["eth0", "eth2", "eth4"]
+    assert find_strict(Configuration(), str(tmp_path)) == []
+    assert find_strict(Configuration(routing=routing), str(tmp_path / "none")) == []

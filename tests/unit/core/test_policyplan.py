@@ -235,6 +235,26 @@ def test_a_thousand_addresses() -> None:
     assert len(found.rules) == 2 * 1000 + 2 + 1
 
 
+def test_static_routes_stand_beside_the_default() -> None:
+    """What goes by way of a gateway of the link is copied for marked traffic; a routing daemon's is not."""
+    routes = [
+        route("10.50.0.0/16", "10.0.1.254@3"), route("10.50.0.0/16", "10.0.0.254@2", metric=5),
+        route("10.60.0.0/16", "10.0.1.254@3", protocol=186), route("10.50.0.0/16", "10.0.1.253@3", metric=9),
+        route("10.70.0.0/16", "10.0.0.254@2", "10.0.1.254@3", protocol=3), route(ANY4, "10.0.1.1@3"),
+    ]  # fmt: skip
+    found = plan([ETH0, ETH1], routes)
+
+    copied = {
+        (each.table, each.destination, each.priority, each.nexthops[0].gateway)
+        for each in found.routes
+    }
+    assert copied == {
+        (21502, "10.50.0.0/16", 5, "10.0.0.254"), (21503, "10.50.0.0/16", 0, "10.0.1.254"),
+        (21503, "10.50.0.0/16", 9, "10.0.1.253"), (21502, "10.70.0.0/16", 0, "10.0.0.254"),
+        (21503, "10.70.0.0/16", 0, "10.0.1.254"), (21503, ANY4, 0, "10.0.1.1"),
+    }  # fmt: skip
+
+
 def test_marks_of_links() -> None:
     """The number of a slot in the bits of the mask; a link whose number does not fit has none."""
     assert [find_mark(0xFF00, slot) for slot in (1, 99, 100)] == [0x100, 0x6300, 0]
