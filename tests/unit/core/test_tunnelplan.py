@@ -9,7 +9,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netevd.config.schema import Metric, TunnelMark, TunnelTable, Wireguard, WireguardRoutes
+from netevd.config.kinds import Metric, TunnelMark, TunnelTable
+from netevd.config.schema import Wireguard, WireguardRoutes
 from netevd.core.policydifference import find_difference
 from netevd.core.policyplan import Plan
 from netevd.core.tunnelplan import (
