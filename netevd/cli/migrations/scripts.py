@@ -22,17 +22,23 @@ LEFTOVER: Final = re.compile(
 """Names that nobody takes for scripts. Source: privsep/scripts.py."""
 
 _NET_ADMIN: Final = "CAP_NET_ADMIN"
-_CHANGES: Final = r"add|append|change|del|delete|flush|link|replace|restore|set|up|down"
+_CHANGES: Final = r"[^#\n]*\s(?:add\w*|append|change|del\w*|flush|replace|restore|set\w*)\b"
 _NEEDS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(rf"(?:^|[\s;&|(`/])({program})(?=\s|$){rest}"), capability, named)
     for program, rest, capability, named in (
-        ("ip", rf"[^#\n]*\s(?:{_CHANGES})\b", _NET_ADMIN, "ip, which changes something,"),
-        ("tc|nft|iptables|ip6tables|iptables-restore|ip6tables-restore|ipset|wg|wg-quick|ethtool|brctl", "",
-         _NET_ADMIN, ""),
+        ("ip", _CHANGES, _NET_ADMIN, "ip, which changes something,"),
+        ("tc|brctl", _CHANGES, _NET_ADMIN, ""),
+        ("ethtool", r"\s+-(?:[A-Z]|s|-set|-change|-coalesce)", _NET_ADMIN, ""),
+        (
+            "nft|iptables|ip6tables|iptables-restore|ip6tables-restore|ipset|wg|wg-quick",
+            "",
+            _NET_ADMIN,
+            "",
+        ),
         ("sysctl", r"[^#\n]*=", "", ""),
-        ("systemctl|service|invoke-rc\\.d|modprobe|mount|umount|hostname", r"\s+[^-\s]", "", ""),
+        (r"systemctl|service|invoke-rc\.d|modprobe|mount|umount|hostname", r"\s+[^-\s]", "", ""),
     )
-)  # fmt: skip
+)
 """Programs that need more than an ordinary user has: what they need, "" for root."""
 
 
