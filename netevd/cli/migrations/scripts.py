@@ -22,7 +22,9 @@ LEFTOVER: Final = re.compile(
 """Names that nobody takes for scripts. Source: privsep/scripts.py."""
 
 _NET_ADMIN: Final = "CAP_NET_ADMIN"
-_CHANGES: Final = r"[^#\n]*\s(?:add\w*|append|change|del\w*|flush|replace|restore|set\w*)\b"
+_CHANGES: Final = (
+    r"[^#\n]*\s(?:add|append|change|del|delete|flush|replace|restore|set|(?:add|del)(?:br|if))\b"
+)
 _NEEDS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
     (re.compile(rf"(?:^|[\s;&|(`/])({program})(?=\s|$){rest}"), capability, named)
     for program, rest, capability, named in (
@@ -36,7 +38,8 @@ _NEEDS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
             "",
         ),
         ("sysctl", r"[^#\n]*=", "", ""),
-        (r"systemctl|service|invoke-rc\.d|modprobe|mount|umount|hostname", r"\s+[^-\s]", "", ""),
+        ("systemctl", r"\s+(?!status|show|is-|list-|cat)[a-z]", "", ""),
+        (r"service|invoke-rc\.d|modprobe|mount|umount|hostname", r"\s+[^-\s]", "", ""),
     )
 )
 """Programs that need more than an ordinary user has: what they need, "" for root."""

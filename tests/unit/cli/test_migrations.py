@@ -37,6 +37,8 @@ def find(tmp_path: Path, line: str, first: str = "#!/bin/sh") -> list[str]:
         ("sysctl -w net.ipv4.ip_forward=1", "sysctl needs root, or a rule of polkit"),
         ("sysctl net.ipv4.ip_forward", None),
         ("systemctl restart chrony", "systemctl needs root, or a rule of polkit"),
+        ("systemctl is-active chrony", None),
+        ("brctl addif br0 a", "brctl needs CAP_NET_ADMIN"),
         ("hostname", None),
         ("hostname a", "hostname needs root, or a rule of polkit"),
     ],
