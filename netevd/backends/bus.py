@@ -163,7 +163,8 @@ class Bus:
         self._owners: dict[str, str] = {}
         self._scopes: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery
-        self._connection: Connection
+        self.connection: Connection | None = None
+        """The one there is now; None while there is none, or none that is greeted."""
         self.fault = "it was not asked for yet"
         """Why there is no connection, "" while there is one."""
 
@@ -184,12 +185,15 @@ class Bus:
         """Connect once, and be there until that connection ends. Raises: BusGone, Undialed."""
         async with open_stream(await self._dial()) as stream:
             await authenticate(stream)
-            self._connection = connection = Connection(stream, self._hear)
-            async with trio.open_nursery() as self._nursery:
-                self._nursery.start_soon(connection.receive)
-                self._nursery.start_soon(self._begin, connection)
-                await connection.gone.wait()
-                self._nursery.cancel_scope.cancel()
+            connection = Connection(stream, self._hear)
+            try:
+                async with trio.open_nursery() as self._nursery:
+                    self._nursery.start_soon(connection.receive)
+                    self._nursery.start_soon(self._begin, connection)
+                    await connection.gone.wait()
+                    self._nursery.cancel_scope.cancel()
+            finally:
+                self.connection = None
         self._peers.clear()
         self._owners.clear()
         self._scopes.clear()
@@ -200,6 +204,7 @@ class Bus:
         try:
             await connection.call(DAEMON, _PATH, f"{DAEMON}.Hello")
             self.fault = ""
+            self.connection = connection
             for service in self._services:
                 await self._listen(connection, service)
         except (BusGone, CallFailed) as error:
@@ -247,7 +252,8 @@ class Bus:
         if not owner:
             service.lose("it is not on the system bus" if scope is None else "it has left the bus")
             return
-        self._peers[name] = peer = Peer(self._connection, name, owner)
+        assert self.connection is not None  # whoever tells of owners was greeted
+        self._peers[name] = peer = Peer(self.connection, name, owner)
         self._scopes[name] = scope = trio.CancelScope()
         self._nursery.start_soon(self._follow, service, peer, scope)
 

@@ -71,6 +71,14 @@ class Network:
     when it is named as such."""
     emit_json: bool = True
     """Whether scripts get the variable JSON."""
+    use_dns: bool = False
+    """Whether systemd-resolved is told the DNS servers of DHCP leases, of those links that no manager
+    tells it of; taken back when the lease is over."""
+    use_domain: bool = False
+    """Whether it is told their domains, to be searched."""
+    use_hostname: bool = False
+    """Whether systemd-hostnamed is told the host name of a lease as the host's transient name. A static
+    name counts more; a domain is never taken for a name."""
 
 
 @frozen(slots=True)

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 from netevd.compat.trees import needs_whole_scale
 from netevd.config.links import watches
 from netevd.config.schema import Configuration, Routes
+from netevd.core.advising import Advising
 from netevd.core.backends import BackendInput, Backends
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
@@ -38,6 +39,7 @@ from netevd.model.event import HOST_LANE, Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
+    AdviceAnswered,
     BackendForgot,
     BackendFound,
     BackendLost,
@@ -126,6 +128,7 @@ class Engine:
             self._table.find_gateways,
             self._backends.find_reports,
         )
+        self._advising = Advising(configuration.network, self._observer)
         routes = configuration.routes
         wanted = bool(routes.tables or routes.default_routes) or configuration.needs_routes
         self._routes = RouteWatch(self._table, self._observer, tells, wanted=wanted)
@@ -169,7 +172,7 @@ class Engine:
         self.insight: Final = Insight(
             self._observer, self._table, self._routes,
             resync=self._resync, hooks=self._hooks, runs=self._runs, wireguard=self._wireguard,
-            backends=self._backends, tunnels=self._tunnels,
+            backends=self._backends, advising=self._advising, tunnels=self._tunnels,
         )  # fmt: skip
         """What others may ask."""
         if state is not None:
@@ -179,6 +182,7 @@ class Engine:
         self._sequence, self._runs.number = state.numbers.sequence, state.numbers.run
         self._routes.restore(state.routes, wanted_before)
         self._backends.restore(state.links, state.hosts)
+        self._advising.restore(state.advice)
         self._observer.restore(state.links, state.numbers.lane)
         self._wireguard.restore(state.wireguard, self._find_snapshot)
         for each in self._observer.get_memory():
@@ -224,7 +228,7 @@ class Engine:
         deliveries = self._deliveries.take_memory()
         wireguard = self._wireguard.take_memory()
         routing = self._policy.take_memory() if self._started else None
-        hosts = self._backends.take_memory()
+        hosts, advice = self._backends.take_memory(), self._advising.take_memory()
         events, self._events = tuple(self._events), []
         changed = (
             links,
@@ -237,6 +241,7 @@ class Engine:
             wireguard,
             routing,
             hosts,
+            advice,
         )
         if not (any(changed) or not self._begun) or not self._started:
             return None
@@ -253,6 +258,7 @@ class Engine:
             wireguard,
             routing,
             hosts,
+            advice,
         )
 
     def get_state(self) -> State | None:
@@ -271,6 +277,7 @@ class Engine:
             self._wireguard.get_memory(),
             self._policy.get_memory(),
             self._backends.get_memory(),
+            self._advising.get_memory(),
         )
 
     def get_snapshots(self) -> tuple[Snapshot, ...]:
@@ -344,6 +351,7 @@ class Engine:
             self._wireguard.due, self._endpoints.due,
             self._policy.deadline(),
             self._backends.due,
+            self._advising.due,
         )  # fmt: skip
         return min((each for each in times if each is not None), default=None)
 
@@ -411,6 +419,8 @@ class Engine:
                 BackendFound() | BackendSaid() | BackendSaidHost() | BackendForgot() | BackendLost()
             ):
                 self._hear(given, now, actions)
+            case AdviceAnswered():
+                self._advising.take(given, now, actions)
             case ClearDamping():
                 self._gate.clear(given, actions)
             case ChangesMade() | FlushRouting() | ConfirmRouting():
@@ -435,6 +445,8 @@ class Engine:
             self._endpoints.tick(now, actions)
         if self._wireguard.due is not None and self._wireguard.due <= now.monotonic:
             self._wireguard.tick(now, actions)
+        if self._advising.enabled and self._started:
+            self._advising.step(now, actions)
         self._runs.start(now, actions)
         self._deliveries.start(now, actions)
         return actions
@@ -612,6 +624,8 @@ class Engine:
         if isinstance(given, BackendFound) and self._backends.is_new(given.backend):
             found = given.backend
         self._observer.see_reports(self._backends.handle(given, actions))
+        if isinstance(given, BackendFound | BackendLost):
+            self._advising.note_service(given)
         if not self._started:
             self._observer.discard()
             self._announce(now, actions)
@@ -633,6 +647,9 @@ class Engine:
     ) -> None:
         for change in changes:
             ifindex = change.after.link.ifindex
+            before = change.before
+            if before is None or change.gone or before.reports or change.after.reports:
+                self._advising.note()
             if change.gone and ifindex not in self._observer:
                 self._backends.forget_link(ifindex)
             tunnels = self._wireguard.see(change, now)

@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
+from netevd.core.advising import Advising
 from netevd.core.backends import Backends, Presence
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.hooks import HookTable
@@ -53,6 +54,7 @@ class Insight:
         runs: Runs,
         wireguard: WireguardWatch,
         backends: Backends,
+        advising: Advising,
         tunnels: Tunnels,
     ) -> None:
         self._observer: Final = observer
@@ -63,6 +65,7 @@ class Insight:
         self._runs: Final = runs
         self._wireguard: Final = wireguard
         self._backends: Final = backends
+        self._advising: Final = advising
         self._tunnels: Final = tunnels
 
     # --- links and routes ------------------------------------------------------------------------
@@ -118,6 +121,10 @@ class Insight:
     def get_backends(self) -> tuple[Presence, ...]:
         """Return which backends have said whether they are there, those that count most first."""
         return self._backends.get_presences()
+
+    def find_refusals(self) -> list[str]:
+        """Return in words which services did not take what they were told of leases."""
+        return self._advising.find_troubles()
 
     def get_hosts(self) -> tuple[HostReport, ...]:
         """Return what backends say of the host, the report that counts most first."""

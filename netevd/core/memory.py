@@ -38,11 +38,13 @@ def fold(state: State, records: Iterable[Record]) -> State:
     deliveries = {(each.target, each.sequence): each for each in state.deliveries}
     windows, flaps = dict(state.waiting.windows), dict(state.waiting.flaps)
     devices = {each.ifindex: each for each in state.wireguard}
-    numbers, routing, hosts = state.numbers, state.routing, state.hosts
+    numbers, routing = state.numbers, state.routing
+    hosts, advice = state.hosts, state.advice
     for record in records:
         numbers = record.numbers
         routing = record.routing or routing
         hosts = hosts if record.hosts is None else record.hosts
+        advice = advice if record.advice is None else record.advice
         for ifindex in record.gone:
             links.pop(ifindex, None)
         links.update((each.link.ifindex, each) for each in record.links)
@@ -72,6 +74,7 @@ def fold(state: State, records: Iterable[Record]) -> State:
         tuple(devices.values()),
         routing,
         hosts,
+        advice,
     )
 
 

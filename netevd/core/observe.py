@@ -85,6 +85,10 @@ class Observer:
         known = self._known.get(ifindex)
         return None if known is None or known.told is None else (known.lane, known.told)
 
+    def get_told(self) -> list[Snapshot]:
+        """Return every link that users know as they know it, in order of ifindex."""
+        return [known.told for _, known in sorted(self._known.items()) if known.told is not None]
+
     def is_up(self, ifindex: IfIndex) -> bool:
         """Tell whether a link is there and the administrator has set it up."""
         known = self._known.get(ifindex)

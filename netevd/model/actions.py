@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from netevd.model.advice import Advice
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
 from netevd.model.routing import Change
@@ -219,6 +220,16 @@ class ChangeRouting:
     changes: tuple[Change, ...]
 
 
+@frozen(slots=True)
+class GiveAdvice:
+    """Tell a service of the host what a lease says, or that it says it no more."""
+
+    number: int
+    advice: Advice
+    withdraw: bool
+    """Take back what was told of this subject."""
+
+
 class Kind(StrEnum):
     """What a log record is about, for those who look for one kind among all; see MESSAGE_ID."""
 
@@ -280,6 +291,7 @@ Action: TypeAlias = (
     | ResolveEndpoint
     | SetEndpoint
     | ChangeRouting
+    | GiveAdvice
     | Note
     | Ready
 )

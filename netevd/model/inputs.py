@@ -365,6 +365,17 @@ class BackendLost:
 
 
 @frozen(slots=True)
+class AdviceAnswered:
+    """A service has answered a `GiveAdvice`, or could not be asked."""
+
+    number: int
+    error: str = ""
+    """Why it did not take it, "" if it did."""
+    refused: bool = False
+    """It does not let us: asking again helps only once somebody has changed that."""
+
+
+@frozen(slots=True)
 class Tick:
     """The deadline that the engine asked for has come."""
 
@@ -386,4 +397,5 @@ Input: TypeAlias = (
     | ResumeHook | ClearDamping | Tick | Stopping
     | CourierConnected | CourierLost | DeliveryAnswered
     | BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
+    | AdviceAnswered
 )  # fmt: skip

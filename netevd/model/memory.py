@@ -11,6 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
+from netevd.model.advice import Advice
 from netevd.model.backend import HostReport
 from netevd.model.event import Event
 from netevd.model.inputs import Hook
@@ -177,6 +178,8 @@ class State:
     routing: RoutingMemory = field(factory=RoutingMemory)
     hosts: tuple[HostReport, ...] = ()
     """What users know of the host; what they know of links is in their snapshots."""
+    advice: tuple[Advice, ...] = ()
+    """What services of the host were told because of leases."""
 
 
 @frozen(slots=True)
@@ -199,3 +202,5 @@ class Record:
     """All of it; None: nothing of it has changed."""
     hosts: tuple[HostReport, ...] | None = None
     """All of it; None: nothing of it has changed."""
+    advice: tuple[Advice, ...] | None = None
+    """Likewise."""

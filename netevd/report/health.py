@@ -65,6 +65,7 @@ def judge(view: View, vitals: Vitals) -> HealthObject:
     checks = {
         "netlink": _check_netlink(vitals),
         "backend": _check_backend(view, vitals),
+        "backends": _check_backends(view),
         "runners": _check_runners(vitals),
         "lanes": _check_lanes(vitals),
         "configuration": _check_configuration(vitals),
@@ -133,6 +134,21 @@ def _check_backend(view: View, vitals: Vitals) -> CheckObject:
         advice = "wait; if it lasts, the log says what the kernel answers"
         return _fail("kernel: its links are not known yet", advice)
     return _pass(f"kernel: {view.count_interfaces()} interfaces known")
+
+
+def _check_backends(view: View) -> CheckObject:
+    presences = view.get_backends()
+    absent = [each for each in presences if not each.found and (each.wanted or each.version)]
+    found = ", ".join(f"{each.backend} {each.version}".rstrip() for each in presences if each.found)
+    if absent:
+        detail = "; ".join(f"{each.backend}: {printable(each.reason)}" for each in absent)
+        advice = "start it, or name other backends by system.backend; what it said last counts until then"
+        return _warn(detail, advice)
+    refusals = view.get_refusals()
+    if refusals:
+        advice = "install packaging/polkit/50-netevd.rules, or see what the service's log says"
+        return _warn("; ".join(map(printable, refusals[:_SHOWN])), advice)
+    return _pass(found or "none but the kernel")
 
 
 def _check_runners(vitals: Vitals) -> CheckObject:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from netevd.config.schema import Configuration
+from netevd.core.backends import Presence
 from netevd.core.engine import Engine
 from netevd.core.policydifference import order_rule
 from netevd.core.policyhints import describe_change, shape_planned
@@ -121,7 +122,7 @@ class View:
             "generation": self._about.generation,
             "loaded": show_time(tally.loaded_ns or self._about.loaded_ns),
             "uptime_seconds": self.get_uptime(),
-            "backend": "kernel",
+            "backend": ", ".join(["kernel", *self._list_found()]),
             "interfaces": sum(states.values()),
             "interfaces_by_state": dict(sorted(states.items())),
             "routes": self._insight.count_routes(),
@@ -168,6 +169,17 @@ class View:
             "generation": last.generation,
             "problems": [printable(each) for each in last.problems],
         }
+
+    def get_backends(self) -> tuple[Presence, ...]:
+        """Return which backends have said whether they are there."""
+        return self._insight.get_backends()
+
+    def get_refusals(self) -> list[str]:
+        """Return in words which services did not take what they were told of leases."""
+        return self._insight.find_refusals()
+
+    def _list_found(self) -> list[str]:
+        return [each.backend for each in self.get_backends() if each.found]
 
     # --- what there is ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Which backends are followed, by what the configuration says, and the tasks that do it."""
+"""Which services of the bus are followed and told, by what the configuration says, and the tasks that do it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Final
 
 import trio
 
-from netevd.backends.bus import Bus
+from netevd.backends.bus import Bus, Service
 from netevd.backends.networkd import Networkd
+from netevd.backends.resolved import Resolved, give
 from netevd.config.kinds import Backend
+from netevd.config.schema import Configuration
+from netevd.model.actions import GiveAdvice
 from netevd.model.backend import BackendName
 from netevd.model.inputs import Input
 
 _KNOWN: Final[tuple[BackendName, ...]] = ("systemd-networkd",)
-"""Those that `auto` looks for."""
+"""Those on the bus that `auto` looks for."""
 
 
 def choose(wanted: Iterable[Backend]) -> dict[BackendName, bool]:
@@ -24,32 +27,49 @@ def choose(wanted: Iterable[Backend]) -> dict[BackendName, bool]:
 
 
 class Following:
-    """Every backend that is followed."""
+    """Every service of the bus that is followed, and those that are told what leases say."""
 
     def __init__(
         self,
-        wanted: Iterable[Backend],
+        configuration: Configuration,
         submit: Callable[[Input], None],
         dial: Callable[[], Awaitable[int]],
     ) -> None:
-        """wanted: as `system.backend`. submit: takes inputs. dial: as of `Bus`."""
-        chosen = choose(wanted)
-        self.names: Final = tuple(chosen)
-        """Backends that will say whether they are there."""
-        self._services = [
+        """submit: takes inputs. dial: as of `Bus`."""
+        chosen = choose(configuration.system.backend)
+        network = configuration.network
+        names = list(chosen)
+        self._submit = submit
+        self._hinted = [
             Networkd(submit, wanted=named)
             for name, named in chosen.items()
             if name == "systemd-networkd"
         ]
-        self._bus = Bus(dial, self._services)
+        services: list[Service] = [*self._hinted]
+        if network.use_dns or network.use_domain:
+            services.append(Resolved(submit))
+            names.append("systemd-resolved")
+        self.names: Final = tuple(names)
+        """Backends that will say whether they are there."""
+        self._wanted = bool(services) or network.use_hostname
+        self._bus = Bus(dial, services)
+        self._nursery: trio.Nursery
 
     async def run(self) -> None:
         """Follow them for ever."""
-        async with trio.open_nursery() as nursery:
-            if self._services:
-                nursery.start_soon(self._bus.run)
+        async with trio.open_nursery() as self._nursery:
+            if self._wanted:
+                self._nursery.start_soon(self._bus.run)
+            await trio.sleep_forever()
 
     def note(self, inputs: list[Input]) -> None:
         """Show what the kernel has said to those for whom it is a hint."""
-        for service in self._services:
+        for service in self._hinted:
             service.note(inputs)
+
+    def give_advice(self, action: GiveAdvice) -> None:
+        """Have a service told, and its answer submitted."""
+        self._nursery.start_soon(self._give, action)
+
+    async def _give(self, action: GiveAdvice) -> None:
+        self._submit(await give(action, self._bus.connection))

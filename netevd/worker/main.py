@@ -174,7 +174,7 @@ class _Worker:
         # a reload is meant: what it does not want any more goes at once
         grace_until = configure.started + GRACE_S if configure.generation == 1 else 0.0
         self._bus = BusLink(control.send)
-        self._following = Following(system.backend, self.submit, self._bus.dial)
+        self._following = Following(self._configuration, self.submit, self._bus.dial)
         begin = partial(
             Engine,
             sealed.get_whole(),
@@ -213,6 +213,7 @@ class _Worker:
             report_ready=self._report_ready,
             note_request=self._metrics.note_request,
             deliver=self._courier.deliver,
+            give_advice=self._following.give_advice,
         )
         self._dry_run = configure.dry_run
         self._sandbox = (configure.sandbox, configure.landlock)

@@ -20,6 +20,7 @@ from netevd.model.actions import (
     Deliver,
     EndDelivery,
     EndRun,
+    GiveAdvice,
     Kind,
     Note,
     Outcome,
@@ -37,7 +38,7 @@ from netevd.model.actions import (
 from netevd.model.describe import describe
 from netevd.model.event import Event
 from netevd.model.history import RunOutcome
-from netevd.model.inputs import ChangesMade, DeliveryAnswered, Input, RunFinished
+from netevd.model.inputs import AdviceAnswered, ChangesMade, DeliveryAnswered, Input, RunFinished
 from netevd.model.verdict import Verdict
 from privsep.protocol import Forget, Message, Rescan, Run, Signal
 
@@ -68,13 +69,14 @@ class Performer:
         report_ready: Callable[[], None],
         note_request: Callable[[int, Event], None],
         deliver: Callable[[Deliver], None],
+        give_advice: Callable[[GiveAdvice], None],
     ) -> None:
         """
         request_dump: starts the dump of this number. request_routes: the same for routes of these
         families. read_wireguard: has a device read. resolve_endpoint: has the courier look a peer's name
         up. set_endpoint: has a device send to it elsewhere. request_changes: has rules and routes changed. report_ready:
         tells the supervisor. note_request: hears of each run before it is asked for. deliver: has the courier
-        post an event.
+        post an event. give_advice: has a service of the host told.
         """
         self._log = log
         self._request_dump = request_dump
@@ -86,6 +88,7 @@ class Performer:
         self._report_ready = report_ready
         self._note_request = note_request
         self._deliver = deliver
+        self._give_advice = give_advice
         self._events: dict[int, tuple[Event, str]] = {}
         """Event and script path of each run that was requested and has not ended."""
         self._output: dict[int, list[tuple[str, str]]] = {}
@@ -124,6 +127,8 @@ class Performer:
                 self._deliver(action)
             case EndDelivery():
                 pass  # a note tells it to people, the journal keeps it
+            case GiveAdvice():
+                return self.advise(action)
             case RequestDump(dump=dump):
                 self._request_dump(dump)
             case RequestRoutes(dump=dump, families=families):
@@ -166,6 +171,11 @@ class Performer:
         self._request_changes(action)
         return None
 
+    def advise(self, action: GiveAdvice) -> Input | None:
+        """Have a service of the host told what a lease says."""
+        self._give_advice(action)
+        return None
+
     def _send(self, number: int, message: Message) -> None:
         """Send a request to a runner; one that is gone has taken its runs with it."""
         runner = self.runners.get(number)
@@ -200,6 +210,12 @@ class DryPerformer(Performer):
         for change in action.changes:
             self._log.info(f"would ask for: {describe_change(change)}")
         return ChangesMade(action.number, dry=True)
+
+    def advise(self, action: GiveAdvice) -> Input | None:
+        """Log what would be told."""
+        words = "take back what it was told" if action.withdraw else "take"
+        self._log.info(f"would have {action.advice.service} {words}: {action.advice}")
+        return AdviceAnswered(action.number)
 
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; of a run or post that did not take place, tell no end."""

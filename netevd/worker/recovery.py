@@ -18,6 +18,7 @@ from attrs import evolve, field, frozen
 from netevd.config.schema import Routes
 from netevd.core.engine import Engine
 from netevd.core.memory import fold
+from netevd.model.advice import Advice
 from netevd.model.backend import HostReport
 from netevd.model.history import DeliveryOutcome, RunOutcome
 from netevd.model.link import IfIndex
@@ -76,6 +77,7 @@ class _Record(msgspec.Struct, array_like=True):
     deliveries: DeliveryMemory | None = None
     routing: RoutingMemory | None = None
     hosts: tuple[HostReport, ...] | None = None
+    advice: tuple[Advice, ...] | None = None
 
 
 _SNAPSHOT: Final = Packing[_Snapshot](_Snapshot)
@@ -230,6 +232,7 @@ class Recovery:
         return Record(
             packed.numbers, packed.links, packed.gone, packed.routes, tuple(events), packed.runs,
             packed.waiting, packed.deliveries, packed.wireguard, packed.routing, packed.hosts,
+            packed.advice,
         )  # fmt: skip
 
     def begin_anew(self) -> None:
@@ -260,6 +263,7 @@ class Recovery:
                 decided.deliveries,
                 decided.routing,
                 decided.hosts,
+                decided.advice,
             )
         )
         self._keep(engine, body)

@@ -27,6 +27,7 @@ from netevd.model.actions import (
     Deliver,
     EndDelivery,
     EndRun,
+    GiveAdvice,
     Note,
     Outcome,
     Publish,
@@ -207,6 +208,11 @@ def _show(action: Action) -> str:
             return f"set {action.number}: {action.name} {where}"
         case ChangeRouting(number=number, changes=changes):
             return "\n".join((f"change {number}:", *map(describe_change, changes)))
+        case GiveAdvice(number=number, advice=advice, withdraw=withdraw):
+            verb = "withdraw" if withdraw else "advise"
+            words = [*(advice.dns or ()), *(advice.domains or ()), advice.hostname]
+            told = " ".join(filter(None, words))
+            return f"{verb} {number} {advice.service} {advice.name or 'host'}: {told}"
         case Note():
             return f"{action.level}: {action.message}"
         case Ready():

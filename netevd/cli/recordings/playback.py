@@ -26,6 +26,7 @@ from netevd.model.actions import (
     Deliver,
     EndDelivery,
     EndRun,
+    GiveAdvice,
     Note,
     Outcome,
     Publish,
@@ -208,8 +209,8 @@ class Playback:
                 for change in changes:
                     self._say(f"would ask for: {describe_change(change)}")
                 self._inputs.append(ChangesMade(number, dry=True))
-            case Ready() | RequestHooks() | AdoptRun() | ReadWireguard():
-                pass  # of devices a recording has nothing
+            case Ready() | RequestHooks() | AdoptRun() | ReadWireguard() | GiveAdvice():
+                pass  # of devices and leases a recording has nothing
             case ResolveEndpoint() | SetEndpoint():
                 pass  # nobody is there to be called
             case _:
