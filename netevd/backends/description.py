@@ -146,15 +146,18 @@ def _keep(before: LinkReport, report: LinkReport, link: _Link) -> LinkReport:
     if report.setup_state not in PASSING:
         return report
     there = {_show(each.address) for each in link.addresses if each.address}
-    families = {each.family for each in report.leases}
-    kept = tuple(
-        each for each in before.leases if each.family not in families and each.address in there
-    )
+    told = {each.family: each.address for each in report.leases}
+    kept = {
+        each.family: each
+        for each in before.leases
+        if each.address in there and told.get(each.family, each.address) == each.address
+    }
     if not kept:
         return report
+    others = (each for each in report.leases if each.family not in kept)
     return evolve(
         report,
-        leases=(*report.leases, *kept),
+        leases=(*others, *kept.values()),
         dns=report.dns or before.dns,
         domains=report.domains or before.domains,
         route_domains=report.route_domains or before.route_domains,

@@ -147,9 +147,13 @@ class Networkd:
             self._say(evolve(report, setup_state=state, manages=state in MANAGED))
 
     async def _describe(self, peer: Peer, ifindex: IfIndex) -> None:
+        """Ask for one link, and tell what it is like."""
         try:
-            (text,) = await peer.call(_PATH, f"{_MANAGER}.DescribeLink", "i", (ifindex,))
-            self._say(await complete(read_link(text, self._clock.tell, self._reports)))
+            report = await self._ask(peer, ifindex)
+            if _is_half_gone(self._reports.get(ifindex), report):
+                await trio.sleep(_HINT_S)
+                report = await self._ask(peer, ifindex)
+            self._say(report)
         except CallFailed as error:
             if "NoSuchLink" not in error.name and "UnknownObject" not in error.name:
                 raise
@@ -158,10 +162,26 @@ class Networkd:
         except Unreadable as error:
             raise CallFailed("", f"its description can't be read: {error}") from None
 
+    async def _ask(self, peer: Peer, ifindex: IfIndex) -> LinkReport:
+        (text,) = await peer.call(_PATH, f"{_MANAGER}.DescribeLink", "i", (ifindex,))
+        return await complete(read_link(text, self._clock.tell, self._reports))
+
     def _say(self, report: LinkReport) -> None:
         if self._reports.get(report.ifindex) != report:
             self._reports[report.ifindex] = report
             self._submit(BackendSaid(report))
+
+
+def _is_half_gone(before: LinkReport | None, now: LinkReport) -> bool:
+    """Tell whether networkd seems to be about taking a lease apart: it grants less, for the same time."""
+    old = {each.family: each for each in (before.leases if before else ())}
+    return any(
+        old[each.family].address == each.address
+        and old[each.family].end_ns == each.end_ns
+        and old[each.family].content != each.content
+        for each in now.leases
+        if each.family in old
+    )
 
 
 class _Clock:

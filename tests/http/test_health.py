@@ -50,7 +50,7 @@ def test_a_daemon_that_is_well(served: Daemon, client: httpx.Client) -> None:
     assert (health["interfaces"], health["routing_rules"]) == (3, 0)
     assert health["uptime"] > 0
     assert set(health["checks"]) == {
-        "netlink", "backend", "runners", "lanes", "configuration", "journal", "audit", "sandbox",
+        "netlink", "backend", "backends", "runners", "lanes", "configuration", "journal", "audit", "sandbox",
     }  # fmt: skip
     assert ask(client, "/health/live") == {"status": "alive"}
     assert ask(client, "/health/ready")["status"] == "ready"

@@ -118,15 +118,20 @@ class System:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """What a command of this machine begins with to run beside the system: in its network, and on its bus."""
+        """
+        What a command of this machine begins with to run beside the system: in its network, and on its bus.
+
+        Among its processes, too: dbus 1.16 wants to see who connects. It ends when what was begun is ended.
+        """
         steps = " && ".join([
+            "mount -t proc proc /proc",
             "mount -t tmpfs -o mode=755 tmpfs /run",
             "mkdir -p /run/dbus /run/systemd/netif",
             f"mount --bind {self.work}/run/dbus /run/dbus",
             f"mount --bind {self.work}/run/netif /run/systemd/netif",
-            'exec "$@"',
+            'exec setpriv --pdeathsig TERM "$@"',
         ])  # fmt: skip
-        enter = ("nsenter", "-t", str(self.pid), "--net", "--uts")
+        enter = ("nsenter", "-t", str(self.pid), "--net", "--uts", "--pid")
         return (*enter, "unshare", "--mount", "--propagation", "private", "sh", "-c", steps, "sh")
 
     def ip(self, *words: str) -> None:

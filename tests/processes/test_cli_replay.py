@@ -545,7 +545,7 @@ def test_words_that_are_not_known(links: None, place: Place) -> None:
     interface = foresee(place, "routable", "eht0")
 
     assert kind.returncode == 2
-    assert "did you mean 'routable'? There are address-added," in kind.stderr
+    assert "did you mean 'routable'? There are activated," in kind.stderr
     assert interface.returncode == 4
     assert (
         "there is no interface 'eht0'; did you mean 'eth0'? There are eth0, lo, p0"

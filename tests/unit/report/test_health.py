@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
+from netevd.core.backends import Presence
 from netevd.core.insight import StuckRun
 from netevd.report.health import Silence, Vitals, find_status, judge, show_readiness
 from netevd.report.view import View
@@ -15,6 +16,9 @@ WELL = Vitals(started=True, runners=2)
 class _View:
     """What `judge` asks."""
 
+    backends: tuple[Presence, ...] = ()
+    refusals: list[str] = []
+
     def get_uptime(self) -> float:
         return 1.5
 
@@ -23,6 +27,12 @@ class _View:
 
     def count_owned_rules(self) -> int:
         return 0
+
+    def get_backends(self) -> tuple[Presence, ...]:
+        return self.backends
+
+    def get_refusals(self) -> list[str]:
+        return self.refusals
 
 
 def check(vitals: Vitals) -> tuple[str, dict[str, str]]:
@@ -65,3 +75,29 @@ def test_readiness_is_about_events_alone() -> None:
     assert show_readiness(evolve(WELL, full_lanes=9, problems=("x",)))["status"] == "ready"
     assert show_readiness(evolve(WELL, started=False))["status"] == "not ready"
     assert show_readiness(evolve(WELL, silences=(Silence("helper", 3.0),)))["status"] == "not ready"
+
+
+@pytest.mark.parametrize(
+    ("backends", "refusals", "status"),
+    [
+        ((Presence("systemd-networkd", True, "252", "", False),), [], "pass"),
+        (
+            (Presence("systemd-networkd", False, "", "it is not on the system bus", False),),
+            [],
+            "pass",
+        ),
+        (
+            (Presence("systemd-networkd", False, "", "it is not on the system bus", True),),
+            [],
+            "warn",
+        ),
+        ((Presence("systemd-networkd", False, "252", "it has left the bus", False),), [], "warn"),
+        ((), ["systemd-resolved was not told: no"], "warn"),
+    ],
+)
+def test_backends(backends: tuple[Presence, ...], refusals: list[str], status: str) -> None:
+    """One that is wanted, or was there, is missed; a service that refuses is told of."""
+    view = _View()
+    view.backends, view.refusals = backends, refusals
+
+    assert judge(view, WELL)["checks"]["backends"]["status"] == status  # type: ignore[arg-type]
