@@ -222,7 +222,9 @@ _RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolv
 POLICIES: Final = {
     "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",)),
     "reader": Policy(_READER, None, [], {"nproc": 0, "memlock": 0}),
-    "worker": Policy(_WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], {"nproc": 0, "memlock": 0}),
+    "worker": Policy(
+        _WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], {"nproc": 0, "memlock": 0}
+    ),
     "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
 }
 """By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""
