@@ -34,6 +34,8 @@ FILES_LIMIT: Final = 256
 """Lease files that are read at most."""
 PATIENCE_S: Final = 2.0
 """How long the end of a file may be missing, as it is while the file is written, until that is said."""
+YOUNG_S: Final = 10.0
+"""How old a directory is at least that was there when the sandbox of a worker was made which reads it now."""
 LOOK_S: Final = 30.0
 """How often files are looked at where the system grants no inotify."""
 _NEVER: Final = math.inf
@@ -76,6 +78,8 @@ class LeaseWatch:
     """Called when a directory was made that can't be read, since this worker's sandbox is older."""
     granted: frozenset[str] = frozenset()
     """Directories that the sandbox has, as far as they were there when it was made."""
+    quiet: bool = False
+    """Whether nobody has asked for just these directories, so that one that is shut is no news."""
     wanted: bool = False
     """Whether the configuration asks for this backend, so that its absence is a fault."""
     _leases: Leases = field(factory=Leases, init=False)
@@ -112,11 +116,12 @@ class LeaseWatch:
         directories = Directories(watch, self._list_directories())
         directories.arm()
         touched = set(self._list_directories())
-        self._notice_shut(touched - self.granted)
+        known = {each for each in self.granted if not _is_young(each)}
+        self._notice_shut(touched - known)
         while True:
             self._read(touched)
             for path, error in directories.refused.items():
-                self._grumble(path, error)
+                self._grumble(path, error, quiet=self.quiet)
             self.look()
             with trio.CancelScope() as self._alarm:
                 self._set_alarm()
@@ -218,7 +223,7 @@ class LeaseWatch:
             names = os.listdir(directory)
         except OSError as error:
             if not isinstance(error, FileNotFoundError):
-                self._grumble(directory, error)
+                self._grumble(directory, error, quiet=self.quiet)
             return []
         return [path for name in names if self._matches(path := os.path.join(directory, name))]
 
@@ -289,20 +294,30 @@ class LeaseWatch:
             except OSError:
                 continue
 
-    def _grumble(self, path: str, error: OSError) -> None:
+    def _grumble(self, path: str, error: OSError, *, quiet: bool = False) -> None:
         if path in self._shut or os.path.dirname(path) in self._shut:
             return
-        self._say(f"{path}: can't be read: {error.strerror}; leases that it keeps are not known")
+        text = f"{path}: can't be read: {error.strerror}; leases that it keeps are not known"
+        self._say(text, quiet=quiet)
 
-    def _say(self, text: str) -> None:
-        """Say something once; nobody may want the leases of a default directory, so it is no warning."""
+    def _say(self, text: str, *, quiet: bool = False) -> None:
+        """Say something once."""
         if text not in self._grumbled and len(self._grumbled) < FILES_LIMIT:
             self._grumbled.add(text)
-            self._log.info(text)
+            say = self._log.debug if quiet else self._log.warning
+            say(text)
 
 
 def _show_end(path: str, fault: Fault) -> str:
     return f"{path}:{fault.line}:{fault.column}: {fault.text}"
+
+
+def _is_young(directory: str) -> bool:
+    """Tell whether a directory may be newer than this worker's sandbox."""
+    try:
+        return time.time() - os.stat(directory).st_ctime < YOUNG_S
+    except OSError:
+        return False
 
 
 def _read(path: str) -> tuple[bytes, int] | None:

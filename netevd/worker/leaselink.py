@@ -48,6 +48,7 @@ class LeaseLink:
                 log,
                 ask_for_access,
                 granted=frozenset(granted),
+                quiet=not configuration.backends.dhclient.lease_files,
                 wanted="dhclient" in configuration.system.backend,
             )
 

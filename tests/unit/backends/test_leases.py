@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netevd.backends.leasefile import Record
 from netevd.backends.leases import CHANGE_NS, Leases, Source
@@ -221,6 +223,66 @@ def test_a_link_that_is_another_now() -> None:
     assert list(world.leases.judge(102 * S, _find(world)).reports) == [("dhclient", IfIndex(3))]
     world.name = "eth9"
     assert world.tell(103) == []
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.integers(1, 80)),
+        st.tuples(st.just("renew"), st.just(0)),
+        st.tuples(st.just("move"), st.integers(51, 53)),
+        st.tuples(st.just("release"), st.just(0)),
+        st.tuples(st.just("rewrite"), st.integers(0, 3)),
+    ),
+    max_size=14,
+)
+"""What a client does: its lease is granted again, is one of another address, is given back; it begins its
+file anew, of which only so many records are seen at first."""
+
+
+@given(STEPS)
+def test_what_a_client_has_is_what_is_told(steps: list[tuple[str, int]]) -> None:
+    """After each step its lease is told, and while it writes it is never told to have none."""
+    world = World()
+    now, written = 100, [make()]
+    world.addresses, held = ["192.0.2.50"], make()
+    world.write(*written, at=now)
+    assert world.tell(now) == [("192.0.2.50", 100)]
+    for step, number in steps:
+        now += 1
+        lives = held is not None and now < (held.ends_ns or 0) // S
+        before = [(held.lease.address, held.written_ns // S)] if held and lives else []
+        match step:
+            case "wait":
+                now += number
+            case "rewrite":
+                # dhclient writes each address once, that of its lease last
+                once = {each.lease.address: each for each in written}
+                if held is not None:
+                    once.pop(held.lease.address, None)
+                    once[held.lease.address] = held
+                written = list(once.values())
+                for seen in range(min(number, len(written)) + 1):
+                    world.write(*written[:seen], at=now)
+                    assert world.tell(now) == before
+            case "release" if held is not None:
+                written.append(make(held.lease.address, at=now, lasts=0))
+                held, world.addresses = None, []
+            case "renew" if held is not None and lives:
+                held = make(held.lease.address, at=now)
+                written.append(held)
+            case "renew" | "move":
+                address_ = f"192.0.2.{number or 50}"
+                held = make(address_, at=now)
+                written.append(held)
+                world.write(*written, at=now)
+                if address_ not in world.addresses:
+                    assert world.tell(now) == before
+                world.addresses = [address_]
+        if step != "wait":
+            world.write(*written, at=now)
+        lives = held is not None and now < (held.ends_ns or 0) // S
+        expected = [(held.lease.address, held.written_ns // S)] if held and lives else []
+        assert world.tell(now) == expected
 
 
 def _find(world: World):
