@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from netevd.cli.checks.case import Case, Finding, open_case
+from netevd.cli.checks.clients import check_clients
 from netevd.cli.checks.configuration import check_configuration, check_runtime
 from netevd.cli.checks.kernel import (
     check_buffers,
@@ -74,7 +75,8 @@ def _examine(case: Case) -> Iterator[Finding]:
     yield from found
     yield from check_mode(case, found)
     for check in (check_buffers, check_configuration, check_runtime, check_scripts,
-                  check_roles, check_reverse_path, check_neighbours, check_port):  # fmt: skip
+                  check_roles, check_reverse_path, check_neighbours, check_clients,
+                  check_port):  # fmt: skip
         yield from check(case)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from netevd.cli.checks import kernel, privileges
 from netevd.cli.checks.case import read_finding
+from netevd.cli.checks.clients import judge_dhclient, judge_dhcpcd
 from netevd.cli.checks.kernel import judge_landlock
 from netevd.cli.checks.neighbours import find_listeners
 from netevd.cli.checks.privileges import MAKE_USERS, make_users
@@ -194,3 +195,39 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 
     assert contents == [b"", b"", b""]
     assert read_file(str(tmp_path / "hook")) == b"#!/bin/sh\n"
+
+
+# --- leases ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "warned"),
+    [
+        ("-lf /run/x/dhclient.leases", True),
+        ("-lf /var/lib/dhcp/dhclient.eth0.leases", False),
+        ("-lf /var/lib/dhcp/sub/dhclient.leases", True),
+        ("-v eth0", False),
+        ("-lf", False),
+    ],
+)
+def test_dhclient_whose_file_is_not_read(words: str, *, warned: bool) -> None:
+    """It is told which file that is; one without an option has the default, which is read."""
+    process = Process(7, "dhclient", ("/sbin/dhclient", *words.split()))
+
+    found = list(judge_dhclient(process, ["/var/lib/dhcp/dhclient*.leases"]))
+
+    assert [each.level for each in found] == ["warning"] * warned
+    assert all(words.split()[1] in each.message for each in found)
+
+
+def test_dhcpcd_without_hook_is_told_how_to_get_it(tmp_path: Path) -> None:
+    """The command names the directory that this system has; with the hook all is fine."""
+    place = tmp_path / "hooks"
+    place.mkdir()
+    process = Process(7, "dhcpcd", ("dhcpcd: eth0",))
+    directories = [str(tmp_path / "missing"), str(place)]
+
+    (found,) = judge_dhcpcd(process, directories)
+    assert (found.level, found.command.endswith(f"90-netevd {place}/")) == ("note", True)
+    (place / "90-netevd").write_text("")
+    assert [each.level for each in judge_dhcpcd(process, directories)] == ["ok"]
