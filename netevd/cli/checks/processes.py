@@ -24,6 +24,8 @@ def read_file(path: str) -> bytes:
             return b""
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(SIZE_LIMIT)
+    except OSError:  # of a process that has ended since
+        return b""
     finally:
         os.close(descriptor)
 
