@@ -22,7 +22,8 @@ The contract
    (`protocol`), judged by a pure function (`policy`). Four verbs write, rules and routes in ranges of
    netevd's own. No verb takes a path, a name to import or raw bytes; no privileged role accepts a
    descriptor from the worker. A script is named by its number in a table that the runner itself has
-   read and checked (`scripts`); the name of an interface, in `Wireguard` and in rules, is looked up and
+   read and checked (`scripts`), and given typed variables; one of another dispatcher's tree also two
+   words, an interface name and one of a closed set (`trees`); the name of an interface, in `Wireguard` and in rules, is looked up and
    never a path of the worker's choice. The one exception are the bytes of a configuration, where
    root's own allows it: a reader judges them, and they go into one file (`configfile`,
    docs/decisions/0011). Worker and courier speak with strangers, so what they say of themselves is

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Sources dhclient's enter hooks, then its exit hooks, in one shell as dhclient-script does.
 #
-# Arguments: the enter hooks, --, the exit hooks, --; checked by netevd's runner. Variables are those
-# of dhclient. What dhclient-script itself would do to the interface, the DHCP client has done.
+# Arguments: dhclient-enter-hooks, --, those of its directory, --, dhclient-exit-hooks, --, those of its
+# directory, --; checked by netevd's runner. Variables are those of dhclient. What dhclient-script itself would do to the interface, the DHCP client has done.
 
 exit_status=0
 
@@ -45,11 +45,11 @@ exit_with_hooks() {
 
 netevd_enter=
 netevd_exit=
-netevd_part=enter
+netevd_part=1
 for netevd_word in "$@"; do
     case $netevd_part,$netevd_word in
-    *,--) netevd_part="exit" ;;
-    enter,*) netevd_enter="$netevd_enter$netevd_word
+    *,--) netevd_part=$((netevd_part + 1)) ;;
+    [12],*) netevd_enter="$netevd_enter$netevd_word
 " ;;
     *) netevd_exit="$netevd_exit$netevd_word
 " ;;

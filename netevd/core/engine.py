@@ -343,6 +343,10 @@ class Engine:
         """Return the files that an event like this would run and that are not run now, with their reasons."""
         return (*self._hooks.find_skipped(event.type), *self._runs.find_skipped(event))
 
+    def get_held(self, sequence: int) -> list[tuple[str, str]]:
+        """Return what trees of other dispatchers run for an event once its delay is over."""
+        return self._runs.find_held(sequence)
+
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
         times = (

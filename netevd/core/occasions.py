@@ -16,9 +16,11 @@ from netevd.compat.trees import find_occasions, make_call
 from netevd.config.hooktrees import list_enabled
 from netevd.config.schema import Compat
 from netevd.core.hooks import HookTable
+from netevd.model.actions import Action, Kind, Note
 from netevd.model.event import Event
 from netevd.model.inputs import Hook, Now
 from netevd.model.memory import HeldOccasion
+from netevd.model.shape import printable
 
 _LIMIT: Final = 80 * 1024
 """Bytes of all variables of one call at most; a script gets 96 KiB, and some are the runner's."""
@@ -43,6 +45,15 @@ class _Held:
     """Monotonic seconds; None until the clock was looked at."""
 
 
+def _note_void(tree: str, held: _Held, event: Event) -> Note:
+    """Return what is said of an occasion whose opposite came before it was due."""
+    words = f"{held.occasion.action} of event {held.event.sequence}"
+    text = f"{tree} runs nothing: {words} did not last for {held.occasion.delay_s:g} s"
+    fields: dict[str, str | int | float | bool] = {"sequence": event.sequence, "tree": tree}
+    fields["interface"] = printable(event.name)
+    return Note("info", text, fields, Kind.SCRIPT_NOT_RUN)
+
+
 class Occasions:
     """The enabled trees."""
 
@@ -55,12 +66,12 @@ class Occasions:
         self.changed = False
         """Whether what is held has to be remembered anew."""
 
-    def find(self, event: Event) -> list[Due]:
+    def find(self, event: Event, actions: list[Action]) -> list[Due]:
         """Return what runs for an event now, in order; what has to wait is kept."""
         found: list[Due] = []
         for tree in self._trees:
             for occasion in find_occasions(tree, event, self._compat):
-                if not self._holds(tree, event, occasion):
+                if not self._holds(tree, event, occasion, actions):
                     found += self._list(tree, event, occasion)
         return found
 
@@ -74,13 +85,22 @@ class Occasions:
         ]
         return [hook for tree, group in groups for hook in self._hooks.find_skipped(group, tree)]
 
-    def _holds(self, tree: str, event: Event, occasion: Occasion) -> bool:
+    def find_held(self, sequence: int) -> list[tuple[str, str]]:
+        """Return tree and action of what waits for an event's delay to be over."""
+        return [
+            (tree, held.occasion.action)
+            for (tree, _), held in self._held.items()
+            if held.event.sequence == sequence
+        ]
+
+    def _holds(self, tree: str, event: Event, occasion: Occasion, actions: list[Action]) -> bool:
         """Tell whether an occasion waits, or is what was before one that waits."""
         key = tree, event.lane
         held = self._held.pop(key, None)
         if held is not None:
             self.changed = True
             if held.occasion.action != occasion.action:
+                actions.append(_note_void(tree, held, event))
                 return True
         if occasion.delay_s <= 0:
             return False

@@ -114,7 +114,7 @@ class Runs:
         for hook in hooks:
             self._queue(event, hook, "", actions)
         if scripts is None:
-            for due in self._occasions.find(event):
+            for due in self._occasions.find(event, actions):
                 self._queue(*due, actions)
 
     def _queue(self, event: Event, hook: Hook, action: str, actions: list[Action]) -> None:
@@ -411,6 +411,10 @@ class Runs:
                 self._touched[number] = None
 
     # --- what is asked -------------------------------------------------------------------------
+
+    def find_held(self, sequence: int) -> list[tuple[str, str]]:
+        """Return tree and action of what waits for an event's delay to be over."""
+        return self._occasions.find_held(sequence)
 
     def find_skipped(self, event: Event) -> list[Hook]:
         """Return the files of trees that are not run for an event, with their reasons."""

@@ -179,6 +179,8 @@ class Past:
                 rest = max(0.0, window.due - time.monotonic())
                 count = len(window.sequences)
                 yield f"waits with {count - 1} others for the end of its window, in {rest:.1f} s"
+        for tree, action in self._engine.get_held(event.sequence):
+            yield f"{tree} runs {action} if this lasts for its delay"
 
     def _tell_absence(self, event: Event, verdict: Verdict) -> str:
         if event.initial and not self._engine.runs_initial:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from privsep import rtnetlink, spawn
 from privsep.channel import Channel, make_pair
-from privsep.launch import AuditFile, Identity, Launch, RouteFilter, WritePolicy
+from privsep.launch import AuditFile, Identity, Launch, RouteFilter, Tree, WritePolicy
 from privsep.log import Log
 from privsep.mode import Mode
 from privsep.processes import read_descendants, send_signal
@@ -84,23 +84,25 @@ class RunnerRig:
     def __init__(
         self, roots: list[str], events: list[str], *, signers: list[str] | None = None,
         versions: dict[str, int] | None = None, others: dict[str, str] | None = None,
+        trees: list[Tree] | None = None, number: int = 0,
     ) -> None:  # fmt: skip
         """
         signers: whose signatures scripts need, then there is an audit log too. versions: of manifests
         that were believed before. others: scripts that rules give to other users, by path.
+        trees: of other dispatchers. number: of the identity that is its, 1 being the same without a rule.
         """
-        identities = [script_identity()]
+        identities = [script_identity()] * (number + 1)
         for path, user in (others or {}).items():
             entry = pwd.getpwnam(user)
             identities.append(Identity(user, entry.pw_uid, entry.pw_gid, [], scripts=[path]))
         launch = Launch(
             identities, roots, events, "info", "text", 30.0, 65536, ROUTES, signers=signers,
-            audit=None if signers is None else AuditFile("/nowhere/audit", 4096, 0),
+            audit=None if signers is None else AuditFile("/nowhere/audit", 4096, 0), trees=trees or [],
         )  # fmt: skip
         known = Versions("", frozenset(), Log("error"))
         for root, version in (versions or {}).items():
             known.note(script_identity().uid, root, version)
-        self.pid, lead = spawn.start_runner(mode(), launch, 0, known)
+        self.pid, lead = spawn.start_runner(mode(), launch, number, known)
         self.lead: Channel[Report] = Channel(lead, REPORT)
         self.early: list[Report] = []
         """What it told before it was ready."""

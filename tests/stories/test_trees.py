@@ -149,7 +149,12 @@ def test_a_carrier_that_is_back_within_the_delay_runs_nothing() -> None:
     book = begin(PLUG, "ifplugd:actions/a", "ifplugd:actions/b")
 
     book.fill(seen("eth0", 2, carrier=False), 4.9)
-    book.fill(seen("eth0", 2))
+    sequence = book.events[-1].sequence
+    assert book.engine.get_held(sequence) == [("ifplugd", "down")]
+    book >> seen("eth0", 2)
+    text = f"ifplugd runs nothing: down of event {sequence} did not last for 5 s"
+    assert text in "\n".join(map(str, book.actions))
+    book.pass_over()
     book >> 60.0
     book << ""
     book.fill(seen("eth0", 2, carrier=False))
