@@ -14,6 +14,7 @@ from privsep.protocol import (
     DeleteRoute,
     DeleteRule,
     Message,
+    SetEndpoint,
     Wireguard,
     Write,
     pack,
@@ -80,6 +81,15 @@ def test_links_of_others_are_not_reached(hostile: Hostile) -> None:
     with hostile.attack(notes=("network changed",)):
         nowhere = AddRoute(4, 21501, "0.0.0.0/0", 0, 4711, "10.0.0.9")
         assert "errors=[101]" in hostile.ask("rpc", write(nowhere))  # ENETUNREACH
+
+
+def test_endpoints_of_others_are_not_set(hostile: Hostile) -> None:
+    """No peer is sent elsewhere but those that root's configuration names (27), at the port that it names."""
+    key = "QkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkI="
+    for device in ("wg0", "eth0"):
+        with hostile.attack("no peer whose endpoint may be set"):
+            endpoint = SetEndpoint(1 << 30, 5, device, False, key, "198.51.100.1", 51820)
+            hostile.send("rpc", endpoint)
 
 
 def test_same_rule_of_somebody_else_stays(hostile: Hostile) -> None:

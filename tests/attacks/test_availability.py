@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from privsep.protocol import Dump, Ping, Reload, Rescan, Run, Running, Signal, pack
+from privsep.protocol import (
+    Dump,
+    Ping,
+    Reload,
+    Rescan,
+    Run,
+    Running,
+    Signal,
+    WantBus,
+    pack,
+)
 from tests.attacks.rig import FAULT, Gone, Hostile, Refused, make_hostile, show_kernel
 from tests.boundary.rig import wait_for
 from tests.processes.rig import Daemon, ip
@@ -81,6 +91,15 @@ def test_reloads_without_end_are_few_in_the_log(make_daemon: Callable[..., Daemo
     assert hostile.daemon.role("worker") == hostile.worker
     hostile.expect_service()
     assert show_kernel() == before
+
+
+def test_connections_to_the_bus_are_few(hostile: Hostile) -> None:
+    """Each is made by a process of its own, so it is made at most once in a while; asking is no crime."""
+    with hostile.attack():
+        assert hostile.do("flood", "control", hexes(WantBus()), 500) == 500
+        hostile.expect_service()
+        told = hostile.do("drain")
+        assert sum("BusPeer(errno=0)" in each for each in told) <= 2
 
 
 def test_rescans_without_end_hold_up_no_script(hostile: Hostile) -> None:
