@@ -35,17 +35,20 @@ _MOVED: Final[tuple[tuple[Keys, Keys, str], ...]] = (
     (
         ("backends", "dhclient", "use_dns"),
         ("network", "use_dns"),
-        "as there it holds for what systemd-networkd says too",
+        "here it is for links of which no manager tells systemd-resolved",
     ),
     (
         ("backends", "dhclient", "use_domain"),
         ("network", "use_domain"),
-        "as there it holds for what systemd-networkd says too",
+        "here it is for links of which no manager tells systemd-resolved",
     ),
     (
         ("backends", "dhclient", "use_hostname"),
         ("network", "use_hostname"),
-        "here the host is never named after a search domain, as it was there with systemd-networkd",
+        (
+            "here the host gets a transient name, and only one that a lease gives it; there its static one, with"
+            " systemd-networkd after a search domain"
+        ),
     ),
 )
 """What is only called otherwise: where it stood, where it stands, what is different."""
@@ -107,20 +110,13 @@ def read(tree: Tree) -> Reading:
     reading = Reading(tree)
     for source, reason in _LEFT:
         found = find(tree, source)
-        if found and not is_setting(source):
+        if found and not _is_setting(source):
             reading.drop(
                 source, found[0], f"{'.'.join(source)} of the Rust daemon is left out: {reason}"
             )
     for source, target, difference in _MOVED:
-        found = find(tree, source)
-        if found and is_setting(target):
+        if found := find(tree, source):
             reading.move(source, target, found, difference)
-        elif found:
-            reading.drop(
-                source,
-                found[0],
-                f"{'.'.join(source)} of the Rust daemon is left out: there is no such setting here",
-            )
     _read_backend(reading)
     _read_policy_rules(reading)
     _read_tls(reading)
@@ -141,12 +137,12 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
     name = ".".join(section)
     left = [key for key in inner if (*section, key) not in gone] if isinstance(inner, dict) else []
     known = {keys[len(section)] for keys in _list_known() if keys[: len(section)] == section}
-    known -= {key for key in known if is_setting((*section, key))}
+    known -= {key for key in known if _is_setting((*section, key))}
     left = [key for key in left if key not in known]
     if isinstance(inner, dict) and not left:
         gone.add(section)
         reading.steps.append(Drop(section))
-    elif not is_setting(section):
+    elif not _is_setting(section):
         gone.add(section)
         reading.steps.append(Drop(section))
         if not isinstance(inner, dict):
@@ -158,7 +154,7 @@ def _read_section(reading: Reading, section: Keys, gone: set[Keys]) -> None:
             reading.problems.append(Problem(inner[key][0], text))
 
 
-def is_setting(keys: Keys) -> bool:
+def _is_setting(keys: Keys) -> bool:
     """Tell whether there is a setting or section of today of this name."""
     section: object = Configuration()
     for key in keys:

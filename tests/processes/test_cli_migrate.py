@@ -261,6 +261,7 @@ def test_broker_configuration_and_scripts(tree: Path) -> None:
         "network:\n"
         "  links: [eth0, eth1]  # network-broker.toml:9\n"
         "  emit_json: true  # network-broker.toml:11\n"
+        "  use_dns: true  # network-broker.toml:12\n"
         "routing:\n"
         "  policy:\n"
         "    enabled: true  # network-broker.toml:10\n"
@@ -275,6 +276,7 @@ def test_broker_configuration_and_scripts(tree: Path) -> None:
     for line in (
         "network-broker.toml:2: LogLevel warning is warn here",
         "network-broker.toml:5: warning: unknown key System.Colour is left out",
+        "network-broker.toml:12: UseDNS: here it is for links of which no manager tells systemd-resolved",
         "online.d: warning: is never looked into: 'online' is no event type here; 1 script in it",
         (
             "routable.d/10-a: runs on routable as netevd-script, there as network-broker with CAP_NET_ADMIN and"

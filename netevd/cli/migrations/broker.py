@@ -19,7 +19,6 @@ from netevd.cli.migrations.scripts import (
     look_at_directory,
 )
 from netevd.cli.migrations.sheet import Entry, Group, Raw, Sheet, write_sheet, write_value
-from netevd.config.legacy import is_setting
 from netevd.config.load import DEFAULT_PATH
 from netevd.config.schema import Scripts
 from netevd.config.tree import read_file
@@ -203,29 +202,30 @@ def _read_json(draft: _Draft, key: _Key, value: object) -> None:
 
 
 def _read_dns(draft: _Draft, key: _Key, value: object) -> None:
-    _read_switch(draft, key, value, "network.use_dns")
+    if _read_switch(draft, key, value, "network.use_dns"):
+        draft.note("UseDNS: here it is for links of which no manager tells systemd-resolved", key)
 
 
 def _read_domain(draft: _Draft, key: _Key, value: object) -> None:
     if _read_switch(draft, key, value, "network.use_domain"):
         draft.note("UseDomain: there domains only said which server is asked for them, here they are searched"
-                   " too", key)  # fmt: skip
+                   " too, for links of which no manager tells systemd-resolved", key)  # fmt: skip
 
 
 def _read_hostname(draft: _Draft, key: _Key, value: object) -> None:
-    _read_switch(draft, key, value, "network.use_hostname")
+    if _read_switch(draft, key, value, "network.use_hostname"):
+        draft.note(
+            "UseHostname: here the host gets a transient name, there it was its static one", key
+        )
 
 
 def _read_switch(draft: _Draft, key: _Key, value: object, setting: str) -> bool:
     """Set what is on or off; tell whether it is set."""
     word = str(value).lower()
-    if not is_setting(tuple(setting.split("."))):
-        draft.warn(f"there is no {setting} here, so it is left out", key)
-    elif word in {"true", "false", "1", "0", "t", "f"}:
+    if word in {"true", "false", "1", "0", "t", "f"}:
         draft.set(setting, word in {"true", "1", "t"}, key)
         return True
-    else:
-        draft.warn(f"{str(value)[:80]!r} is neither true nor false and left out", key)
+    draft.warn(f"{str(value)[:80]!r} is neither true nor false and left out", key)
     return False
 
 

@@ -117,13 +117,10 @@ EXAMPLE = Path(__file__).parents[2] / "data/rust-netevd.yaml"
 def test_an_example_with_every_key_is_accepted() -> None:
     """A whole file of that daemon is exactly this one of today's."""
     loaded = accept(str(EXAMPLE))
-    network = Network(("enp1s0", "enp2s0"))
-    if hasattr(network, "use_dns"):
-        network = attrs.evolve(network, use_dns=True)
 
     assert loaded.configuration == Configuration(
         system=System(("systemd-networkd",), log_level="debug"),
-        network=network,
+        network=Network(("enp1s0", "enp2s0"), use_dns=True),
         routing=Routing(Policy(True, ("enp2s0",), primary="include")),
         filters=(
             Filter(
