@@ -23,6 +23,9 @@ from privsep.protocol import Audited
 LIMIT: Final = 4 << 20
 """Octets that are kept at most."""
 
+_LEAST: Final = 8
+"""Octets that the smallest entry has more than: of empty ones there could be millions within the limit."""
+
 
 class EventEntry(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """An event happened."""
@@ -117,8 +120,10 @@ class Journal:
         """Entries that had to go since this worker began."""
 
     def add(self, packed: Iterable[bytes]) -> None:
-        """Add entries as `PACKING` packs them."""
+        """Add entries as `PACKING` packs them; what can be none, as another worker could have left, is passed over."""
         for entry in packed:
+            if len(entry) < _LEAST:
+                continue
             self._entries.append(entry)
             self._size += len(entry)
         while self._size > self._limit:

@@ -230,3 +230,14 @@ def test_two_daemons_do_not_share_a_directory(slates: tuple[int, int], tmp_path:
             os._exit(7)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_entries_that_are_none_are_not_kept(slates: tuple[int, int]) -> None:
+    """A worker that was taken over could leave millions of empty ones, which count nothing against the limit."""
+    life = Life(slates)
+    life.begin()
+    whole = len([*life.journal])
+    life.journal.add([b""] * 1000 + [b"\x91"] * 1000)
+
+    assert len(life.journal.get_packed()) == whole
+    assert all(len(each) > 8 for each in life.journal.get_packed())
