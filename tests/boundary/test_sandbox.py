@@ -49,6 +49,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "chmod": lambda: os.chmod("/tmp", 0o777),
     "memfd and exec": lambda: _syscall(322, os.memfd_create("x"), b"", None, None, 0x1000),
     "prctl": lambda: _call("prctl", 4, 1, 0, 0, 0),
+    "prlimit of another": lambda: _syscall(302, os.getppid(), 7, None, None),
 }
 FILES: dict[str, Callable[[], object]] = {"open for reading": lambda: open("/etc/hostname").read()}
 
@@ -125,7 +126,6 @@ COURIER: dict[str, Callable[[], object]] = {
     "clone3": lambda: _syscall(435, None, 0),
     "clone as fork": lambda: _syscall(56, 17, None, None, None, None),
     "vfork": lambda: _syscall(58),
-    "prlimit of another": lambda: _syscall(302, os.getppid(), 7, None, None),
     "proc": lambda: open("/proc/1/status").read(),
     "delete": lambda: os.unlink("/tmp/netevd-is-not-there"),
     "pidfd": lambda: _syscall(434, os.getppid(), 0),

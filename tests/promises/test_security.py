@@ -29,7 +29,7 @@ def test_tables_of_roles_are_those_of_the_policies() -> None:
     script = load_script()
     page = script.PAGE.read_text(encoding="utf-8")
 
-    assert script.update(page) == page
+    assert script.update(page) == page, "run packaging/check roles"
     assert {*POLICIES} <= {*script.ROLES}
 
 
