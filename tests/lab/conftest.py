@@ -12,6 +12,7 @@ SEEN: Final = {
     "test_selinux_enforced": "SELinux enforcing",
     "lab_systemd.py": "systemd unit",
     "lab_networkd.py": "systemd-networkd",
+    "lab_leases.py": "dhclient, dhcpcd",
 }
 """By the part of a test's name that is found first."""
 _RESULTS: Final = ("error", "failed", "skipped", "passed")

@@ -201,7 +201,7 @@ export PATH={installed}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE
 def run(
     job: str,
     *arguments: str,
-    seconds: int = 400,
+    seconds: int = 900,
     prepare: Callable[[Path], None] = lambda given: None,
 ) -> Outcome:
     """

@@ -26,7 +26,8 @@ from tests.lab.guest_confinement import (
 
 ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script", "sealed")
 CONTEXTS = Path("/etc/selinux/default/contexts/files")
-ENTRY = Path("/run/netevd-probe")
+ENTRY = Path("/usr/local/sbin/netevd-probe")
+"""Not below /run, which is nosuid: no domain is entered from there."""
 ALWAYS = re.compile(r"denied  \{ (rlimitinh|siginh|noatsecure)( (rlimitinh|siginh|noatsecure))* \}")
 """What the kernel asks at each change of domain, and never needs; ordinarily it is not told."""
 COMMON = {"read code", "read a file of /etc"}
