@@ -60,7 +60,9 @@ def _tell(
     yield from _tell_configuration(answer, today)
     states = ", ".join(f"{count} {state}" for state, count in answer["interfaces_by_state"].items())
     yield "interfaces", (f"{answer['interfaces']}: {states}" if states else "none", "")
-    yield "routes", (str(answer["routes"]), "")
+    missing = answer["unrouted_prefixes"]
+    rest = f"; none to {missing} prefixes of WireGuard peers" if missing else ""
+    yield "routes", (f"{answer['routes']}{rest}", "doubtful" if missing else "")
     yield "rules", (f"{answer['rules']}, of which netevd has made {answer['routing_rules']}", "")
     yield "events", (str(answer["events_processed"]), "")
     last = answer["last_event"]

@@ -130,6 +130,10 @@ class Insight:
         """Return what backends say of the host, the report that counts most first."""
         return self._backends.get_hosts()
 
+    def count_unrouted(self) -> int:
+        """Return how many prefixes of peers had no route when they were looked at last."""
+        return sum(len(state.missing) for state in self._tunnels.states)
+
     def find_unrouted(self, interface: str, prefixes: Iterable[str]) -> list[str]:
         """Return which of a peer's prefixes had no route over its device when that was looked at."""
         missing = self._tunnels.find_unrouted(interface)

@@ -259,7 +259,13 @@ class WireguardWatch:
     def set_endpoint(
         self, ifindex: IfIndex, key: PublicKey, place: tuple[str, int], now: Now
     ) -> None:
-        """Have a device send to a peer at this address and port, as soon as nothing else is asked."""
+        """
+        Have a device send to a peer at this address and port, as soon as nothing else is asked.
+
+        One that does not even answer is left alone: each attempt would hold the others up.
+        """
+        if self._watched[ifindex].failures:
+            return
         if not self._wanted:
             self._wanted_since = now.monotonic
         self._wanted[ifindex, key] = place

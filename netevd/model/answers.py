@@ -223,6 +223,8 @@ class StatusObject(TypedDict):
     """Rules of the routing policy, whoever has made them."""
     routing_rules: int
     """Those that netevd has made."""
+    unrouted_prefixes: int
+    """Prefixes of WireGuard peers that no route leads to, where that is looked at (`wireguard.routes`)."""
     sequence: int
     """Of the last event."""
     events_processed: int

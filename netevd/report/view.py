@@ -128,6 +128,7 @@ class View:
             "routes": self._insight.count_routes(),
             "rules": len(self._engine.get_rules()),
             "routing_rules": self.count_owned_rules(),
+            "unrouted_prefixes": self._insight.count_unrouted(),
             "sequence": self.get_last(),
             "events_processed": tally.events,
             "scripts_executed": tally.executed,

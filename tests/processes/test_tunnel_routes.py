@@ -155,6 +155,95 @@ def test_prefixes_of_peers_become_routes(make_daemon: MakeDaemon, site: Site, ou
     wait_for(lambda: show_ours() == [] or None, "nothing without the device")
 
 
+def test_what_happens_while_roles_are_dead_is_made_good(
+    make_daemon: MakeDaemon, site: Site, ours: Tunnel
+) -> None:
+    """Rules that went, peers that changed and a device that stood still while helper and worker were not there."""
+    pair(ours, site, "10.77.0.0/16,10.78.0.0/16")
+    site.ip(f"addr add 10.79.1.1/32 dev {FAR}")
+    daemon = make_daemon(CONFIGURATION).start()
+    wait_for(lambda: len(show_ours()) == 4 or None, "two routes, two rules")
+    others = show_others()
+    for role in ("helper", "worker"):
+        ours.process.send_signal(signal.SIGSTOP)
+        daemon.kill(role)
+        ip("rule del priority 21901 protocol 110", f"route del 10.77.0.0/16 dev {NEAR} table 21901")
+        ours.process.send_signal(signal.SIGCONT)
+        wait_for(
+            lambda: len(show_ours()) == 4 or None, f"all again after the death of the {role}", 60.0
+        )
+    daemon.kill("helper")
+    ours.set("peer", site.tunnel.public, "allowed-ips", "10.79.0.0/16")
+    wait_for(
+        lambda: sum(f"dev {NEAR}" in each for each in show_ours()) == 1 or None,
+        "what the peer takes now",
+    )
+    wait_for(lambda: answers("10.79.1.1") or None, "an answer through the tunnel")
+    assert show_others() == others
+
+
+def test_routes_of_others_in_our_tables_stay(
+    make_daemon: MakeDaemon, site: Site, ours: Tunnel
+) -> None:
+    """Also where they stand in the way, with our number outside our tables, and when all of ours goes."""
+    pair(ours, site, "10.77.0.0/16,10.78.0.0/16")
+    ip(
+        "route add 10.77.0.0/16 via 192.0.2.254 table 21901 proto 99", "route add 10.1.0.0/16 via 192.0.2.254 table 21901",
+        "route add 10.2.0.0/16 via 192.0.2.254 table 21900 proto 110", "route add 10.3.0.0/16 via 192.0.2.254 proto 110",
+        "rule add priority 21901 to 10.4.0.0/16 lookup main", "rule add priority 21950 to 10.5.0.0/16 lookup main protocol 110",
+    )  # fmt: skip
+    before = show_all_others() + "".join(f"{each}\n" for each in show_ours())
+    lines = sorted(line for line in before.splitlines() if "fe80" not in line)
+    daemon = make_daemon(CONFIGURATION).start()
+    daemon.expect(lambda entry: "where netevd's would stand" in entry["message"])
+    wait_for(lambda: any("10.78.0.0/16" in each for each in show_ours()) or None, "the other route")
+    assert netevd(daemon, "routing", "flush").returncode == 0
+
+    def has_only_others() -> bool:
+        now = show_all_others() + "".join(f"{each}\n" for each in show_ours())
+        return sorted(line for line in now.splitlines() if "fe80" not in line) == lines
+
+    wait_for(lambda: has_only_others() or None, "all as before")
+
+
+def test_wg_quick_beside_it(make_daemon: MakeDaemon, site: Site, ours: Tunnel) -> None:
+    """
+    The device of a real wg-quick is left alone, and when it goes down, which takes every rule of its kind along,
+    ours is put back.
+    """
+    pair(ours, site, "0.0.0.0/0")
+    ours.set("fwmark", hex(MARK))
+    site.ip(f"addr add 198.51.100.9/32 dev {FAR}")
+    name = f"nw{os.getpid() % 100000}q"
+    settings = CONFIGURATION.replace(f"[{NEAR}]", f"[{NEAR}, {name}]")
+    daemon = make_daemon(settings).start()
+    wait_for(lambda: len(show_ours()) == 3 or None, "a default route, two rules")
+    whole = show_ours()
+    path = daemon.root / f"{name}.conf"
+    path.write_text(
+        f"[Interface]\nPrivateKey = {ours.private}\nAddress = 10.8.0.1/32\nFwMark = 0x77\n[Peer]\nPublicKey ="
+        f" {site.tunnel.public}\nAllowedIPs = 10.99.0.0/16, 0.0.0.0/0\nEndpoint = 192.0.2.2:51899\n"
+    )
+    path.chmod(0o600)
+    environment = {k: v for k, v in os.environ.items() if k != "WG_PROCESS_FOREGROUND"}
+    try:
+        subprocess.run(
+            ["wg-quick", "up", str(path)], check=True, capture_output=True, env=environment
+        )
+        told = daemon.expect(
+            lambda entry: entry.get("interface") == name and "routes into it" in entry["message"]
+        )
+        assert "wg-quick" in told["message"]
+        assert show_ours() == whole
+        assert not any(name in each for each in show_ours())
+    finally:
+        subprocess.run(
+            ["wg-quick", "down", str(path)], check=True, capture_output=True, env=environment
+        )
+    wait_for(lambda: show_ours() == whole or None, "the rule that wg-quick took along")
+    wait_for(lambda: answers("198.51.100.9") or None, "an answer through the tunnel")
+
+
 def test_longest_prefix_decides_as_in_main(
     make_daemon: MakeDaemon, site: Site, ours: Tunnel
 ) -> None:
@@ -279,6 +368,7 @@ def test_routes_are_looked_at_and_nothing_is_written(
         f"missing: 10.77.0.0/16 dev {NEAR}", f"no peer takes: 10.66.0.0/16 dev {NEAR}"
     ]  # fmt: skip
     assert "10.77.0.0/16 (no route)" in netevd(daemon, "list", "peers").stdout
+    assert "none to 1 prefixes of WireGuard peers" in netevd(daemon, "status").stdout
     assert (show_ours(), show_others()) == ([], others)
     ip(f"route add 10.77.0.0/16 dev {NEAR}", f"route del 10.66.0.0/16 dev {NEAR}")
     daemon.expect(lambda entry: "again as its peers' prefixes imply" in entry["message"])
