@@ -271,7 +271,7 @@ class Table:
                     entries.append(self._judge(kind, group, os.fsdecode(raw), path))
                 if not (CONVENTIONS[kind].exact and entries[-1].reason):
                     break
-        return entries
+        return [each for each in entries if each.name or each.runnable]
 
     def _find_fault(self, kind: str, path: str) -> str:
         convention = CONVENTIONS[kind]

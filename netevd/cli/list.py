@@ -198,6 +198,11 @@ def _ask_for_hooks() -> list[dict[str, Any]] | None:
 def look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None:
     """Return what a daemon would find, None where that can't be told. Raises: Failure."""
     found: list[dict[str, Any]] | None = None
+    from netevd.cli.replay import load_configuration  # noqa: PLC0415 - a daemon's list is quicker
+    from netevd.cli.trials.scripttable import clear  # noqa: PLC0415
+    from netevd.config.identities import Identities  # noqa: PLC0415
+
+    identities = Identities(load_configuration(config), observe=observe)
     with Once(None, config=config, observe=observe) as answers:
         for answer in answers:
             found = [] if found is None else found
@@ -207,7 +212,7 @@ def look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None
                 case Identity(user=user, uid=uid, observe=True):
                     say(f"observe mode: checked for the caller, {user} (uid {uid})")
                 case Entry():
-                    found.append(_shape(answer))
+                    found.append(_shape(clear(answer, identities)))
                 case _:
                     continue
     return found
@@ -216,6 +221,7 @@ def look_up(config: str | None, *, observe: bool) -> list[dict[str, Any]] | None
 def _shape(entry: Entry) -> dict[str, Any]:
     return {
         "event": entry.event,
+        "tree": entry.tree or None,
         "name": entry.name,
         "path": entry.path,
         "runnable": entry.runnable,

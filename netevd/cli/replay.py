@@ -69,7 +69,8 @@ def replay(
     if directories:
         table = take_scripts(directories, configuration.scripts.directory)
     else:
-        table = list_scripts(config, observe=observe)
+        identities = Identities(configuration, observe=observe)
+        table = list_scripts(config, identities, observe=observe)
     replayer = Replayer(
         recording, configuration, table.hooks,
         observe=observe, script_duration_s=script_duration or 0.0,

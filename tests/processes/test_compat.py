@@ -597,3 +597,28 @@ def test_observe_mode_refuses_a_tree_of_another_user(forest: Forest) -> None:
     assert "which netevd can't do in observe mode" in refused["message"]
     (call, *_) = forest.wait(1)
     assert call["words"][1] == "probe"
+
+
+def test_commands_without_a_daemon_know_trees_of_every_user(forest: Forest) -> None:
+    """list hooks, test event and doctor; a file that root alone may execute is its tree's user's business."""
+    root = forest.root("networkmanager", user="root")
+    path = forest.write(root / "50-root-only", mode=0o700)
+    forest.write(root / "60-empty", "")
+    add_link()
+    ip("link set peth0 up", "link set eth0 up", "addr add 192.0.2.1/24 dev eth0")
+    forest.configure()
+    config = ("--config", str(forest.daemon.config))
+
+    listed = netevd("list", "hooks", *config).stdout
+    assert f"networkmanager/dispatcher  {path}" in listed
+    assert "skipped: it is masked: an empty file" in listed
+    told = json.loads(
+        netevd("test", "event", "routable", "--interface", "eth0", *config, "-j").stdout
+    )
+    calls = [(each["script"], each["arguments"], each["user"]) for each in told["scripts"]]
+    assert calls == [(str(path), ["eth0", "up"], "root")]
+    assert told["scripts"][0]["environment"]["IP4_ADDRESS_0"] == "192.0.2.1/24 0.0.0.0"
+    assert "50-root-only" not in netevd("doctor", *config).stdout
+    refused = netevd("test", "script", str(path), *config)
+    assert refused.returncode == 1
+    assert "is a script of the tree networkmanager" in refused.stderr

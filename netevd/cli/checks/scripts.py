@@ -66,6 +66,8 @@ def check_scripts(case: Case) -> Iterator[Finding]:
 def _judge_skipped(entry: Entry, treatment: Treatment) -> Iterator[Finding]:
     if entry.reason.startswith(_MASKED):
         return
+    if entry.tree and treatment.runner and entry.reason.startswith(_USER_MAY_NOT):
+        return  # it was checked for scripts.user, not for its tree's
     if treatment.rule.user is not None and entry.reason.startswith(_USER_MAY_NOT):
         yield Finding("note", "scripts", entry.path, f"was checked for scripts.user, not for"
                       f" {treatment.rule.user}, the user of its rule; run it", f"netevd test script {shlex.quote(entry.path)}")  # fmt: skip

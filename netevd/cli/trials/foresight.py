@@ -97,7 +97,7 @@ def event(
     link = chosen.link
     watched = watches(configuration.network.links, link.name, link.altnames, loopback=link.loopback)
     made = rehearse(inputs, link.ifindex, kind, time.time_ns(), configuration.routes)
-    table = list_scripts(config, observe=observe)
+    table = list_scripts(config, Identities(configuration, observe=observe), observe=observe)
     playback = _play(configuration, table, made, observe=observe) if watched else None
     scripts = _judge(configuration, table, kind, playback, observe=observe)
     notes = [] if playback is None else _read_notes(playback)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import msgspec
 
 from netevd.cli.failure import Failure
 from netevd.cli.output import say
 from netevd.cli.trials.answers import Entry, Identity, Problems
 from netevd.cli.trials.once import Once, show_problems
+from netevd.config.identities import Identities
 from netevd.model.event import EventType
 from netevd.model.inputs import Hook
 from privsep.protocol import escape
@@ -29,7 +32,22 @@ class ScriptTable(NamedTuple):
     """That is the caller, who can't or would not change users."""
 
 
-def list_scripts(config: str | None, *, observe: bool) -> ScriptTable:
+USER_MAY_NOT: Final = "the script user"
+"""How the verdict begins on a file that the user it was checked for may not execute. Source: privsep/scripts.py."""
+
+
+def clear(entry: Entry, identities: Identities) -> Entry:
+    """
+    Return what is to be thought of a file that was checked for scripts.user.
+
+    Whether another tree's own user may execute its file, only that user's runner can tell.
+    """
+    if identities.trees.get(entry.tree) and entry.reason.startswith(USER_MAY_NOT):
+        return msgspec.structs.replace(entry, runnable=True, reason="")
+    return entry
+
+
+def list_scripts(config: str | None, identities: Identities, *, observe: bool) -> ScriptTable:
     """Return the scripts as the runner lists them. Raises: Failure."""
     hooks: list[Hook] = []
     identity: Identity | None = None
@@ -40,9 +58,12 @@ def list_scripts(config: str | None, *, observe: bool) -> ScriptTable:
                     raise show_problems(problems)
                 case Identity():
                     identity = answer
-                case Entry(event=event, name=name, path=path, runnable=runnable, reason=reason):
-                    number = len(hooks) + 1
-                    hooks.append(Hook(number, event, name, path, runnable, reason, answer.tree))
+                case Entry():
+                    found = clear(answer, identities)
+                    hooks.append(Hook(
+                        len(hooks) + 1, found.event, found.name, found.path, found.runnable, found.reason,
+                        found.tree,
+                    ))  # fmt: skip
                 case _:
                     continue
     if identity is None:  # the process has said why
