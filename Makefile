@@ -1,6 +1,6 @@
 # Every target works on a new machine with python3 (3.11 or later), make and apt; see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help run install demo test browser soak fuzz lab lint format bench man uninstall lock changelog clean
+.PHONY: help run install demo test matrix browser soak fuzz lab lint format bench man uninstall lock changelog clean
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ demo: ## two namespaces, links that flap, scripts that run; touches no link of t
 
 test: ## install what the tests need and run them all
 	@packaging/check test
+
+matrix: ## tests with every forbidden system call a trap, and on Python 3.12 and 3.13 where they are found
+	@packaging/check matrix
 
 browser: ## install chromium, and let its EventSource hear a daemon
 	@packaging/check browser
