@@ -22,6 +22,7 @@ from typing import Final
 import table
 from bursts import flap, links, many_links
 from commands import commands
+from confinement import confinement
 from filters import filters
 from journal import journal
 from lab import ensure_users
@@ -40,6 +41,7 @@ COMPILE: Final[dict[str, list[str]]] = {"floor": [], "listen": [], "stamp": ["-s
 MEASUREMENTS: Final[dict[str, Callable[[Plan], list[table.Row]]]] = {
     "latency-sh": latency_sh,
     "latency-static": latency_static,
+    "confinement": confinement,
     "flap": flap,
     "links": links,
     "many-links": many_links,
@@ -60,6 +62,7 @@ NEEDED: Final = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "mount": "mount",
+    "ssh-keygen": "openssh-client",
     "wrk": "wrk",
     "wg": "wireguard-tools",
     "wireguard-go": "wireguard-go",
