@@ -3,7 +3,7 @@ Which leases hold: what lease files say, what the kernel says of their addresses
 
 Pure. A file keeps leases of other networks, of links that are gone and of before the last boot. So a
 lease holds while it is the last one of its client, link and family, is neither given back nor over,
-and its address is on the link: a client writes first and sets the address then. The reasons of lease
+and its address is on the link. A client may write first, or set the address first. The reasons of lease
 events follow in the core from what is reported here: a lease that appears is bound, one whose times
 or content changed is renewed or rebound, one that vanishes when its time is up is expired, and
 released otherwise.
@@ -24,7 +24,7 @@ from netevd.model.snapshot import Snapshot
 CHANGE_NS: Final = 10 * 10**9
 """
 How long the lease of before is still told after its address has left, when the client has written one
-with another address already: its script removes the old address and then sets the new one.
+with another address already, which its script is about to set.
 """
 
 END_NS: Final = 2 * 10**9

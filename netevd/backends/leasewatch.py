@@ -34,6 +34,8 @@ FILES_LIMIT: Final = 256
 """Lease files that are read at most."""
 PATIENCE_S: Final = 2.0
 """How long the end of a file may be missing, as it is while the file is written, until that is said."""
+RECENT_NS: Final = 30 * 10**9
+"""How old a lease is at most that is news to a worker which is the first that can read its file."""
 YOUNG_S: Final = 10.0
 """How old a directory is at least that was there when the sandbox of a worker was made which reads it now."""
 LOOK_S: Final = 30.0
@@ -58,6 +60,9 @@ class Links(Protocol):
     def is_known(self) -> bool:
         """Tell whether the kernel has told of all links there were at the start."""
 
+    def has_begun(self) -> bool:
+        """Tell whether what was there at the start is told, maybe by a worker before this one."""
+
     def find(self, name: str) -> Snapshot | None:
         """Return the link of this name."""
 
@@ -76,6 +81,8 @@ class LeaseWatch:
     _log: FilteringBoundLogger
     ask_for_access: Callable[[], None]
     """Called when a directory was made that can't be read, since this worker's sandbox is older."""
+    started_ns: int = 0
+    """When the daemon was started, wall clock."""
     granted: frozenset[str] = frozenset()
     """Directories that the sandbox has, as far as they were there when it was made."""
     quiet: bool = False
@@ -89,6 +96,8 @@ class LeaseWatch:
     """Of whom something was said that still counts."""
     begun: bool = field(default=False, init=False)
     """Whether it was said which clients there are."""
+    _has_read: bool = field(default=False, init=False)
+    """Whether all files there were at the start have been read."""
     _grumbled: set[str] = field(factory=set, init=False)
     """What was said of files and directories as such."""
     _shut: set[str] = field(factory=set, init=False)
@@ -141,12 +150,14 @@ class LeaseWatch:
 
     def look(self) -> None:
         """Tell what is different by time, or by what is known of links; no file is read."""
-        if not self.links.is_known():
+        if not (self._has_read and self.links.is_known()):
             return
         now_ns = time.time_ns()
         judgement = self._leases.judge(now_ns, self.links.find)
         inputs = (
-            self._list_news(judgement.reports) if self.begun else self._begin(judgement.reports)
+            self._list_news(judgement.reports)
+            if self.begun
+            else self._begin(judgement.reports, now_ns)
         )
         due = _NEVER
         if judgement.due_ns is not None:
@@ -161,26 +172,36 @@ class LeaseWatch:
             due = trio.current_time() + self._due - time.monotonic()
             self._alarm.deadline = min(self._alarm.deadline, due)
 
-    def _begin(self, reports: Mapping[Subject, LinkReport]) -> list[Input]:
-        """Say which clients there are; what a worker before this one has said may not be so any more."""
+    def _begin(self, reports: Mapping[Subject, LinkReport], now_ns: int) -> list[Input]:
+        """
+        Say which clients there are, and all that they know.
+
+        What a worker before this one has said may not be so any more. What it could not read yet is news.
+        """
         self.begun = True
         self._found.update(self._leases.clients)
         self._said.update(reports)
+        remembered = {(each.backend, each.ifindex) for each in self.links.list_reported()}
+        recent_ns = max(self.started_ns, now_ns - RECENT_NS)
+        news = {
+            subject: each
+            for subject, each in reports.items()
+            if self.links.has_begun() and subject not in remembered and _is_since(each, recent_ns)
+        }
         inputs: list[Input] = []
         for client in CLIENTS:
             if client in self._found:
-                its = tuple(each for (name, _), each in sorted(reports.items()) if name == client)
-                inputs.append(BackendFound(client, "", its))
-                continue
-            if self._shut:  # what was said last counts until the worker comes that can look
+                its = [each for key, each in sorted(reports.items()) if key not in news]
+                its = [each for each in its if each.backend == client]
+                inputs.append(BackendFound(client, "", tuple(its)))
+            elif self._shut:  # what was said last counts until the worker comes that can look
                 inputs.append(BackendLost(client, "its lease files can't be read yet"))
-                continue
-            for report in self.links.list_reported():
-                if report.backend == client:
-                    inputs.append(BackendForgot(client, report.ifindex))
-            wanted = self.wanted and client == "dhclient"
-            inputs.append(BackendLost(client, "there is no lease file of it", wanted))
-        return inputs
+            else:
+                gone = sorted(ifindex for backend, ifindex in remembered if backend == client)
+                inputs += [BackendForgot(client, ifindex) for ifindex in gone]
+                wanted = self.wanted and client == "dhclient"
+                inputs.append(BackendLost(client, "there is no lease file of it", wanted))
+        return inputs + [BackendSaid(each) for _, each in sorted(news.items())]
 
     def _list_news(self, reports: Mapping[Subject, LinkReport]) -> list[Input]:
         news: list[Input] = []
@@ -212,6 +233,7 @@ class LeaseWatch:
         for directory in directories:
             paths.update(self._list_files(directory))
             paths.update(each for each in self._files if os.path.dirname(each) == directory)
+        self._has_read = True
         for path in sorted(paths):
             if path in self._files or len(self._files) < FILES_LIMIT:
                 self._read_file(path)
@@ -310,6 +332,11 @@ class LeaseWatch:
 
 def _show_end(path: str, fault: Fault) -> str:
     return f"{path}:{fault.line}:{fault.column}: {fault.text}"
+
+
+def _is_since(report: LinkReport, moment_ns: int) -> bool:
+    """Tell whether any lease of a report was granted at this moment or later."""
+    return any((each.obtained_ns or 0) >= moment_ns for each in report.leases)
 
 
 def _is_young(directory: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -34,10 +35,13 @@ class LeaseLink:
         submit: Callable[[list[Input]], None],
         log: FilteringBoundLogger,
         *,
+        started: float,
         granted: Sequence[str],
         ask_for_access: Callable[[], None],
     ) -> None:
-        """granted: directories that this worker's sandbox has, as far as they were there then."""
+        """
+        started: when the daemon was, monotonic seconds. granted: directories that this worker's sandbox has, as far as they were there then.
+        """
         self._engine: Final = engine
         self._watch: LeaseWatch | None = None
         if list_followed(configuration):
@@ -47,6 +51,7 @@ class LeaseLink:
                 self,
                 log,
                 ask_for_access,
+                started_ns=time.time_ns() - int((time.monotonic() - started) * 1e9),
                 granted=frozenset(granted),
                 quiet=not configuration.backends.dhclient.lease_files,
                 wanted="dhclient" in configuration.system.backend,
@@ -69,6 +74,10 @@ class LeaseLink:
     def is_known(self) -> bool:
         """Tell whether the kernel has told of all links there were at the start."""
         return self._engine.knows_links
+
+    def has_begun(self) -> bool:
+        """Tell whether what was there at the start is told, maybe by a worker before this one."""
+        return self._engine.started
 
     def find(self, name: str) -> Snapshot | None:
         """Return the link of this name, None for none."""

@@ -244,7 +244,7 @@ class _Worker:
         self._server = Server(means)
         self._leases = LeaseLink(
             self._engine, self._configuration, self.submit_all, self._log,
-            granted=readable, ask_for_access=self._ask_for_access,
+            started=configure.started, granted=readable, ask_for_access=self._ask_for_access,
         )  # fmt: skip
         self._inputs: deque[Input] = deque()
         self._handling = False

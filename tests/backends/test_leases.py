@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.dhcp import Network, kill
+from tests.backends.dhcp import Network, kill, wait_for_text
 from tests.boundary.rig import wait_for
 from tests.processes.rig import Daemon
 
@@ -208,11 +209,13 @@ def test_a_directory_that_is_made_later(network: Network, make_daemon: MakeDaemo
     network.serve()
     daemon.config.write_text("this: is not read")
 
+    client = network.dhclient(network.root / "dhclient.eth1.leases")
+    wait_for_text(network.root / "dhclient.eth1.leases", "}")
     place.mkdir()
-    daemon.expect_serving(2)
-    client = network.dhclient(place / "dhclient.eth1.leases")
+    shutil.copy(network.root / "dhclient.eth1.leases", place)
 
     line = f"bound|dhclient|ipv4|{wait_for_address(network)}|{V4}"
     expect(daemon, line)
+    daemon.expect_serving(2)
     kill(client)
     assert not any(each["level"] == "error" for each in daemon.log)

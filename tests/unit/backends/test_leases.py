@@ -54,7 +54,7 @@ class World:
 
 
 def test_a_lease_holds_once_its_address_is_there() -> None:
-    """The client writes, then sets the address; what a file kept over a boot is no lease."""
+    """The client may write first; what a file kept over a boot is no lease."""
     world = World()
     world.write(make())
     assert world.tell(101) == []

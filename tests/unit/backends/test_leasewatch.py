@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import asynccontextmanager
@@ -45,6 +46,7 @@ class World:
 
     def __init__(self) -> None:
         self.known = True
+        self.begun = False
         self.addresses = ["192.0.2.50"]
         self.reported: list[LinkReport] = []
         self.inputs: list[Input] = []
@@ -53,6 +55,9 @@ class World:
 
     def is_known(self) -> bool:
         return self.known
+
+    def has_begun(self) -> bool:
+        return self.begun
 
     def find(self, name: str) -> Snapshot | None:
         addresses = tuple(address(f"{each}/24", 2) for each in self.addresses)
@@ -153,6 +158,14 @@ async def test_nothing_is_told_before_links_are_known(tmp_path: Path) -> None:
         assert world.take() == ["found dhclient 1", "lost dhcpcd"]
 
 
+def test_nothing_is_told_before_files_are_read(tmp_path: Path) -> None:
+    """Links may be known before the task has begun: then nothing is known to be gone."""
+    world = World()
+    world.reported = [LinkReport("dhclient", IfIndex(2))]
+    world.watch(f"{tmp_path}/*.leases").look()
+    assert world.take() == []
+
+
 @pytest.mark.trio
 async def test_what_was_said_before_is_taken_back(tmp_path: Path) -> None:
     """A lease that a worker before has told, and that no file has any more."""
@@ -161,6 +174,25 @@ async def test_what_was_said_before_is_taken_back(tmp_path: Path) -> None:
     async with running(world.watch(f"{tmp_path}/*.leases", wanted=True)):
         await until(lambda: world.inputs)
         assert world.take() == ["lost dhclient wanted", "forgot dhcpcd 2", "lost dhcpcd"]
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize(("age", "news"), [(5, True), (50, False), (500, False)])
+async def test_what_could_not_be_read_before(tmp_path: Path, age: int, *, news: bool) -> None:
+    """A lease that was granted just now is news to the first worker that can read it, an old one is none."""
+    granted = int(time.time()) - age
+    times = (
+        f"renew epoch {granted + 300}; rebind epoch {granted + 500}; expire epoch {granted + 600}"
+    )
+    text = LEASE.replace("renew never;\n  rebind never;\n  expire never;", f"{times};")
+    (tmp_path / "dhclient.leases").write_text(text)
+    world = World()
+    world.begun = True
+    watch = world.watch(f"{tmp_path}/*.leases", started_ns=(int(time.time()) - 100) * 10**9)
+    async with running(watch):
+        await until(lambda: world.inputs)
+    told = ["found dhclient 0", "lost dhcpcd", "said dhclient 192.0.2.50"]
+    assert world.take() == (told if news else ["found dhclient 1", "lost dhcpcd"])
 
 
 def test_without_inotify(tmp_path: Path) -> None:
