@@ -15,7 +15,7 @@ import pytest
 
 from tests.boundary.rig import wait_for, write_script
 from tests.processes.conftest import JSON_LOG
-from tests.processes.rig import Daemon, ip, pull
+from tests.processes.rig import Daemon, children, ip, pull
 from tests.unit.cli.rig import netevd
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples" / "compat"
@@ -622,3 +622,25 @@ def test_commands_without_a_daemon_know_trees_of_every_user(forest: Forest) -> N
     refused = netevd("test", "script", str(path), *config)
     assert refused.returncode == 1
     assert "is a script of the tree networkmanager" in refused.stderr
+
+
+def test_the_death_of_a_trees_runner_loses_its_script_and_no_other(forest: Forest) -> None:
+    """The next event runs with the runner's successor; scripts of other trees do not notice."""
+    slow = "#!/bin/sh\n[ $2 = up ] || exit 0\necho $$ > DATA/pid.new; mv DATA/pid.new DATA/pid-$1\nexec sleep 1000\n"
+    forest.write(forest.root("networkmanager", user="root") / "50-slow", slow)
+    forest.write(forest.root("ifupdown") / "if-up.d" / "plain")
+    add_link()
+    add_link("eth1", 102)
+    ip("link set peth0 up", "link set eth0 up", "link set peth1 up", "link set eth1 up")
+    daemon = forest.start()
+    ip("addr add 192.0.2.1/24 dev eth0")
+    pid = wait_for(lambda: read(forest.data / "pid-eth0").strip(), "the slow script")
+
+    (runner,) = [each for each in children(daemon.pid) if int(pid) in children(each)]
+    os.kill(runner, signal.SIGKILL)
+
+    daemon.expect(lambda entry: "50-slow is lost" in entry["message"])
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or None, "the end of what it had started")
+    assert [each["name"] for each in forest.wait(1)] == ["plain"], "the lane goes on"
+    ip("addr add 192.0.2.2/24 dev eth1")
+    wait_for(lambda: read(forest.data / "pid-eth1").strip(), "a run by the successor")
