@@ -97,8 +97,15 @@ class Lanes:
         self._offer(run)
 
     def restore(self, run: Run, *, taken: bool) -> None:
-        """Append a run that was remembered. `taken`: it is with its runner, or rests."""
+        """
+        Append a run that was remembered. `taken`: it is with its runner, or rests.
+
+        Raises: ValueError for what no worker can have left: one that was taken before its turn.
+        """
         self.add(run)
+        first = self._lanes[run.lane][0] is run and self._names[run.turn][0] is run
+        if taken and not first:
+            raise ValueError(f"run {run.number} was taken before its turn")
         if taken and self._ready and (run.number, run) in self._ready:
             self._ready.remove((run.number, run))
             heapify(self._ready)

@@ -484,7 +484,11 @@ class Runs:
         )  # fmt: skip
 
     def restore(self, state: State) -> None:
-        """Take what was remembered. Its runners connect later, and tell what came of their runs."""
+        """
+        Take what was remembered. Its runners connect later, and tell what came of their runs.
+
+        Raises: ValueError for what no worker can have left.
+        """
         events = {event.sequence: event for event in state.events}
         self._pauses.restore(state.runs.streaks or ())
         self._occasions.restore(state.runs.held or ())
@@ -498,6 +502,8 @@ class Runs:
             if event is None:
                 continue
             run = Run(each.number, each.hook, event, each.action)
+            if run.number in self._open:
+                raise ValueError(f"there are two runs {run.number}")
             self._open[run.number] = run
             self._lanes.restore(run, taken=each.stage != WAITING)
             self._retries.restore(run, each)

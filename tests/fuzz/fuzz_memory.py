@@ -5,19 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 from functools import cache
+from hashlib import sha512
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from netevd.config.schema import Configuration
 from netevd.core.engine import Engine
-from netevd.model.inputs import DumpEnded, HelperConnected, LinkGone, LinkSeen, Now
+from netevd.model.inputs import (
+    DumpEnded,
+    HelperConnected,
+    HooksListed,
+    Input,
+    LinkGone,
+    LinkSeen,
+    Now,
+    RunnerConnected,
+)
 from netevd.report.journal import EventEntry, Journal
 from netevd.worker.recovery import Place, Recovery
 from netevd.worker.slate import _FRAME, _HEADER, _MAGIC, Memory, frame
 from tests.fuzz.mutation import Dice
 from tests.stories.configurations import configure
-from tests.stories.playbook import link
+from tests.stories.playbook import finished, has, hooks, link
 
 _SIZE = 4 << 20
 _HERE = Place("boot", 1)
@@ -43,13 +54,17 @@ def _remember() -> tuple[bytes, tuple[bytes, ...]]:
         recovery = Recovery(Memory(slates), Journal(), _ROUTES, _HERE)
         recovery.read()
         engine = Engine(configure(), 1)
-        inputs = [
+        inputs: list[Input] = [
             HelperConnected(),
+            RunnerConnected(0, "first"),
+            HooksListed(hooks("link-added.d/10-a", "routable.d/20-b", "carrier.d/30-c")),
             LinkSeen(link("eth0", 2), 1),
             LinkSeen(link("wg0", 3), 1),
             DumpEnded(1, consistent=True),
+            *(LinkSeen(link("eth0", 2, mtu=mtu)) for mtu in range(1400, 1420)),
+            LinkSeen(link("eth5", 5)),
+            has("10.0.0.1/24", 5),
         ]
-        inputs += [LinkSeen(link("eth0", 2, mtu=mtu)) for mtu in range(1400, 1420)]
         for each in inputs:
             actions = engine.handle(each, Now(1.0, 1))
             entries = [EventEntry(a.event) for a in actions if hasattr(a, "verdict")]
@@ -67,12 +82,13 @@ def seeds() -> list[bytes]:
         b"\1" + b"".join(_FRAME.pack(len(each), 0) + each for each in records),
         b"\2" + records[0],
         b"\3" + bytes(64),
+        *(b"\4" + sha512(bytes([each])).digest() * 12 for each in range(24)),
     ]
 
 
 def check(data: bytes) -> None:
     """Read it with checksums that fit, begin an engine with what was found, and let it go on."""
-    kind, rest = Dice(data[:1]).number(4), data[1:]
+    kind, rest = Dice(data[:1]).number(5), data[1:]
     snapshot, records = _remember()
     if kind == 0:
         snapshot, records = rest, ()
@@ -80,6 +96,8 @@ def check(data: bytes) -> None:
         records = tuple(_split(rest))
     elif kind == 2:
         records = (rest,)
+    elif kind == 4:
+        snapshot, records = _pervert(snapshot, Dice(rest)), ()
     with _slates() as slates:
         head = _HEADER.pack(_MAGIC, 7, len(snapshot), crc32(snapshot, 7), 0)[:-4]
         whole = (
@@ -92,6 +110,30 @@ def check(data: bytes) -> None:
             whole = rest + whole[len(rest) :]
         os.pwrite(slates[0], whole[:_SIZE], 0)
         _go_on(slates)
+
+
+def _pervert(packed: bytes, dice: Dice) -> bytes:
+    """Return the same shape with other values: well-typed nonsense."""
+    return msgspec.msgpack.encode(_change(msgspec.msgpack.decode(packed), dice))
+
+
+def _change(value: Any, dice: Dice) -> Any:
+    if isinstance(value, dict):
+        return {key: _change(each, dice) for key, each in value.items()}
+    if isinstance(value, list):
+        found = [_change(each, dice) for each in value]
+        return {0: [], 1: found * 2, 2: found[1:], 3: found[::-1]}.get(dice.number(60), found)
+    if dice.number(25):
+        return value
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return (0, 1, -1, 2, 7, 2**31, 2**53, 2**63 - 1, -(2**63))[dice.number(9)]
+    if isinstance(value, float):
+        return (0.0, -1.0, 1e300, float("inf"), float("nan"))[dice.number(5)]
+    if isinstance(value, str):
+        return ("", "x" * 300, "eth0", "a\nb", "..", "\0", "é")[dice.number(7)]
+    return value
 
 
 def _split(rest: bytes) -> list[bytes]:
@@ -114,9 +156,17 @@ def _go_on(slates: tuple[int, int]) -> None:
     except Exception:  # whatever it is, main begins anew
         recovery.begin_anew()
         engine = Engine(configure(), first)
-    for each in (
-        HelperConnected(), LinkSeen(link("eth0", 2), 1), DumpEnded(1, consistent=True), LinkGone(2), LinkSeen(link("eth9", 9)),
-    ):  # fmt: skip
+    inputs: list[Input] = [
+        RunnerConnected(0, "second"),
+        HelperConnected(),
+        HooksListed(hooks("link-added.d/10-a", "routable.d/20-b")),
+        LinkSeen(link("eth0", 2), 1),
+        DumpEnded(1, consistent=True),
+        *(finished(run) for run in range(1, 6)),
+        LinkGone(2),
+        LinkSeen(link("eth9", 9)),
+    ]
+    for each in inputs:
         engine.handle(each, Now(2.0, 2))
         recovery.write(engine, engine.take_record(), [])
     msgspec.to_builtins(engine.get_state() is None)

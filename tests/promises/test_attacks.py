@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from functools import cache
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
 CASES = tomllib.loads((TOP / "tests" / "attacks" / "cases.toml").read_text(encoding="utf-8"))
 
 
+@cache
+def parse(path: Path) -> dict[str, ast.FunctionDef]:
+    """Return the functions of a module, by name."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {each.name: each for each in tree.body if isinstance(each, ast.FunctionDef)}
+
+
 def find_function(node_id: str) -> ast.FunctionDef | None:
     """Return a test by its id, None if there is none."""
     path, _, name = node_id.partition("::")
-    if not (TOP / path).is_file():
-        return None
-    tree = ast.parse((TOP / path).read_text(encoding="utf-8"))
-    return next(
-        (each for each in tree.body if isinstance(each, ast.FunctionDef) and each.name == name),
-        None,
-    )
+    return parse(TOP / path).get(name) if (TOP / path).is_file() else None
 
 
 def test_each_of_the_75_is_there() -> None:
@@ -46,9 +48,9 @@ def test_each_of_the_suite_is_named() -> None:
         node_id for case in [*CASES["case"], *CASES["more"]] for node_id in case.get("where", [])
     }
     for path in sorted((TOP / "tests" / "attacks").glob("test_*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert f"tests/attacks/{path.name}::{node.name}" in named
+        for name in parse(path):
+            if name.startswith("test_"):
+                assert f"tests/attacks/{path.name}::{name}" in named
 
 
 def test_none_is_skipped_without_a_reason() -> None:
