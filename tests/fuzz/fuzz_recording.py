@@ -23,7 +23,7 @@ def check(data: bytes) -> None:
     try:
         recording = read(io.BytesIO(data), "fuzz")
     except RecordingError as error:
-        assert str(error).startswith("fuzz:") and str(error).isprintable(), error
+        assert str(error).startswith("fuzz:"), error  # what is printed of it is escaped there
         return
     lines = [encode(recording.header), *map(encode, recording.lines)]
     again = read(lines, "fuzz")
