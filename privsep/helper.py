@@ -188,6 +188,8 @@ class Helper:
             self._requests.send(asked)
         self._reply(protocol.Done(errors))
         if isinstance(request, protocol.Wireguard):
+            if self._audited and isinstance(request, protocol.SetEndpoint):
+                self._reporter.tell("network", "asked", "worker", str(request))
             self._wireguard.begin(request)
 
     def _note(self, changes: list[protocol.Change], errors: list[int]) -> None:

@@ -29,7 +29,6 @@ STEPS: Final = 24
 """Prefix lengths that are told apart in each family: two rules each, and two for default routes."""
 _DEFAULTS_ABOVE: Final = TUNNELS_ABOVE + 2 * STEPS
 JUST_FOUND: Final = "it was found just now"
-"""Why nothing is written for a device yet."""
 _WHOLE: Final = 0xFFFFFFFF
 _METRIC6: Final = 1024
 """What IPv6 makes of metric 0. Source: IP6_RT_PRIO_USER, linux/ipv6_route.h."""
@@ -65,6 +64,8 @@ class TunnelState:
     """Why nothing is written for it, "" if something is, or nothing should be."""
     advice: str = ""
     """Why some of it is not written, and what to do about it."""
+    passing: bool = False
+    """Whether the reason is one that goes by itself."""
 
 
 @frozen(slots=True)
@@ -216,6 +217,7 @@ class _Part:
         self.table = around.ours.tunnel_table(number) if number else Table(0)
         self.mark = tunnel.device.fwmark
         self._reason = ""
+        self._passing = False
         self._advice: list[str] = []
         self._inner: dict[Prefix, str] | None = None
 
@@ -223,12 +225,13 @@ class _Part:
         """Return the prefixes that routes of ours are to lead to."""
         link, ours = self._tunnel.link, self._around.ours
         foreign = [each for each in self._over if not ours.has_route(each)]
-        self._reason = find_hindrance(link)
+        waits = JUST_FOUND if link.ifindex not in self._around.numbers else ""
+        self._reason = find_hindrance(link) or waits
+        self._passing = bool(self._reason)
         if not self._reason and not self._settings.force:
             self._reason = self._find_owner(foreign)
         if not self._reason and not self.table:
-            waits = link.ifindex not in self._around.numbers
-            self._reason = JUST_FOUND if waits else "all tables of tunnels are taken"
+            self._reason = "all tables of tunnels are taken"
         if self._reason:
             return []
         main = (each for each in foreign if each.table == TABLE_MAIN)
@@ -313,6 +316,7 @@ class _Part:
             tuple(each.text for each in self._prefixes),
             tuple(each.text for each in missing if not there.holds(each)),
             tuple(sorted(self._find_strays())), self._reason, "; ".join(self._advice),
+            self._passing,
         )  # fmt: skip
 
     def _find_strays(self) -> set[str]:

@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from netevd.config.schema import Wireguard
 from netevd.core.tunnelplan import (
-    JUST_FOUND,
     Around,
     Tunnel,
     TunnelPlan,
@@ -189,8 +188,8 @@ class Tunnels:
         found = frozenset(
             (state.name, text)
             for state in states
-            for text in (state.reason, state.advice)
-            if text not in {"", JUST_FOUND}
+            for text in ("" if state.passing else state.reason, state.advice)
+            if text
         )
         for name, text in sorted(found - self._hinted):
             actions.append(

@@ -131,7 +131,11 @@ def test_kernel_device_gets_an_endpoint_and_routes(
         )
     )
     daemon.start()
-    daemon.wait_event("wg0", "wg-peer-endpoint-changed")
+    try:
+        daemon.wait_event("wg0", "wg-peer-endpoint-changed")
+    except AssertionError:
+        print("".join(daemon.raw))
+        raise
     daemon.wait_event("wg0", "wg-peer-connected")
     after = subprocess.run(
         ["wg", "showconf", "wg0"], capture_output=True, text=True, check=True

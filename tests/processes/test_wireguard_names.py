@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ wireguard:
   names_from: [{path}]
   routes: {{mode: manage}}
   endpoint_reresolve: 1s
+audit: {{enabled: true, path: {audit}}}
 """
 
 
@@ -47,6 +49,14 @@ def name_server(tmp_path: Path) -> Iterator[tuple[dict[str, str], tuple[str, ...
     server = NameServer(lambda _: [said["vpn.test"]])
     yield said, mounting({configuration: "/etc/resolv.conf", order: "/etc/nsswitch.conf"})
     server.close()
+
+
+@pytest.fixture
+def audit() -> Iterator[Path]:
+    """Return where an audit log may be."""
+    path = Path("/var/log") / f"netevd-test-{os.getpid()}" / "audit.jsonl"
+    yield path
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def write_file(daemon: Daemon, tunnel: Tunnel, peer: str, preshared: str) -> Path:
@@ -68,6 +78,7 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
     site: Site,
     ours: Tunnel,
     name_server: tuple[dict[str, str], tuple[str, ...]],
+    audit: Path,
 ) -> None:
     """
     A peer that does not answer where its device sends to is looked up and found, again when it moves; what is
@@ -87,7 +98,9 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
     site.tunnel.add_peer(ours.public, "allowed-ips", "0.0.0.0/0", preshared=preshared)
     site.ip(f"addr add 10.77.1.1/32 dev {FAR}", f"route add 10.9.0.1/32 dev {FAR}")
     path = write_file(daemon, ours, site.tunnel.public, preshared)
-    daemon._configuration = CONFIGURATION.format(near=NEAR, path=f"{path.parent}/*.conf")
+    daemon._configuration = CONFIGURATION.format(
+        near=NEAR, audit=audit, path=f"{path.parent}/*.conf"
+    )
     daemon.configure()
     daemon.start(prefix=prefix)
 
@@ -99,6 +112,9 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
     wait_for(lambda: "endpoint: 192.0.2.9:51821" in ours.show() or None, "its new address", 60.0)
     wait_for(lambda: answers("10.77.1.1") or None, "an answer through the tunnel")
 
+    noted = [line for line in audit.read_text().splitlines() if "SetEndpoint" in line]
+    assert len(noted) == 2
+    assert all('"source":"helper"' in line and site.tunnel.public in line for line in noted)
     assert "head office" in netevd(daemon, "list", "peers").stdout
     assert "head office" not in netevd(daemon, "show", "config").stdout
     assert daemon.events(NEAR).count("wg-peer-endpoint-changed") >= 2
@@ -114,13 +130,13 @@ def test_a_peer_that_moved_is_found_again_by_its_name(
     ]  # fmt: skip
 
 
-def test_a_file_that_the_reader_may_not_read_is_told(make_daemon: MakeDaemon) -> None:
+def test_a_file_that_the_reader_may_not_read_is_told(make_daemon: MakeDaemon, audit: Path) -> None:
     """It is a problem with the command that mends it, and no line of the file is shown."""
     daemon = make_daemon("")
     path = daemon.root / "wg" / "tunnel.conf"
     path.parent.mkdir(mode=0o700)
     path.write_text("[Interface]\nPrivateKey = hidden\n")
-    daemon._configuration = CONFIGURATION.format(near=NEAR, path=path)
+    daemon._configuration = CONFIGURATION.format(near=NEAR, audit=audit, path=path)
     daemon.configure()
     daemon.start(ready=False)
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from attrs import evolve
 from hypothesis import given
+from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
 from netevd.config.kinds import Metric, TunnelMark, TunnelTable
@@ -250,6 +251,7 @@ prefixes = st.builds(
 )  # fmt: skip
 
 
+@hypothesis(deadline=None)
 @given(
     st.lists(prefixes, max_size=8),
     st.lists(prefixes, max_size=8),
@@ -305,6 +307,7 @@ def devices(draw: st.DrawFn) -> tuple[Tunnel, ...]:
     )  # fmt: skip
 
 
+@hypothesis(deadline=None)
 @given(
     devices(),
     st.lists(
