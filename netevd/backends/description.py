@@ -140,24 +140,28 @@ def _keep(before: LinkReport, report: LinkReport, link: _Link) -> LinkReport:
     """
     Return a report with what a networkd that has just started does not know again yet.
 
-    It asks its server anew for a lease whose address the link has kept, and may get it; until it is done
-    with the link, it has neither given up the lease nor the servers.
+    It asks its server anew for a lease whose address the link has kept, and may get it: as long as the
+    address is there, the lease is not given up. Servers are not either, until it is done with the link.
     """
-    if report.setup_state not in PASSING:
+    if report.setup_state in {"unmanaged", "linger", ""}:
         return report
     there = {_show(each.address) for each in link.addresses if each.address}
+    passing = report.setup_state in PASSING
     told = {each.family: each.address for each in report.leases}
     kept = {
         each.family: each
         for each in before.leases
-        if each.address in there and told.get(each.family, each.address) == each.address
+        if each.address in there
+        and (each.family not in told or (passing and told[each.family] == each.address))
     }
     if not kept:
         return report
     others = (each for each in report.leases if each.family not in kept)
+    report = evolve(report, leases=(*others, *kept.values()))
+    if not passing:
+        return report
     return evolve(
         report,
-        leases=(*others, *kept.values()),
         dns=report.dns or before.dns,
         domains=report.domains or before.domains,
         route_domains=report.route_domains or before.route_domains,

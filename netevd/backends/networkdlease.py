@@ -1,5 +1,6 @@
 """
-What systemd-networkd's lease files have that it tells nowhere else: the host's name, and other options.
+What systemd-networkd's lease files have that it tells nowhere else: the host's name, other options, and
+servers and domains that it does not use itself.
 
 The files are networkd's own and may look otherwise in another version: what is not as expected is
 not told. networkd writes one a moment after it has told of the lease, so that is waited for.
@@ -7,6 +8,7 @@ not told. networkd writes one a moment after it has told of the lease, so that i
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from typing import Final
 
@@ -67,4 +69,23 @@ def _extend(lease: Lease, found: dict[str, str]) -> Lease:
         for key, value in sorted(found.items())
         if key not in _TOLD and value
     )
-    return evolve(lease, hostname=name if is_name(name) else "", options=options)
+    return evolve(
+        lease,
+        hostname=name if is_name(name) else "",
+        dns=lease.dns or tuple(filter(_is_address, found.get("DNS", "").split())),
+        domains=lease.domains or _list_domains(found),
+        options=options,
+    )
+
+
+def _list_domains(found: dict[str, str]) -> tuple[str, ...]:
+    words = (found.get("DOMAINNAME", ""), *found.get("DOMAIN_SEARCH_LIST", "").split())
+    return tuple(dict.fromkeys(filter(is_name, (each.rstrip(".") for each in words))))
+
+
+def _is_address(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True

@@ -209,8 +209,9 @@ def _find_reason(old: Lease | None, new: Lease | None, now_ns: int) -> str:
         return ""
     if old.server and new.server and old.server != new.server:
         return "rebind"
-    if not _is_later(old, new):
-        return "renew" if old.content != new.content else ""
+    later = _is_later(old, new)
+    if not later:
+        return "renew" if later is None and old.content != new.content else ""
     return "rebind" if _has_asked_all(old, new) else "renew"
 
 
@@ -222,13 +223,18 @@ def _has_asked_all(old: Lease, new: Lease) -> bool:
     return moment <= new.obtained_ns and not old.is_over(new.obtained_ns)
 
 
-def _is_later(old: Lease, new: Lease) -> bool:
-    """Tell whether a lease was prolonged; times that are told anew may differ by a clock's correction."""
+def _is_later(old: Lease, new: Lease) -> bool | None:
+    """
+    Tell whether a lease was prolonged; None where no time tells.
+
+    Times that are told anew may differ by a clock's correction. What is told of a lease a moment after
+    its time was told is no renewal.
+    """
     times = ((old.obtained_ns, new.obtained_ns), (old.end_ns, new.end_ns))
     for was, now in times:
         if was is not None and now is not None:
             return abs(now - was) >= _CORRECTION_NS
-    return False
+    return None
 
 
 def _find_gateways(before4: str, after4: str, before6: str, after6: str) -> Iterator[Finding]:

@@ -125,8 +125,10 @@ def test_reasons_of_a_lease(play: Play) -> None:
     lease_again(story, obtained_ns=START_NS + 60 * 10**9)
     story << "3 eth0 lease renew 192.0.2.50/24"
     lease_again(story, obtained_ns=START_NS + 60 * 10**9, dns=("192.0.2.55",))
+    story << NOTHING
+    lease_again(story, obtained_ns=START_NS + 120 * 10**9, dns=("192.0.2.55",))
     story << "4 eth0 lease renew 192.0.2.50/24"
-    lease_again(story, obtained_ns=START_NS + 60 * 10**9, dns=("192.0.2.55",), server="192.0.2.2")
+    lease_again(story, obtained_ns=START_NS + 120 * 10**9, dns=("192.0.2.55",), server="192.0.2.2")
     story << "5 eth0 lease rebind 192.0.2.50/24"
     lease_again(story, address="192.0.2.51")
     story << "6 eth0 lease bound 192.0.2.51/24"
