@@ -173,7 +173,7 @@ def show(system: System, what: str, link: str) -> list[str]:
 
 def allow(system: System) -> None:
     """Install the rule that is shipped."""
-    rule = Path(f"/proc/{system.pid}/root/etc/polkit-1/rules.d/50-netevd.rules")
+    rule = Path(f"/proc/{system.pid}/root", "etc/polkit-1/rules.d/50-netevd.rules")
     shutil.copy(RULES, rule)
     rule.chmod(0o644)
 
