@@ -204,9 +204,12 @@ BUS: Final = "/run/dbus/system_bus_socket"
 """Source: D-Bus specification, "System message bus"; systemd's unit dbus.socket."""
 
 
-def start_dialer(mode: Mode) -> socket.socket:
+def start_dialer(mode: Mode) -> tuple[int, socket.socket]:
     """
-    Return what a new process answers on: it connects to the system bus as the worker's user, and ends.
+    Return pid of a new process and what it answers on: it connects to the system bus as the worker's user.
+
+    It does nothing more, and ends when its answers have no reader any more: NetworkManager tells
+    nothing of profiles to whoever has come by a process that is gone.
 
     The bus takes a connection for its maker's, by uid, for as long as it lives: so the supervisor,
     which is root, must not make it, and the worker's filter has no connect.
@@ -214,6 +217,7 @@ def start_dialer(mode: Mode) -> socket.socket:
 
     def body(end: socket.socket) -> None:
         sandbox.become(mode.worker, change_user=not mode.observe)
+        sandbox.forbid_dumps()
         signal.alarm(5)
         answers: Channel[BusSocket] = Channel(end, BUS_SOCKET)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bus:
@@ -223,8 +227,11 @@ def start_dialer(mode: Mode) -> socket.socket:
                 answers.send(BusSocket(error.errno or errno.EIO))
             else:
                 answers.send(BusSocket(), (bus.fileno(),))
+        signal.alarm(0)
+        end.setblocking(True)
+        end.recv(1)
 
-    return _begin("dialer", body)[1]
+    return _begin("dialer", body)
 
 
 class Memory(NamedTuple):

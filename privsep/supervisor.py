@@ -79,6 +79,7 @@ class Supervisor:
         self._trial = Trial(config or DEFAULT, owners, self._log, self._note)
         self._dial_due = 0.0
         """When the worker may ask for the bus again, monotonic seconds."""
+        self._dialers = set[int]()
         self._orphaned = False
         """Whether something that a dead runner has left may still live."""
         self._reload_again = self._reload_by = ""
@@ -367,6 +368,7 @@ class Supervisor:
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
             while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                self._dialers.discard(found[0])
                 for role in self._roster.all():
                     if role.pid == found[0]:
                         self._handle_death(role, os.waitstatus_to_exitcode(found[1]))
@@ -409,7 +411,7 @@ class Supervisor:
 
     def _kill_orphans(self) -> None:
         """Kill what a dead runner has left: every child that is no role. It is reaped as it ends."""
-        ours = {role.pid for role in self._roster.all()}
+        ours = {role.pid for role in self._roster.all()} | self._dialers
         ours |= {self._reading.pid} if self._reading else set()
         strays = [pid for pid in read_children() if pid not in ours]
         self._orphaned = bool(strays)
@@ -482,7 +484,9 @@ class Supervisor:
             worker.send(protocol.BusPeer(errno.EAGAIN))
             return
         self._dial_due = time.monotonic() + DIAL_PAUSE
-        with spawn.start_dialer(self.mode) as answers:
+        pid, answers = spawn.start_dialer(self.mode)
+        self._dialers.add(pid)
+        with answers:
             worker.send(protocol.BusPeer(), (answers.fileno(),))
 
     def _end_violator(self, role: Role, reason: str) -> None:

@@ -104,7 +104,7 @@ Url = NewType("Url", str)
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
 
-Backend = Literal["auto", "kernel", "systemd-networkd", "dhclient"]
+Backend = Literal["auto", "kernel", "systemd-networkd", "NetworkManager", "dhclient"]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]

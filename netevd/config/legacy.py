@@ -9,12 +9,11 @@ could be told apart, has neither that daemon nor this one; so single keys are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
 import attrs
 from attrs import field, frozen
 
-from netevd.config.kinds import Backend
 from netevd.config.legacyfilters import read_filters
 from netevd.config.reading import Reading
 from netevd.config.schema import Configuration
@@ -117,7 +116,6 @@ def read(tree: Tree) -> Reading:
     for source, target, difference in _MOVED:
         if found := find(tree, source):
             reading.move(source, target, found, difference)
-    _read_backend(reading)
     _read_policy_rules(reading)
     _read_tls(reading)
     gone: set[Keys] = set()
@@ -166,18 +164,6 @@ def _is_setting(keys: Keys) -> bool:
 
 def _list_known() -> list[Keys]:
     return [each[0] for each in _MOVED] + [each[0] for each in _LEFT]
-
-
-def _read_backend(reading: Reading) -> None:
-    """Leave out a source of knowledge that there was and is not."""
-    source = ("system", "backend")
-    found = find(reading.tree, source)
-    words = {"systemd-networkd", "NetworkManager", "dhclient"} - {*get_args(Backend)}
-    if found and isinstance(found[1].value, str) and found[1].value in words:
-        text = (
-            f"backend {found[1].value} of the Rust daemon is left out: there is no such source here"
-        )
-        reading.drop(source, found[0], text)
 
 
 def _read_policy_rules(reading: Reading) -> None:

@@ -26,6 +26,8 @@ class BusLink:
         """send: to the supervisor."""
         self._send = send
         self._asking = trio.Lock()
+        self._maker: Port[BusSocket] | None = None
+        """Kept open while the connection is: whoever has made it lives as long."""
         self._answers, self._to_answer = trio.open_memory_channel[tuple[BusPeer, list[int]]](4)
 
     def hear(self, answer: BusPeer, descriptors: list[int]) -> None:
@@ -45,7 +47,10 @@ class BusLink:
                 answer, descriptors = await self._to_answer.receive()
                 if not descriptors:
                     raise Undialed(os.strerror(answer.errno or errno.EIO))
-                return await _receive(descriptors[0])
+                if self._maker is not None:
+                    self._maker.close()
+                self._maker = Port(descriptors[0], BUS, descriptors=1)
+                return await _receive(self._maker)
         raise Undialed(f"no connection was made within {_ANSWER_S:g} s")
 
 
@@ -54,9 +59,8 @@ def _is_there() -> bool:
     return os.path.exists(PATH)
 
 
-async def _receive(descriptor: int) -> int:
+async def _receive(port: Port[BusSocket]) -> int:
     """Return what whoever makes the connection sends here. Raises: Undialed."""
-    port: Port[BusSocket] = Port(descriptor, BUS, descriptors=1)
     try:
         while True:
             await port.wait()
@@ -68,8 +72,6 @@ async def _receive(descriptor: int) -> int:
                 raise Undialed(f"{PATH}: {os.strerror(message.errno or errno.EIO)}")
     except (PeerGone, ProtocolViolation):
         raise Undialed("the process that was to connect has died") from None
-    finally:
-        port.close()
 
 
 def _close(descriptors: list[int]) -> None:

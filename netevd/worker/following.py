@@ -9,6 +9,7 @@ import trio
 
 from netevd.backends.bus import Bus, Service
 from netevd.backends.networkd import Networkd
+from netevd.backends.networkmanager import NetworkManager
 from netevd.backends.resolved import Resolved, give
 from netevd.config.kinds import Backend
 from netevd.config.schema import Configuration
@@ -16,14 +17,17 @@ from netevd.model.actions import GiveAdvice
 from netevd.model.backend import BackendName
 from netevd.model.inputs import Input
 
-_KNOWN: Final[tuple[BackendName, ...]] = ("systemd-networkd",)
+_FOLLOWED: Final[dict[BackendName, type[Networkd | NetworkManager]]] = {
+    "systemd-networkd": Networkd,
+    "NetworkManager": NetworkManager,
+}
 """Those on the bus that `auto` looks for."""
 
 
 def choose(wanted: Iterable[Backend]) -> dict[BackendName, bool]:
     """Return which backends are followed, and whether the configuration names them."""
     words = set(wanted)
-    return {each: each in words for each in _KNOWN if words & {each, "auto"}}
+    return {each: each in words for each in _FOLLOWED if words & {each, "auto"}}
 
 
 class Following:
@@ -40,11 +44,7 @@ class Following:
         network = configuration.network
         names = list(chosen)
         self._submit = submit
-        self._hinted = [
-            Networkd(submit, wanted=named)
-            for name, named in chosen.items()
-            if name == "systemd-networkd"
-        ]
+        self._hinted = [_FOLLOWED[name](submit, wanted=named) for name, named in chosen.items()]
         services: list[Service] = [*self._hinted]
         if network.use_dns or network.use_domain:
             services.append(Resolved(submit))

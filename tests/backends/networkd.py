@@ -35,7 +35,9 @@ UseDomains=yes
 UseHostname=no
 """
 
-_SILENT: Final = ("NetworkManager", "dhcpcd", "systemd-networkd-wait-online", "dnsmasq")
+_SILENT: Final = (
+    "NetworkManager", "NetworkManager-dispatcher", "dhcpcd", "systemd-networkd-wait-online", "dnsmasq",
+)  # fmt: skip
 
 
 def write(system: System, name: str, text: str, mode: int = 0o644) -> None:
@@ -48,13 +50,23 @@ def write(system: System, name: str, text: str, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def boot(
-    suite: str = "bookworm", *, network: str = NETWORK, shown: tuple[str, ...] = ()
+    suite: str = "bookworm",
+    *,
+    network: str = NETWORK,
+    shown: tuple[str, ...] = (),
+    files: dict[str, str] | None = None,
 ) -> Iterator[tuple[System, DhcpServer]]:
-    """Boot a system whose eth0 is networkd's, and the server behind it. shown: as of System.start."""
+    """
+    Boot a system whose eth0 may be networkd's, and the server behind it; neither manager runs.
+
+    shown: as of System.start. files: more files, which only root may read.
+    """
     system = System(make_rootfs(suite))
     server = None
     try:
         write(system, "etc/systemd/network/10-eth0.network", network)
+        for name, text in (files or {}).items():
+            write(system, name, text, 0o600)
         write(system, "etc/machine-id", "0123456789abcdef0123456789abcdef\n")
         write(system, "etc/hostname", "")
         (system.files / "etc/systemd/system").mkdir(parents=True, exist_ok=True)

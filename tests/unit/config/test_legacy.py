@@ -28,6 +28,7 @@ from netevd.config.schema import (
     Routing,
     System,
 )
+from netevd.config.tree import Unreadable
 from tests.unit.config.rust import CONFIGURATIONS
 
 Write = Callable[[str], str]
@@ -345,6 +346,10 @@ def test_whatever_stands_there_is_accepted_or_told(
 
     if not isinstance(loaded, Loaded):
         assert loaded
+        return
+    if not isinstance(load(path, {}), Loaded):  # a variable has taken the place of what is wrong
+        with pytest.raises(Unreadable):
+            migrate(path, os.path.dirname(path), environment)
         return
     made = migrate(path, os.path.dirname(path), environment).text
     again = load(path, environment, made.encode())

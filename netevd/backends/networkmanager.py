@@ -1,0 +1,471 @@
+"""
+NetworkManager: states of devices, their connections, leases and DNS, and its states of the host.
+
+Its signals tell each state of a device, so that none of a row is missed; all else is asked of it when
+a signal says that it has changed. What a device leads to (connection, addresses, leases) are objects
+of their own, so which of them belongs to which device is remembered from the last time it was asked.
+Source: org.freedesktop.NetworkManager(5) and the pages it leads to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import trio
+from attrs import evolve
+
+from netevd.backends.bus import Heard, Peer, unwrap
+from netevd.backends.connection import CallFailed, Signal
+from netevd.backends.device import BACKEND, STATES, Device, Profile, Properties, describe, is_up
+from netevd.model.backend import HostReport, LinkReport
+from netevd.model.inputs import (
+    BackendForgot,
+    BackendFound,
+    BackendLost,
+    BackendSaid,
+    BackendSaidHost,
+    Input,
+    LinkGone,
+    LinkSeen,
+)
+from netevd.model.link import IfIndex
+
+_NAME: Final = "org.freedesktop.NetworkManager"
+_PATH: Final = "/org/freedesktop/NetworkManager"
+_DEVICE: Final = f"{_NAME}.Device"
+_WIRELESS: Final = f"{_NAME}.Device.Wireless"
+_POINT: Final = f"{_NAME}.AccessPoint"
+_ACTIVE: Final = f"{_NAME}.Connection.Active"
+_SAVED: Final = f"{_NAME}.Settings.Connection"
+_CONFIGURATIONS: Final = {
+    "Ip4Config": f"{_NAME}.IP4Config",
+    "Ip6Config": f"{_NAME}.IP6Config",
+    "Dhcp4Config": f"{_NAME}.DHCP4Config",
+    "Dhcp6Config": f"{_NAME}.DHCP6Config",
+}
+"""Properties that lead to what a device or a VPN is configured with, and the interface of each."""
+_WIFI: Final = 2
+"""NMDeviceType of a wireless link."""
+
+_CHANGED: Final = (
+    "type='signal',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='{}'"
+)
+_RULES: Final = tuple(
+    _CHANGED.format(each)
+    for each in (_NAME, _DEVICE, _WIRELESS, _ACTIVE, *_CONFIGURATIONS.values())
+)
+"""Not of access points, which change their strength all the time, nor of statistics."""
+
+_LOOKS: Final = 500
+_LOOK_S: Final = 0.02
+"""How often NetworkManager is asked once it is on the bus until it can be, and seconds from one time to the next."""
+
+_SIGNAL_S: Final = 1.0
+"""Seconds within which a state is signalled that is in an answer already."""
+
+_PASSING: Final = frozenset({"prepare", "config", "ip-config", "ip-check", "secondaries"})
+"""States on a device's way up, which another one follows by itself."""
+
+_ROW: Final = 64
+"""States of one device that wait to be told; the oldest are left out."""
+
+_GONE: Final = ("UnknownObject", "UnknownMethod", "UnknownInterface")
+"""Errors of what is not there any more."""
+
+_SETTLING_S: Final = 0.05
+"""Seconds for what belongs together to arrive: a state is signalled before the properties it came with."""
+
+_HOST_STATES: Final = {
+    0: "unknown",
+    10: "asleep",
+    20: "disconnected",
+    30: "disconnecting",
+    40: "connecting",
+    50: "connected-local",
+    60: "connected-site",
+    70: "connected-global",
+}
+_CONNECTIVITIES: Final = {0: "unknown", 1: "none", 2: "portal", 3: "limited", 4: "full"}
+"""NMState and NMConnectivityState by number. Source: nm-dbus-interface.h."""
+
+
+class NetworkManager:
+    """Follows NetworkManager while it is on the bus."""
+
+    name: str = _NAME
+    rules: tuple[str, ...] = (
+        *_RULES,
+        f"type='signal',interface='{_DEVICE}',member='StateChanged'",
+        f"type='signal',interface='{_SAVED}',member='Updated'",
+    )
+
+    def __init__(self, submit: Callable[[Input], None], *, wanted: bool) -> None:
+        """submit: takes what is found out. wanted: the configuration names it."""
+        self._submit = submit
+        self._wanted = wanted
+        self._links: dict[str, IfIndex] = {}
+        """Links of the kernel by name: NetworkManager tells no index."""
+        self._names: dict[IfIndex, str] = {}
+        self._devices: dict[str, LinkReport | None] = {}
+        """By path of the device; None: it is none of the kernel's links."""
+        self._states: dict[str, str] = {}
+        """The last state of each device."""
+        self._answers: dict[str, str] = {}
+        """The last state of each device that it was asked for."""
+        self._answered: dict[str, str] = {}
+        """States that are from an answer: up to it, signals that wait tell nothing new."""
+        self._rows: dict[str, deque[str]] = {}
+        """States that were signalled and not told yet, also of devices that are not known yet."""
+        self._uses: dict[str, set[str]] = {}
+        """Which devices lead to an object."""
+        self._postponed: dict[str, float] = {}
+        """Devices whose state in an answer was not signalled yet, and when that is not waited for any more."""
+        self._awaited = False
+        """Whether a link has come, or got a name, that a device may be waiting for."""
+        self._peer: Peer | None = None
+
+    def lose(self, reason: str) -> None:
+        """Take in that it is not there."""
+        self._peer = None
+        self._submit(BackendLost(BACKEND, reason, wanted=self._wanted))
+
+    def note(self, inputs: list[Input]) -> None:
+        """Take in which links the kernel has."""
+        for given in inputs:
+            match given:
+                case LinkSeen(link=link):
+                    if self._names.get(link.ifindex) != link.name:
+                        self._forget_link(link.ifindex)
+                        self._names[link.ifindex] = link.name
+                        self._links[link.name] = link.ifindex
+                        self._awaited = True
+                case LinkGone(ifindex=ifindex):
+                    self._forget_link(ifindex)
+        if self._awaited and self._peer is not None:
+            self._peer.wake()
+
+    def _forget_link(self, ifindex: IfIndex) -> None:
+        name = self._names.pop(ifindex, None)
+        if name is not None and self._links.get(name) == ifindex:
+            del self._links[name]
+
+    async def follow(self, peer: Peer) -> None:
+        """Tell all that it knows, then what changes of it. Raises: CallFailed, BusGone."""
+        signals = await self._find(peer)
+        self._peer = peer
+        while True:
+            await self._handle(peer, signals)
+            heard = Heard([], lost=False)
+            with trio.move_on_at(min(self._postponed.values(), default=math.inf)):
+                heard = await peer.hear()
+            signals = await self._find(peer) if heard.lost else heard.signals
+
+    async def _handle(self, peer: Peer, signals: list[Signal]) -> None:
+        """Tell what signals, and what the kernel has told meanwhile, have changed."""
+        host, touched = self._take(signals)
+        if touched:
+            await trio.sleep(_SETTLING_S)
+        now = trio.current_time()
+        touched |= {path: None for path, due in self._postponed.items() if due <= now}
+        if self._awaited:
+            self._awaited = False
+            touched |= dict.fromkeys(self._list_unplaced())
+        if host:
+            await self._look_round(peer, touched)
+        elif touched:
+            await self._tell(peer, touched, await peer.get_properties(_PATH, _NAME))
+
+    def _take(self, signals: list[Signal]) -> tuple[bool, dict[str, None]]:
+        """Take in states in their order; return whether the host may have changed, and which devices have."""
+        host = False
+        touched: dict[str, None] = {}
+        for signal in skip_told(signals, self._answered):
+            if signal.path == _PATH:
+                host = True
+            elif _is_state(signal):
+                self._take_state(signal.path, _read_state(signal))
+                touched[signal.path] = None
+            elif signal.path in self._devices:
+                touched[signal.path] = None
+            else:
+                touched |= dict.fromkeys(sorted(self._uses.get(signal.path, ())))
+                host = host or _tells_of_active(signal)
+        self._answered.clear()
+        return host, touched
+
+    def _take_state(self, path: str, state: str) -> None:
+        """Tell a device's state that is on the way, at once; one that it stays in is told with all else."""
+        row = self._rows.setdefault(path, deque(maxlen=_ROW))
+        row.append(state)
+        while row and (len(row) > 1 or row[0] in _PASSING):
+            known = self._devices.get(path)
+            if known is None:
+                return
+            self._states[path] = row.popleft()
+            self._say(path, evolve(known, device_state=self._states[path]))
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    async def _find(self, peer: Peer) -> list[Signal]:
+        """Ask for all there is, and tell it; return the signals that tell of what came later."""
+        while True:
+            self._devices.clear()
+            self._states.clear()
+            self._answered.clear()
+            self._rows.clear()
+            self._postponed.clear()
+            self._uses.clear()
+            self._awaited = False
+            manager = await _await_manager(peer)
+            vpns = await _find_vpns(peer, manager)
+            for path in _list_paths(manager, "AllDevices"):
+                self._devices[path] = None
+                self._devices[path] = await self._read(peer, path, vpns)
+            heard = await hear_now(peer)
+            if not heard.lost:
+                break
+        self._step_back(heard.signals)
+        reports = tuple(each for each in self._devices.values() if each is not None)
+        version = str(manager.get("Version", ""))
+        self._submit(BackendFound(BACKEND, version, reports, _read_host(manager)))
+        return heard.signals
+
+    def _step_back(self, signals: list[Signal]) -> None:
+        """Take devices for what they were before these signals, which are told one after another then."""
+        for signal in reversed(signals):
+            report = self._devices.get(signal.path)
+            if report is not None and _is_state(signal) and len(signal.body) > 1:
+                state = STATES.get(signal.body[1], "unknown")
+                self._answered.pop(signal.path, None)
+                self._states[signal.path] = state
+                self._devices[signal.path] = evolve(report, device_state=state)
+
+    async def _look_round(self, peer: Peer, touched: dict[str, None]) -> None:
+        """Take in which devices there are, and the states of the host. touched: devices to tell anyway."""
+        manager = await peer.get_properties(_PATH, _NAME)
+        now = _list_paths(manager, "AllDevices")
+        for path in [each for each in self._devices if each not in now]:
+            self._drop(path)
+        new = [each for each in now if each not in self._devices]
+        self._devices.update(dict.fromkeys(new))
+        self._rows = {path: each for path, each in self._rows.items() if path in self._devices}
+        under = [path for path in self._devices if self._is_under_vpn(path)]
+        await self._tell(peer, dict.fromkeys([*touched, *new, *under]), manager)
+        self._submit(BackendSaidHost(_read_host(manager)))
+
+    def _is_under_vpn(self, path: str) -> bool:
+        report = self._devices.get(path)
+        return report is not None and "vpn.uuid" in dict(report.details)
+
+    def _list_unplaced(self) -> list[str]:
+        """Return devices whose link the kernel had not told, or tells by another name."""
+        return [
+            path
+            for path, report in self._devices.items()
+            if report is None or report.ifindex not in self._names
+        ]
+
+    def _drop(self, path: str) -> None:
+        for each in (self._states, self._answers, self._postponed):
+            each.pop(path, None)
+        report = self._devices.pop(path, None)
+        for users in self._uses.values():
+            users.discard(path)
+        self._uses = {each: users for each, users in self._uses.items() if users}
+        if report is not None:
+            self._submit(BackendForgot(BACKEND, report.ifindex))
+
+    # --- one device ------------------------------------------------------------------------------
+
+    async def _tell(self, peer: Peer, paths: dict[str, None], manager: Properties) -> None:
+        """Ask for all of some devices, and those under a VPN, and tell it."""
+        vpns = await _find_vpns(peer, manager)
+        for path in paths | dict.fromkeys(vpns):
+            if path in self._devices:
+                row = self._rows.get(path)
+                if row:
+                    self._states[path] = row[-1]
+                report = await self._read(peer, path, vpns)
+                # without one it is gone, which is told of all devices, or no link of the kernel yet
+                if report is not None and not self._postpones(path):
+                    self._say_row(path, report, self._rows.pop(path, deque()))
+
+    def _postpones(self, path: str) -> bool:
+        """
+        Tell whether a device is told later: what comes with a state is there before that is signalled.
+
+        So that nobody hears of a device that is up and has nothing.
+        """
+        if self._answers[path] == self._states[path]:
+            self._postponed.pop(path, None)
+            return False
+        now = trio.current_time()
+        if self._postponed.setdefault(path, now + _SIGNAL_S) > now:
+            return True
+        del self._postponed[path]
+        self._states[path] = self._answers[path]
+        self._rows.setdefault(path, deque(maxlen=_ROW)).append(self._states[path])
+        return False
+
+    def _say_row(self, path: str, report: LinkReport, row: deque[str]) -> None:
+        """Tell the states on the way to a report, with what was known then, and the report."""
+        known = self._devices.get(path) or LinkReport(BACKEND, report.ifindex)
+        for state in list(row)[:-1]:
+            self._say(path, evolve(known, ifindex=report.ifindex, device_state=state))
+        self._say(path, report)
+
+    async def _read(self, peer: Peer, path: str, vpns: dict[str, Profile]) -> LinkReport | None:
+        """Return what is known of a device, None while it is none of the kernel's links."""
+        device = await self._ask(peer, path, vpns)
+        if device is None:
+            return None
+        state = STATES.get(device.properties.get("State", 0), "unknown")
+        self._answers[path] = state
+        if path not in self._states:
+            self._states[path] = self._answered[path] = state
+        ifindex = self._links.get(str(device.properties.get("Interface", "")))
+        return None if ifindex is None else describe(device, ifindex, self._states[path])
+
+    def _say(self, path: str, report: LinkReport) -> None:
+        known = self._devices.get(path)
+        if known is not None and known.ifindex != report.ifindex:
+            self._submit(BackendForgot(BACKEND, known.ifindex))
+        if known != report:
+            self._devices[path] = report
+            self._submit(BackendSaid(report))
+
+    async def _ask(self, peer: Peer, path: str, vpns: dict[str, Profile]) -> Device | None:
+        """Return a device with all that it leads to, None if it is gone."""
+        properties = await _ask_properties(peer, path, _DEVICE)
+        if not properties:
+            return None
+        active = str(properties.get("ActiveConnection", "/"))
+        ssid = await _ask_ssid(peer, path, properties)
+        profile = await _ask_profile(peer, active, properties)
+        for users in self._uses.values():
+            users.discard(path)
+        saved = str(profile.active.get("Connection", "/"))
+        for each in (active, saved, *(str(properties.get(name, "/")) for name in _CONFIGURATIONS)):
+            if each != "/":
+                self._uses.setdefault(each, set()).add(path)
+        self._uses = {each: users for each, users in self._uses.items() if users}
+        return Device(properties, profile, ssid, vpns.get(path))
+
+
+def _tells_of_active(signal: Signal) -> bool:
+    """Tell whether this is of an active connection: a VPN has no device of its own."""
+    return bool(signal.body) and signal.body[0] == _ACTIVE and "State" in unwrap(signal.body[1])
+
+
+async def _await_manager(peer: Peer) -> Properties:
+    """Return the properties of the whole; it is on the bus a moment before it can be asked for them."""
+    for _ in range(_LOOKS):
+        found = await _ask_properties(peer, _PATH, _NAME)
+        if found:
+            return found
+        await trio.sleep(_LOOK_S)
+    return await peer.get_properties(_PATH, _NAME)
+
+
+async def hear_now(peer: Peer) -> Heard:
+    """Return the signals that have come, without waiting for one."""
+    peer.wake()
+    return await peer.hear()
+
+
+def skip_told(signals: list[Signal], states: dict[str, str]) -> list[Signal]:
+    """
+    Return signals without those states of devices that an answer has told already.
+
+    states: of each device's answer. Whatever was signalled up to the state in the answer came before it.
+    """
+    left = list[Signal]()
+    told = dict(states)
+    for signal in reversed(signals):
+        if _is_state(signal) and signal.path in told:
+            if _read_state(signal) == told[signal.path]:
+                told[signal.path] = ""  # this one, and all before it
+            if not told[signal.path]:
+                continue
+        left.append(signal)
+    return left[::-1]
+
+
+def _is_state(signal: Signal) -> bool:
+    return signal.member == "StateChanged" and signal.interface == _DEVICE
+
+
+def _read_state(signal: Signal) -> str:
+    return STATES.get(signal.body[0], "unknown") if signal.body else "unknown"
+
+
+async def _ask_properties(peer: Peer, path: str, interface: str) -> Properties:
+    """Return all properties of an object, none if it is gone. Raises: CallFailed, BusGone."""
+    if path in {"/", ""}:
+        return {}
+    try:
+        return await peer.get_properties(path, interface)
+    except CallFailed as error:
+        if error.name.rpartition(".")[2] in _GONE:
+            return {}
+        raise
+
+
+async def _ask_profile(peer: Peer, active: str, owner: Properties) -> Profile:
+    """Return a connection that is in use. owner: has the paths of what it has configured."""
+    connection = await _ask_properties(peer, active, _ACTIVE)
+    saved = str(connection.get("Connection", "/"))
+    configured = [
+        await _ask_properties(peer, str(owner.get(name, "/")), interface)
+        for name, interface in _CONFIGURATIONS.items()
+    ]
+    return Profile(
+        connection, await _ask_settings(peer, saved), await _ask_properties(peer, saved, _SAVED),
+        *configured,
+    )  # fmt: skip
+
+
+async def _ask_settings(peer: Peer, path: str) -> Properties:
+    """Return the settings of a connection, none if it is gone or not for our eyes."""
+    if path == "/":
+        return {}
+    try:
+        (settings,) = await peer.call(path, f"{_SAVED}.GetSettings")
+    except CallFailed as error:
+        if error.name.rpartition(".")[2] in (*_GONE, "PermissionDenied", "AccessDenied"):
+            return {}
+        raise
+    return dict(settings)
+
+
+async def _ask_ssid(peer: Peer, path: str, properties: Properties) -> bytes:
+    if properties.get("DeviceType") != _WIFI:
+        return b""
+    wireless = await _ask_properties(peer, path, _WIRELESS)
+    point = await _ask_properties(peer, str(wireless.get("ActiveAccessPoint", "/")), _POINT)
+    return bytes(point.get("Ssid", b""))
+
+
+async def _find_vpns(peer: Peer, manager: Properties) -> dict[str, Profile]:
+    """Return the VPN that is up over each device, by the device's path."""
+    found: dict[str, Profile] = {}
+    for path in _list_paths(manager, "ActiveConnections"):
+        active = await _ask_properties(peer, path, _ACTIVE)
+        if active.get("Vpn") is True and is_up(active):
+            profile = await _ask_profile(peer, path, active)
+            found |= dict.fromkeys(_list_paths(active, "Devices"), profile)
+    return found
+
+
+def _list_paths(values: Properties, name: str) -> list[str]:
+    found: Any = values.get(name, [])
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _read_host(manager: Properties) -> HostReport:
+    state = _HOST_STATES.get(manager.get("State", 0), "unknown")
+    connectivity = _CONNECTIVITIES.get(manager.get("Connectivity", 0), "unknown")
+    return HostReport(BACKEND, (("state", state), ("connectivity", connectivity)))
