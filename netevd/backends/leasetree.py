@@ -21,6 +21,8 @@ DEPTH_LIMIT: Final = 4
 """Blocks inside each other at most; an address of a lease6 has three."""
 WORD_LIMIT: Final = 8192
 """Octets of one word or string at most: four for each of the longest option, RFC 3396."""
+WORDS_LIMIT: Final = 4096
+"""Words of one statement at most: a list of octets as long as the longest option, and more."""
 FAULT_LIMIT: Final = 20
 """Faults of one file that are told."""
 
@@ -168,6 +170,8 @@ class _Reader:
             if token.quoted or token.value not in {b"{", b"}", b";"}:
                 self._check_place(token, words, depth)
                 words.append(token)
+                if len(words) > WORDS_LIMIT:
+                    raise _Bad(begin, f"a statement of more than {WORDS_LIMIT} words")
                 continue
             if token.value == b";" and words:
                 return Statement(tuple(words), None, begin)

@@ -314,6 +314,7 @@ def test_bounds() -> None:
     """Size, statements, words, faults and options have an end."""
     assert "octets, more than 1048576" in tell(parse(b" " * (leasetree.SIZE_LIMIT + 1)))[0]
     assert "more than 20000 statements" in tell(parse(b"lease {" + b"a b;" * 20_001))[-1]
+    assert "more than 4096 words" in tell(parse(b"a " * 5000))[0]
     assert "a word of" in tell(parse(V4.replace(b"192.0.2.1;", b"1" * 9000 + b";")))[0]
     assert len(parse(b"lease x {}\n" * 100).faults) == leasetree.FAULT_LIMIT
     many = b"".join(b"option o%d 1;" % number for number in range(500))
