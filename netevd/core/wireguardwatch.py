@@ -125,6 +125,8 @@ class WireguardWatch:
         self._wanted: dict[tuple[IfIndex, PublicKey], tuple[str, int]] = {}
         """Endpoints that are to be set."""
         self._wanted_since = 0.0
+        self._troubles: dict[PublicKey, str] = {}
+        """Why endpoints could not be set, as it was told."""
         self._changed: set[IfIndex] = set()
         """Devices that are to be remembered otherwise, see `take_memory`."""
         self._concerned = False
@@ -288,9 +290,13 @@ class WireguardWatch:
         """Tell what came of it, and read the device to see it."""
         who = f"peer {self._names.get(asked.key) or asked.key}"
         fields: dict[str, str | int | float | bool] = {"interface": watched.name}
+        told = self._troubles.pop(asked.key, "")
         if reason:
-            text = f"The endpoint of {who} could not be set to {asked.place}: {reason}"
-            actions.append(Note("warn", text, fields))
+            self._troubles[asked.key] = reason
+            text = (
+                f"The endpoint of {who} could not be set to {asked.place}: {reason}; still trying"
+            )
+            actions.extend([Note("warn", text, fields)] if reason != told else [])
         else:
             text = f"The endpoint of {who} is {asked.place} now, as its name says"
             actions.append(Note("info", text, fields))

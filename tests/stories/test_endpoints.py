@@ -128,6 +128,11 @@ def test_what_can_not_be_found_or_set_is_said_once(play: Play) -> None:
     number = int(line.split()[1].rstrip(":"))
     story.fill(failed(number, "Operation not permitted"))
     assert "could not be set to 192.0.2.9:51820: Operation not permitted" in show(story.actions)
+    assert wait(story, 30) == ["resolve 0"]
+    story.fill(EndpointResolved(0, ("192.0.2.9",)))
+    (line,) = asked(story)
+    story.fill(failed(int(line.split()[1].rstrip(":")), "Operation not permitted"))
+    assert "could not be set" not in show(story.actions)
 
 
 def test_a_device_that_does_not_answer_is_not_told_anything(play: Play) -> None:
