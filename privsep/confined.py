@@ -27,12 +27,9 @@ def run(role: str, how: str, arguments: list[str]) -> int:
     sandbox.name_process(f"netevd-{role}")
     program = importlib.import_module(_PROGRAMS[role])
     domain.enter(role)
-    places = {
-        sandbox.CODE: _code_paths(),
-        sandbox.STATE: [path for path in arguments[:1] if path],
-        sandbox.LEASES: arguments[1:-1],
-    }
-    sandbox.confine(role, how, places)
+    sandbox.confine(role, how, {
+        sandbox.CODE: _code_paths(), sandbox.STATE: arguments[:1], sandbox.LEASES: arguments[1:-1]
+    })  # fmt: skip
     return int(program.main(arguments))
 
 

@@ -15,6 +15,7 @@ import resource
 import socket
 import struct
 from collections.abc import Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 import pyseccomp
@@ -263,6 +264,7 @@ def deny_dangerous_calls() -> None:
     program.load()
 
 
+@cache
 def build_filter(role: str, how: str = "enforce", machine: int | None = None) -> bytes:
     """Return the filter of a role as the kernel takes it: struct sock_filter, 8 bytes each. Source: seccomp(2)."""
     program = pyseccomp.SyscallFilter(_ACTIONS[how])
@@ -278,20 +280,12 @@ def build_filter(role: str, how: str = "enforce", machine: int | None = None) ->
         return file.read()
 
 
-def prepare_filter(role: str, how: str) -> None:
-    """Build the filter of a role now, so that a fork need not spend private memory on it."""
-    _prepared[role, how] = build_filter(role, how)
-
-
 def allow_only(role: str, how: str = "enforce") -> None:
     """Load the filter of a role: all other calls fail, are logged, or end the process."""
-    prepared = _prepared.get((role, how)) or build_filter(role, how)
-    code = ctypes.create_string_buffer(prepared)
-    program = struct.pack("@HP", len(prepared) // 8, ctypes.addressof(code))
+    built = build_filter(role, how)
+    code = ctypes.create_string_buffer(built)
+    program = struct.pack("@HP", len(built) // 8, ctypes.addressof(code))
     _check(_libc.prctl(_PR_SET_SECCOMP, 2, program, 0, 0), "PR_SET_SECCOMP")
-
-
-_prepared: dict[tuple[str, str], bytes] = {}
 
 
 def find_unknown_calls() -> list[str]:

@@ -128,7 +128,7 @@ class Supervisor:
             self._settle(keep=False)
         self._reading = Reading(self.mode, self._config)
         self._roster.first_worker.start()
-        sandbox.prepare_filter("helper", sandbox.choose("enforce"))
+        sandbox.build_filter("helper", sandbox.choose("enforce"))  # so that no fork has to
         gc.collect()
         gc.freeze()  # forks share what the collector will not touch again
         while self._stop_deadline is None or self._orphaned or self._roster.living():
