@@ -22,7 +22,8 @@ The contract
    only what is known to be no secret (`wireguard`). Requests are typed values from a closed union
    (`protocol`), judged by a pure function (`policy`). Four verbs write, rules and routes in ranges of
    netevd's own. No verb takes a path, a name to import or raw bytes; no privileged role accepts a
-   descriptor from the worker. A script is named by its number in a table that the runner itself has
+   descriptor from the worker. The worker's connection to the system bus is made by a fork that has
+   become the worker's user (`spawn.start_dialer`). A script is named by its number in a table that the runner itself has
    read and checked (`scripts`), and given typed variables; one of another dispatcher's tree also two
    words, an interface name and one of a closed set (`trees`); the name of an interface, in `Wireguard` and in rules, is looked up and
    never a path of the worker's choice. The one exception are the bytes of a configuration, where

@@ -129,7 +129,7 @@ class Backends:
         self._awaited.discard(backend)
         known = self._presences.get(backend)
         self._presences[backend] = Presence(backend, True, given.version, "", False)
-        if known is None or not known.found:
+        if backend != "kernel" and (known is None or not known.found):
             version = f" {given.version}" if given.version else ""
             again = "again" if known is not None and known.version else "too"
             text = f"{backend}{version} is there: what it knows counts {again}"

@@ -22,6 +22,7 @@ BackendName: TypeAlias = Literal[
     "dhcpcd",
     "systemd-resolved",
     "systemd-hostnamed",
+    "kernel",
 ]
 """Who can tell something, as scripts hear it in BACKEND."""
 
@@ -32,6 +33,7 @@ PRECEDENCE: Final[dict[BackendName, int]] = {
     "dhcpcd": 3,
     "systemd-resolved": 4,
     "systemd-hostnamed": 5,
+    "kernel": 6,
 }
 """Of two that tell the same, the lower one counts: whoever manages a link knows most of it."""
 

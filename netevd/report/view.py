@@ -173,7 +173,7 @@ class View:
 
     def get_backends(self) -> tuple[Presence, ...]:
         """Return which backends have said whether they are there."""
-        return self._insight.get_backends()
+        return tuple(each for each in self._insight.get_backends() if each.backend != "kernel")
 
     def get_refusals(self) -> list[str]:
         """Return in words which services did not take what they were told of leases."""

@@ -8,6 +8,7 @@ from typing import Final
 import trio
 
 from netevd.backends.bus import Bus, Service
+from netevd.backends.hostname import HostName
 from netevd.backends.networkd import Networkd
 from netevd.backends.networkmanager import NetworkManager
 from netevd.backends.resolved import Resolved, give
@@ -38,8 +39,9 @@ class Following:
         configuration: Configuration,
         submit: Callable[[Input], None],
         dial: Callable[[], Awaitable[int]],
+        name: int | None = None,
     ) -> None:
-        """submit: takes inputs. dial: as of `Bus`."""
+        """submit: takes inputs. dial: as of `Bus`. name: descriptor of the host's name, see `open_name`."""
         chosen = choose(configuration.system.backend)
         network = configuration.network
         names = list(chosen)
@@ -49,6 +51,9 @@ class Following:
         if network.use_dns or network.use_domain:
             services.append(Resolved(submit))
             names.append("systemd-resolved")
+        self._name = None if name is None else HostName(name, submit)
+        if name is not None:
+            names.append("kernel")
         self.names: Final = tuple(names)
         """Backends that will say whether they are there."""
         self._wanted = bool(services) or network.use_hostname
@@ -60,6 +65,8 @@ class Following:
         async with trio.open_nursery() as self._nursery:
             if self._wanted:
                 self._nursery.start_soon(self._bus.run)
+            if self._name is not None:
+                self._nursery.start_soon(self._name.run)
             await trio.sleep_forever()
 
     def note(self, inputs: list[Input]) -> None:

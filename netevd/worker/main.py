@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from netevd import __version__
+from netevd.backends.hostname import open_name
 from netevd.config.sealed import Sealed, unseal
 from netevd.core.engine import Engine
 from netevd.core.policyrouting import GRACE_S, Start
@@ -99,6 +100,7 @@ from privsep.protocol import (
 _PLACE: Final = find_place()
 _PROBLEMS: Final = 100
 """Problems of a configuration that are remembered."""
+_NAME: Final = open_name()
 _JOURNAL: Final = connect()
 """Made at import, before the sandbox forbids it; the configuration tells later if it is used."""
 
@@ -174,7 +176,7 @@ class _Worker:
         # a reload is meant: what it does not want any more goes at once
         grace_until = configure.started + GRACE_S if configure.generation == 1 else 0.0
         self._bus = BusLink(control.send)
-        self._following = Following(self._configuration, self.submit, self._bus.dial)
+        self._following = Following(self._configuration, self.submit, self._bus.dial, _NAME)
         begin = partial(
             Engine,
             sealed.get_whole(),
