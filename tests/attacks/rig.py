@@ -123,6 +123,8 @@ class Hostile:
     def do(self, deed: str, *arguments: Any) -> Any:
         """Have the puppet do something and return what comes of it. Raises: Refused, Gone."""
         try:
+            if self._line is None:
+                raise Gone
             self._line.write(json.dumps([deed, list(arguments)]) + "\n")
             self._line.flush()
             told = self._line.readline()
@@ -166,6 +168,7 @@ class Hostile:
         there is. 4. The audit log has the reason, or those of `notes`, and nothing where nothing of it came
         to a privileged role.
         """
+        self._heal()
         kernel, there, noted = show_kernel(), self.privileged(), len(self.records())
         yield
         if ends:
@@ -179,6 +182,14 @@ class Hostile:
         if not ends:
             told = [f"{each['what']} {each['outcome']}" for each in self.records()[noted:]]
             assert told == list(notes)
+
+    def _heal(self) -> None:
+        """Reach the worker again, if an attack before this one has failed and lost it."""
+        try:
+            self.do("pid")
+        except (Gone, Refused):
+            self.worker = 0
+            self.reach()
 
     def count(self, what: str, outcome: str) -> int:
         """Return how many records of the audit log say this."""
