@@ -44,7 +44,7 @@ ALLOWED: dict[str, set[str]] = {
 }  # fmt: skip
 """Everything else is refused. The shell of dhclient's hooks, which a runner executes, is a script to it. Helper and worker have sockets, but make none."""
 RECORDS = {
-    "execute a program": r'name="(bin|true)"',
+    "execute a program": r'(name|path)="([^"]*/)?(bin|true)"',
     "execute a shell": r'name="(bin|dash)"',
     "read a file of /etc": r'name="fstab"',
     "read a file of root's": r'name="(root|.profile)"',
