@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.boundary.rig import wait_for
 from tests.processes.conftest import make_daemon, namespace
 from tests.processes.rig import Daemon, ip
 from tests.unit.cli.rig import (
@@ -71,6 +72,11 @@ def variables(output: str) -> dict[str, str]:
 # --- as the daemon would -----------------------------------------------------------------------------
 
 
+def _find_tentative() -> str:
+    command = ["ip", "-6", "addr", "show", "tentative"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def _split(text: str) -> tuple[dict[str, str], dict[str, Any], list[str]]:
     """Return variables, JSON and the other lines of SURROUNDINGS, without what differs by run."""
     found = variables(text)
@@ -90,6 +96,7 @@ def test_script_finds_what_the_daemon_gives_it(
     """Variables, user, capabilities, sandbox, limits, descriptors and session are the daemon's."""
     daemon = make_daemon("network: {links: eth0}")
     path = daemon.script("routable", SURROUNDINGS)
+    wait_for(lambda: not _find_tentative() or None, "the end of duplicate address detection")
     daemon.start()
     told = daemon.scripts / "data" / "told"
     daemon.expect(lambda entry: "exited with code" in entry["message"])
