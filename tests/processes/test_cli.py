@@ -64,13 +64,10 @@ def test_version_is_the_package_s() -> None:
     assert (result.returncode, result.stdout) == (0, f"netevd {package.__version__}\n")
 
 
-@pytest.mark.parametrize(
-    "words", ["--version", "--help", "completion bash", "list hooks", "record"]
-)
+@pytest.mark.parametrize("words", ["--version", "--help", "completion bash", "record"])
 def test_light_commands_import_nothing_heavy(words: str, place: Place) -> None:
     """Commands that need no event loop, YAML or HTTP library do not pay for one."""
-    options = ["--config", str(place.config)] if words == "list hooks" else []
-    options = [str(place.path / "made"), "--duration", "1ms"] if words == "record" else options
+    options = [str(place.path / "made"), "--duration", "1ms"] if words == "record" else []
     command = [*PYTHON, "-X", "importtime", *PROGRAM, *words.split(), *options]
     result = subprocess.run(
         command, capture_output=True, text=True, env=environment(), timeout=60, check=False

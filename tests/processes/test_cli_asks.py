@@ -67,7 +67,8 @@ def test_json_of_the_command_line_is_that_of_the_api(served: Daemon, client: htt
 
 
 @pytest.mark.parametrize(
-    "words", ["list interfaces", "events", "explain 1", "list routes", "reload"]
+    "words",
+    ["list interfaces", "events", "explain 1", "list routes", "list hooks", "reload"],
 )
 def test_commands_that_ask_import_nothing_heavy(words: str, served: Daemon) -> None:
     """Neither event loop nor YAML nor tables for terminals are paid for."""

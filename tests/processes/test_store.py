@@ -101,6 +101,7 @@ def _begin(daemon: Daemon, manager: Manager) -> None:
     )
     manager.start(daemon)
     wait_for(lambda: len(daemon.record()) >= 1 or None, "the initial run")
+    daemon.wait_event("eth0", "carrier")
 
 
 def _restart(daemon: Daemon, manager: Manager) -> list[str]:
