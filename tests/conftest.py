@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -11,6 +12,11 @@ from privsep import sandbox
 
 sandbox.traps = os.environ.get("NETEVD_SANDBOX_TRAPS") == "1"
 """As in a daemon: with `make matrix`, a system call that a role's filter does not allow ends the role."""
+
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        # as after nohup(1) or in a shell's background: programs that tests start are not to inherit it
+        signal.signal(_number, lambda *_: None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
