@@ -74,17 +74,13 @@ POISONS: dict[str, Poison] = {
 def expect_honest(haunted: Hostile, served: int) -> None:
     """See that the next worker serves, and that events and scripts go on."""
     haunted.daemon.expect_serving(served + 1)
-    before = len([each for each in haunted.daemon.announced() if each["event"] == "link-added"])
+    added, removed = map(haunted.daemon.events("eth7").count, ("link-added", "link-removed"))
     ip("link add name eth7 type veth peer name p7")
-    haunted.daemon.wait_event(
-        "eth7",
-        "link-added",
-        (before and haunted.daemon.events("eth7").count("link-added") + 1) or 1,
-    )
-    ip("link del eth7")
-    haunted.daemon.wait_event(
-        "eth7", "link-removed", haunted.daemon.events("eth7").count("link-added")
-    )
+    try:
+        haunted.daemon.wait_event("eth7", "link-added", added + 1)
+    finally:
+        ip("link del eth7")
+    haunted.daemon.wait_event("eth7", "link-removed", removed + 1)
 
 
 @pytest.mark.parametrize("name", POISONS)
