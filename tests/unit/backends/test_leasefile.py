@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -374,8 +375,7 @@ def test_an_octet_that_is_another(name: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] = data.draw(st.integers(0, 255))
 
-    parsed = parse(bytes(content))
+    parsed = {evolve(each, line=0) for each in parse(bytes(content)).records}
 
-    whole = parse(FILES[name]).records
-    untouched = [each for each in whole if each in parsed.records]
-    assert len(untouched) >= len(whole) - 2
+    whole = {evolve(each, line=0) for each in parse(FILES[name]).records}  # it may be a line's end
+    assert len(whole - parsed) <= 2
