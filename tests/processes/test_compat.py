@@ -483,7 +483,12 @@ def test_explain_and_list_tell_of_trees(forest: Forest) -> None:
     forest.write(root / "off.d" / "20-bad", mode=0o555)
     add_link()
     daemon = forest.start()
-    (call,) = forest.wait(1)
+    calls = {
+        each["values"]["IFACE"]: each for each in forest.wait(2)
+    }  # each end of the cable is off
+    daemon.expect(
+        lambda entry: entry.get("interface") == "eth0" and entry["message"].endswith("with code 0")
+    )
 
     socket_ = ("--socket", f"{daemon.root}/run/api.sock")
     explained = netevd(*socket_, "explain", "--interface", "eth0", "--event", "off").stdout
@@ -493,7 +498,7 @@ def test_explain_and_list_tell_of_trees(forest: Forest) -> None:
     )
     listed = netevd(*socket_, "list", "hooks").stdout
     assert "networkd-dispatcher/off" in listed
-    assert call["values"]["OperationalState"] == "off"
+    assert calls["eth0"]["values"]["OperationalState"] == "off"
 
 
 def test_a_dry_run_tells_of_trees_of_every_user(forest: Forest) -> None:

@@ -76,6 +76,8 @@ def test_change_during_the_workers_death_is_told_once(daemon: Daemon) -> None:
     daemon.kill("worker")
 
     wait_for(lambda: daemon.record() or None, "the script")
+    daemon.wait_event("eth0", "no-carrier")  # the log comes after the scripts
+    daemon.wait_event("eth0", "address-added")
     new = [each for each in daemon.announced() if each["sequence"] > last]
     assert [each["sequence"] for each in new] == list(range(last + 1, last + 1 + len(new)))
     kinds = [(each["interface"], each["event"]) for each in new]
