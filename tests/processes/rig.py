@@ -38,14 +38,19 @@ def ip(*commands: str, check: bool = True) -> None:
 def pull(peer: str, link: str) -> None:
     """Take the carrier of a link by its peer, and wait until the kernel has told of it, to whoever listens."""
     ip(f"link set {peer} down")
+    await_carrier(link, up=False)
+
+
+def await_carrier(link: str, *, up: bool) -> None:
+    """Wait until the kernel has told that a link has its carrier, or has none."""
 
     def is_told() -> bool:
         shown = subprocess.run(
             ["ip", "-json", "link", "show", link], capture_output=True, check=True
         )
-        return json.loads(shown.stdout)[0]["operstate"] != "UP"
+        return bool((json.loads(shown.stdout)[0]["operstate"] == "UP") is up)
 
-    wait_for(lambda: is_told() or None, f"no carrier of {link}")
+    wait_for(lambda: is_told() or None, f"carrier of {link}, {up}")
 
 
 def children(pid: int) -> list[int]:
