@@ -114,7 +114,7 @@ def try_everything(command: list[str], role: str) -> tuple[str, dict[str, str], 
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{log.read()}"
+        assert done.returncode == 0 and done.stdout, f"{done.stdout}\n{done.stderr}\n{log.read()}"
         told = json.loads(done.stdout)
         return told["label"], told["acts"], log.read()
     finally:

@@ -123,7 +123,10 @@ def test_scripts_are_the_one_way_out_of_the_runner(rules: Rules) -> None:
         ("netevd_unconfined_script_t", "netevd_scripts_unconfined True"),
     }
     for name in ("netevd_script_t", "netevd_unconfined_script_t"):
-        assert find_perms(rules, "netevd_runner_t", "process2", name) == {"nnp_transition"}
+        assert find_perms(rules, "netevd_runner_t", "process2", name) == {
+            "nnp_transition",
+            "nosuid_transition",
+        }
     assert "execute_no_trans" not in find_perms(rules, "netevd_runner_t", "file")
 
 
