@@ -119,14 +119,13 @@ def _find_run(daemon: Daemon, script: str) -> str:
 
 
 def _run_daemon(daemon: Daemon, arguments: list[str]) -> tuple[int, str]:
-    """Run a second daemon until it watches, and has told of scripts: which of it comes first is open."""
+    """Run a second daemon until it has told of scripts; what else it tells before that is open."""
     process = subprocess.Popen(
         [*NETEVD, *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env=environment(NO_COLOR="1"), cwd=daemon.root,
     )  # fmt: skip
     assert process.stderr is not None
-    lines = [process.stderr.readline() for _ in range(2)]
-    told = next(line for line in lines if "netevd is watching" not in line)
+    told = next((line for line in process.stderr if "is skipped" in line), "")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     return process.returncode, _rename(daemon, told)

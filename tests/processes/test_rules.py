@@ -210,6 +210,7 @@ def test_a_script_is_tried_until_it_does_well(daemon: Daemon) -> None:
 
     wait_for(lambda: len(daemon.record()) == 2 or None, "both scripts")
     assert daemon.record()[0] == ["done"]
+    wait_for(lambda: len(ends(daemon, "10-flaky exited")) >= 3 or None, "the ends of all attempts")
     codes = [each["message"].rsplit(" ", 1)[1] for each in ends(daemon, "10-flaky exited")]
     assert codes == ["7", "7", "0"]
     again = [each["message"].rsplit(" is ", 1)[1] for each in ends(daemon, "tried again")]
