@@ -172,6 +172,7 @@ def test_ordinary_user_hears_what_was_not_looked_at(machine: Machine) -> None:
     assert only(findings, "runtime")["level"] == "problem"
     assert "can't make it in /run/none" in only(findings, "runtime")["message"]
     assert {each["check"] for each in not_fine(findings)} <= {
+        "leases",
         "mode",
         "scripts",
         "runtime",
@@ -282,7 +283,12 @@ def test_missing_capability_is_named(name: str, code: int, level: str, machine: 
     assert (status, found["level"]) == (code, level)
     assert f"root lacks {name}" in found["message"]
     assert f"--cap-add={name.removeprefix('CAP_')}" in found["message"]
-    assert {each["check"] for each in not_fine(findings)} <= {"capabilities", "buffers", "scripts"}
+    assert {each["check"] for each in not_fine(findings)} <= {
+        "leases",
+        "capabilities",
+        "buffers",
+        "scripts",
+    }
 
 
 def test_root_of_a_user_namespace_observes(machine: Machine) -> None:

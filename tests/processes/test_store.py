@@ -16,7 +16,7 @@ import pytest
 
 from privsep.spawn import SLATE_SIZE, make_slate
 from tests.boundary.rig import wait_for
-from tests.processes.rig import RECORD, Daemon, NotifySocket, ip, pull
+from tests.processes.rig import RECORD, Daemon, NotifySocket, await_carrier, ip, pull
 
 NAMES = ["netevd-links", "netevd-routes", "netevd-slate-0", "netevd-slate-1"]
 
@@ -99,6 +99,7 @@ def _begin(daemon: Daemon, manager: Manager) -> None:
         "link set eth0 up",
         "link set p0 up",
     )
+    await_carrier("eth0", up=True)
     manager.start(daemon)
     wait_for(lambda: len(daemon.record()) >= 1 or None, "the initial run")
     daemon.wait_event("eth0", "carrier")
