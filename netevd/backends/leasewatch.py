@@ -335,8 +335,8 @@ def _show_end(path: str, fault: Fault) -> str:
 
 
 def _is_since(report: LinkReport, moment_ns: int) -> bool:
-    """Tell whether any lease of a report was granted at this moment or later."""
-    return any((each.obtained_ns or 0) >= moment_ns for each in report.leases)
+    """Tell whether any lease of a report was granted at this moment or later; files have whole seconds."""
+    return any((each.obtained_ns or 0) + 10**9 > moment_ns for each in report.leases)
 
 
 def _is_young(directory: str) -> bool:
