@@ -137,6 +137,7 @@ def test_everything_may_change_by_reload(make_daemon: Callable[..., Daemon]) -> 
     reload(daemon, 2)
 
     wait_for(lambda: [w for w in daemon.record() if w[1] == "other:eth1"] or None, "other script")
+    daemon.wait_event("eth1", "carrier")
     new = daemon.announced()[told:]
     introduced = {(each["interface"], each.get("initial")) for each in new}
     assert introduced - {("eth0", None)} == {("eth1", True)}

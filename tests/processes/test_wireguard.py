@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,12 +30,14 @@ SCRIPT = '#!/bin/sh\nenv > DIRECTORY/$NETEVD_EVENT\necho "$NETEVD_WG_PEER"\n'
 
 @pytest.fixture
 def tunnels(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Tunnel, Tunnel]]:
-    """Return two devices of this namespace, the first one watched."""
-    ours, theirs = Tunnel("nwg0", 51820), Tunnel("nwg1", 51821)
-    ip("link set nwg0 up", "addr add 10.9.0.1/24 dev nwg0", "link set nwg1 up")
-    yield ours, theirs
-    ours.close()
-    theirs.close()
+    """Return two devices of this namespace, the first one watched; their sockets are the whole machine's."""
+    with Path(tempfile.gettempdir(), "netevd-test-tunnels").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ours, theirs = Tunnel("nwg0", 51820), Tunnel("nwg1", 51821)
+        ip("link set nwg0 up", "addr add 10.9.0.1/24 dev nwg0", "link set nwg1 up")
+        yield ours, theirs
+        ours.close()
+        theirs.close()
 
 
 def start(make_daemon: Callable[..., Daemon]) -> Daemon:
