@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -639,3 +640,22 @@ def test_port_of_somebody_else_names_who_has_it(address: str, machine: Machine) 
     assert only(findings, "port")["level"] == only(others, "port")["level"] == "note"
     assert re.search(rf"taken by python\S* \(pid {pid}\)", only(findings, "port")["message"])
     assert "a process that root can name" in only(others, "port")["message"]
+
+
+def test_configured_ports_are_looked_at(place: Place) -> None:
+    """Where the configuration has API and metrics; nothing where neither is served."""
+    with socket.create_server(("127.0.0.2", 0)) as server, socket.socket() as kept:
+        kept.bind(("127.0.0.2", 0))  # nobody listens there, and nobody else will
+        port, other = server.getsockname()[1], kept.getsockname()[1]
+        given = f"api: {{bind_address: 127.0.0.2, port: {port}}}\nmetrics: {{port: {other}}}\n"
+        place.config.write_text(given)
+        _, findings = examine("--config", str(place.config))
+        place.config.write_text("api: {enabled: false}\n")
+        _, silent = examine("--config", str(place.config))
+
+    told = of(findings, "port")
+    assert [each["subject"] for each in told] == [f"127.0.0.2:{port}", f"127.0.0.2:{other}"]
+    assert told[0]["level"] == "note"
+    assert "taken by python" in told[0]["message"]
+    assert told[1]["message"] == "free for metrics"
+    assert of(silent, "port") == []

@@ -1,17 +1,21 @@
-"""Other programs of this machine: backends, other dispatchers, and who has the port of the API."""
+"""Other programs of this machine: backends, other dispatchers, and who has the ports of the API and of metrics."""
 
 from __future__ import annotations
 
 import glob
+import ipaddress
 import os
 import shlex
-import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from netevd.cli.checks.case import Case, Finding, as_root
 from netevd.cli.checks.processes import Process, find_owner, list_processes, read_file
+from netevd.config.load import Loaded
+from netevd.config.schema import Configuration
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 BACKENDS: Final = ("systemd-networkd", "NetworkManager", "dhclient", "dhcpcd")
 DISPATCHERS: Final = {
@@ -24,7 +28,6 @@ DISPATCHERS: Final = {
 }  # fmt: skip
 """Programs that run scripts too, and where. Source: networkd-dispatcher(8),
 NetworkManager-dispatcher(8)."""
-PORT: Final = 9090
 _LISTEN: Final = "0A"
 """TCP_LISTEN. Source: include/net/tcp_states.h in Linux."""
 
@@ -85,38 +88,63 @@ def list_files(patterns: Iterable[str]) -> list[str]:
 # --- port ------------------------------------------------------------------------------------------
 
 
-def check_port(_: Case) -> Iterator[Finding]:
-    """Tell who listens where the API will."""
-    subject = f"127.0.0.1:{PORT}"
+def check_port(case: Case) -> Iterator[Finding]:
+    """Tell who listens where the API and the metrics will, as the configuration has it."""
+    loaded = case.loaded
+    configuration = loaded.configuration if isinstance(loaded, Loaded) else Configuration()
+    api, metrics = configuration.api, configuration.metrics
+    places: list[tuple[str, int, str]] = []
+    if api.enabled:
+        places += [(address, api.port, "the API") for address in api.bind_address]
+    if metrics.enabled and metrics.port is not None:
+        addresses = metrics.bind_address or api.bind_address
+        places += [(address, metrics.port, "metrics") for address in addresses]
+    for address, port, purpose in places:
+        yield _look_at(address, port, purpose)
+
+
+def _look_at(address: str, port: int, purpose: str) -> Finding:
+    subject = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     inodes = [
         inode
         for table in ("tcp", "tcp6")
-        for inode in find_listeners(read_file(f"/proc/net/{table}").decode(), PORT)
+        for inode in find_listeners(read_file(f"/proc/net/{table}").decode(), port, address)
     ]
     if not inodes:
-        yield Finding("ok", "port", subject, "free for the API")
-        return
+        return Finding("ok", "port", subject, f"free for {purpose}")
     owner = find_owner(inodes[0])
     if owner is not None and owner.is_netevd:
-        yield Finding("ok", "port", subject, "netevd itself listens")
-        return
+        return Finding("ok", "port", subject, "netevd itself listens")
     unknown = f"a process {'outside this container' if os.geteuid() == 0 else 'that root can name'}"
-    yield Finding(
-        "note", "port", subject, f"taken by {owner or unknown}; scripts run nevertheless, but the API"
-        " that is to come wants this port", as_root(f"ss -ltnp sport = :{PORT}"),
+    return Finding(
+        "note", "port", subject, f"taken by {owner or unknown}; scripts run nevertheless, but {purpose}"
+        " can't be served there until it is free", as_root(f"ss -ltnp sport = :{port}"),
     )  # fmt: skip
 
 
-def find_listeners(table: str, port: int) -> Iterator[int]:
+def find_listeners(table: str, port: int, address: str = "127.0.0.1") -> Iterator[int]:
     """
-    Yield the inode of each socket that keeps others from listening on 127.0.0.1.
+    Yield the inode of each socket that keeps others from listening on an address.
 
     table: /proc/net/tcp or tcp6, whose addresses are words of the processor's byte order.
     """
-    loopback = f"{int.from_bytes(socket.inet_aton('127.0.0.1'), sys.byteorder):08X}"
-    mapped = f"{0:016X}{int.from_bytes(bytes((0, 0, 255, 255)), sys.byteorder):08X}{loopback}"
-    places = {f"{address}:{port:04X}" for address in ("0" * 8, loopback, "0" * 32, mapped)}
+    wanted = ipaddress.ip_address(address.partition("%")[0])
     for line in table.splitlines()[1:]:
         words = line.split()
-        if len(words) > 9 and words[1] in places and words[3] == _LISTEN:
-            yield int(words[9])
+        if len(words) > 9 and words[3] == _LISTEN:
+            place, _, number = words[1].partition(":")
+            if int(number, 16) == port and _covers(_read_address(place), wanted):
+                yield int(words[9])
+
+
+def _read_address(text: str) -> _Address:
+    words = (int(text[at : at + 8], 16) for at in range(0, len(text), 8))
+    found = ipaddress.ip_address(b"".join(each.to_bytes(4, sys.byteorder) for each in words))
+    return (found.version == 6 and found.ipv4_mapped) or found
+
+
+def _covers(there: _Address, wanted: _Address) -> bool:
+    """Tell whether one of two addresses is the other, or all; :: is all of both families."""
+    if there.version == wanted.version:
+        return there == wanted or there.is_unspecified or wanted.is_unspecified
+    return any(each.version == 6 and each.is_unspecified for each in (there, wanted))

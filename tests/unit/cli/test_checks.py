@@ -186,6 +186,21 @@ def test_listener_takes_the_port_if_it_covers_the_address(
     assert list(find_listeners(table + "1: cut\n", 9091)) == []
 
 
+@pytest.mark.parametrize(
+    ("listens", "wanted", "taken"),
+    [
+        ("0200007F", "127.0.0.2", True), ("0200007F", "0.0.0.0", True), ("0200007F", "::", True),
+        ("0" * 32, "192.0.2.1", True), ("0" * 8, "192.0.2.1", True), ("0200007F", "::1", False),
+        ("00000000000000000000000001000000", "::1", True), ("0" * 8, "::1", False),
+    ],
+)  # fmt: skip
+def test_configured_address_counts(listens: str, wanted: str, taken: bool) -> None:
+    """One that listens everywhere keeps an address from us, and we can't listen everywhere beside one."""
+    table = TABLE.format(address=listens, state="0A")
+
+    assert list(find_listeners(table, 9090, wanted)) == ([4711] if taken else [])
+
+
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
     """A directory among another daemon's hooks, or a FIFO, is no content and no error."""
     (tmp_path / "hook").write_text("#!/bin/sh\n")
