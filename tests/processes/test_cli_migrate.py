@@ -55,7 +55,8 @@ def remarks(stderr: str, root: Path) -> list[str]:
 def list_runnable(text: str, tree: Path) -> set[str]:
     """Return the scripts that the daemon would run with what was printed, without the root."""
     path = tree / "printed.yaml"
-    path.write_text(text)
+    own = "" if "scripts:" in text else f"scripts: {{directory: {tree}/none}}\n"
+    path.write_text(text + own)  # else those of this machine's own netevd count
     hooks = json.loads(netevd("list", "hooks", "--config", str(path), "-j").stdout)["hooks"]
     return {each["path"].removeprefix(f"{tree}/") for each in hooks if each["runnable"]}
 
