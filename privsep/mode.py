@@ -1,7 +1,7 @@
 """
 Privileged or observe mode, and where each keeps its runtime directory and lock.
 
-Privileged mode changes users; observe mode is for a caller who can't (CONTRACT: section 7).
+Privileged mode changes users; observe mode is for a caller who can't.
 """
 
 from __future__ import annotations

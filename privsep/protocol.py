@@ -20,7 +20,7 @@ VERSION: Final = 1
 """Spoken in `Hello`; both ends come from one installation, so any difference is a violation."""
 
 PACKET_LIMIT: Final = 192 * 1024
-"""Bytes in one packet at most (ARCHITECTURE.md section 2)."""
+"""Bytes in one packet at most."""
 
 IFNAME_LIMIT: Final = 15
 """Bytes of an interface name. Source: IFNAMSIZ minus the NUL, linux/if.h."""

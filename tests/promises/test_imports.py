@@ -1,4 +1,4 @@
-"""The import directions of ARCHITECTURE are those of the code, whoever forgets a contract."""
+"""The import directions of docs/architecture.md are those of the code, whoever forgets a contract."""
 
 from __future__ import annotations
 

@@ -131,3 +131,18 @@ def test_quickstart_scripts_belong_to_event_types() -> None:
     for script in (TOP / "examples/quickstart").glob("*.d/*"):
         assert script.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
         assert script.stat().st_mode & 0o111
+
+
+def test_every_measurement_is_named_where_it_is_asked_for() -> None:
+    """The page on benchmarks offers what `--only` takes."""
+    tree = ast.parse((TOP / "bench/run.py").read_text(encoding="utf-8"))
+    table = next(
+        node.value for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "MEASUREMENTS"
+    )  # fmt: skip
+    assert isinstance(table, ast.Dict)
+    page = (TOP / "docs/benchmarks.md").read_text(encoding="utf-8")
+    offered = re.search(r"--only .*# of: (.*)", page)
+
+    assert offered is not None
+    assert offered[1].split() == [ast.literal_eval(key) for key in table.keys if key]
