@@ -146,3 +146,36 @@ def test_every_measurement_is_named_where_it_is_asked_for() -> None:
 
     assert offered is not None
     assert offered[1].split() == [ast.literal_eval(key) for key in table.keys if key]
+
+
+def test_decisions_are_counted_through() -> None:
+    """No two have one number, none is missing, and each is titled by its own: a number names one."""
+    pages = sorted((TOP / "docs/decisions").glob("*.md"))
+    titles = [page.read_text(encoding="utf-8").partition(".")[0] for page in pages]
+
+    assert [page.name[:4] for page in pages] == [f"{n + 1:04}" for n in range(len(pages))]
+    assert titles == [f"# {int(page.name[:4])}" for page in pages]
+
+
+LINK = re.compile(r"\]\(([^)#:\s]*)(#[^)\s]*)?\)")
+
+
+def _list_anchors(page: Path) -> set[str]:
+    """Return what may stand behind # for a page: its headings, as they are made into anchors."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.strip().lower()).replace(" ", "-") for each in headings}
+
+
+def test_links_of_every_page_lead_somewhere() -> None:
+    """Each page and each heading that a page names is there; fragments are read in the changelog, at the top."""
+    broken = []
+    for page in (path for path in _tracked() if path.suffix == ".md"):
+        base = TOP if page.parent == TOP / "changes" else page.parent
+        for name, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+            target = base / name if name else page
+            if not target.exists():
+                broken.append(f"{page.relative_to(TOP)}: {name}")
+            elif anchor and anchor[1:] not in _list_anchors(target):
+                broken.append(f"{page.relative_to(TOP)}: {name}{anchor}")
+
+    assert broken == []

@@ -1,4 +1,4 @@
-"""docs/security is what the policy data say, and links to pages that there are."""
+"""docs/security is what the policy data say."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from privsep import protocol
 from privsep.sandbox import POLICIES
 
 TOP = Path(__file__).parents[2]
-PAGES = [TOP / "SECURITY.md", *sorted((TOP / "docs" / "security").glob("*.md"))]
 
 
 def load_script() -> ModuleType:
@@ -57,11 +56,8 @@ def test_every_message_is_said_by_somebody_and_heard_by_somebody() -> None:
     assert named - apart - said == set()
 
 
-def test_links_lead_somewhere() -> None:
-    """Every page that is named is there, in SECURITY.md, docs/security and from the README."""
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), (page.name, target)
+def test_readme_names_the_page_on_security() -> None:
+    """Who looks for it finds it; that its links lead somewhere is held for all pages."""
     assert "SECURITY.md" in (TOP / "README.md").read_text(encoding="utf-8")
 
 
