@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from attrs import evolve
 
@@ -11,6 +14,7 @@ from netevd.report.health import Silence, Vitals, find_status, judge, show_readi
 from netevd.report.view import View
 
 WELL = Vitals(started=True, runners=2)
+REFERENCE = Path(__file__).resolve().parents[3] / "docs/reference"
 
 
 class _View:
@@ -67,6 +71,19 @@ def check(vitals: Vitals) -> tuple[str, dict[str, str]]:
 def test_each_sign_has_its_check(vitals: Vitals, status: str, troubles: dict[str, str]) -> None:
     """One that fails is no health, one that warns is less than it should be."""
     assert check(vitals) == (status, troubles)
+
+
+def test_every_check_stands_on_both_pages() -> None:
+    """The table of health and the values of the metric's label are the checks, in their order."""
+    view: View = _View()  # type: ignore[assignment]
+    names = list(judge(view, WELL)["checks"])
+    health = (REFERENCE / "http.md").read_text(encoding="utf-8").partition("\n## Health\n")[2]
+    metrics = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+    label = re.search(r"^\| `check` \| a check of `GET /health`: ([^;]+);", metrics, re.MULTILINE)
+
+    assert re.findall(r"^\| `(\w+)` \|", health.partition("\n## ")[0], re.MULTILINE) == names
+    assert label is not None
+    assert re.findall(r"`(\w+)`", label[1]) == names
 
 
 def test_readiness_is_about_events_alone() -> None:
