@@ -34,6 +34,11 @@ def find_strict(configuration: Configuration, directory: str = DIRECTORY) -> lis
     return sorted(found)[:_LIMIT]
 
 
+def write_setting(link: str) -> str:
+    """Return what sysctl(8) calls the setting of a link: dots of a name, as VLANs have, are / there."""
+    return f"net.ipv4.conf.{link.replace('.', '/')}.rp_filter"
+
+
 def _is_named(name: str, patterns: tuple[str, ...]) -> bool:
     """Tell whether the last pattern that fits lets a link in."""
     hits = [each for each in patterns if fnmatchcase(name, each.removeprefix("!"))]

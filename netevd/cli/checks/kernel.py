@@ -11,7 +11,7 @@ from typing import Final
 
 from netevd.cli.checks.case import Case, Finding, as_root
 from netevd.config.load import Loaded
-from netevd.config.reversepath import find_strict
+from netevd.config.reversepath import find_strict, write_setting
 
 EVENT_BUFFER: Final = 8 * 1024 * 1024
 """Bytes of each event socket's buffer. Source: privsep/rtnetlink.py; a test holds the two equal."""
@@ -33,7 +33,7 @@ def check_reverse_path(case: Case) -> Iterator[Finding]:
     if not isinstance(case.loaded, Loaded):
         return
     for name in find_strict(case.loaded.configuration):
-        setting = f"net.ipv4.conf.{name}.rp_filter"
+        setting = write_setting(name)
         yield Finding(
             "warning", "reverse-path", setting,
             "is 1 (strict): what comes in by this link and would not be answered by it may be dropped before"

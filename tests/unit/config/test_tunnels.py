@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from netevd.config.load import Loaded, load
-from netevd.config.reversepath import find_strict
+from netevd.config.reversepath import find_strict, write_setting
 from netevd.config.routing import find_tunnel_doubts
 from netevd.config.schema import Configuration, Patterns, Policy, Routing
 
@@ -118,3 +118,9 @@ def test_links_with_a_strict_filter_are_found(tmp_path: Path) -> None:
     assert find_strict(Configuration(routing=routing), str(tmp_path)) == ["eth0", "eth2", "eth4"]
     assert find_strict(Configuration(), str(tmp_path)) == []
     assert find_strict(Configuration(routing=routing), str(tmp_path / "none")) == []
+
+
+def test_setting_of_a_vlan_is_found_by_sysctl() -> None:
+    """A dot in a link's name would be one between keys: sysctl(8) takes a / for it."""
+    assert write_setting("eth0") == "net.ipv4.conf.eth0.rp_filter"
+    assert write_setting("eth0.100") == "net.ipv4.conf.eth0/100.rp_filter"
