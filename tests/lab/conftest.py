@@ -13,6 +13,8 @@ SEEN: Final = {
     "lab_systemd.py": "systemd unit",
     "lab_networkd.py": "systemd-networkd",
     "lab_leases.py": "dhclient, dhcpcd",
+    "lab_backends.py": "networkd, resolved and hostnamed",
+    "lab_networkmanager.py": "NetworkManager",
 }
 """By the part of a test's name that is found first."""
 _RESULTS: Final = ("error", "failed", "skipped", "passed")

@@ -14,6 +14,7 @@ from tests.lab.guest_confinement import (
     NETEVD,
     PROCESSES,
     PYTHON,
+    ROLES,
     TOP,
     do_the_work,
     find_faults,
@@ -23,7 +24,6 @@ from tests.lab.guest_confinement import (
     try_everything,
 )
 
-ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script", "sealed")
 NETWORK = {"open TCP", "open UDP"}
 COMMON = {"read code"}
 ALLOWED = {

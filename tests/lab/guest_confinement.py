@@ -36,6 +36,8 @@ audit: {enabled: true}
 """
 PROCESSES = ("supervisor", "helper", "runner", "worker", "courier")
 """What lives while the daemon does; a reader ends with its answer."""
+ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script", "sealed")
+"""In whose place everything is tried; a sealed copy is a script without a path."""
 
 
 def sh(*words: str) -> str:

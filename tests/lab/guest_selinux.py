@@ -15,6 +15,7 @@ from tests.lab.denials import Denial, Log
 from tests.lab.guest_confinement import (
     PROCESSES,
     PYTHON,
+    ROLES,
     TOP,
     do_the_work,
     find_faults,
@@ -24,7 +25,6 @@ from tests.lab.guest_confinement import (
     try_everything,
 )
 
-ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script", "sealed")
 CONTEXTS = Path("/etc/selinux/default/contexts/files")
 ENTRY = Path("/usr/local/sbin/netevd-probe")
 """Not below /run, which is nosuid: no domain is entered from there."""
