@@ -256,6 +256,25 @@ def test_unit_is_renewed_unless_it_was_changed(tmp_path: Path) -> None:
     assert f"kept file {UNIT}: it was changed" in result.stderr
 
 
+def test_right_for_the_worker_is_there_to_be_copied_and_not_given(tmp_path: Path) -> None:
+    """polkit's rule comes with the unit, where the page on backends says; no directory of polkit's gets it."""
+    page = (PACKAGING.parent / "docs/backends.md").read_text(encoding="utf-8")
+    (command,) = (
+        line for line in page.splitlines() if "install -m 644" in line and "polkit" in line
+    )
+    result = run_apart(
+        tmp_path,
+        f"mkdir -p /etc/polkit-1/rules.d\n{SERVICE}find /etc /usr/share/polkit-1 -name '*netevd*.rules' || true\n"
+        f"echo then\n{command.strip().removeprefix('sudo ')}\n"
+        "cmp packaging/polkit/50-netevd.rules /etc/polkit-1/rules.d/50-netevd.rules\n"
+        f"stat -c %a /etc/polkit-1/rules.d/50-netevd.rules\n{INSTALL} --remove\nls /opt /opt/netevd || true\n",
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[:3] == ["then", "644", "/opt:"]
+    assert "removed file /opt/netevd/50-netevd.rules" in result.stderr
+
+
 def test_users_are_the_same_whoever_makes_them(tmp_path: Path) -> None:
     """The command that the daemon names when they are missing, and packaging/install, by sysusers.d where there is one."""
     ask = "for u in netevd netevd-net netevd-script; do id -nG $u; getent passwd $u | cut -d: -f6-; done\n"
