@@ -22,6 +22,7 @@ from netevd.config.schema import (
     Rule,
     StateTree,
     Webhook,
+    WireguardPeer,
 )
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs/reference/configuration.md"
@@ -131,3 +132,8 @@ def test_every_key_of_a_fixed_rule_stands_on_the_page() -> None:
     keys = {field.name.rstrip("_") for field in attrs.fields(FixedRule)}
 
     assert {*_read_rows("Fixed policy rules")} == keys
+
+
+def test_every_key_of_a_peer_stands_on_the_page() -> None:
+    """The table of a WireGuard peer's keys is the schema."""
+    assert {*_read_rows("WireGuard")} == {field.name for field in attrs.fields(WireguardPeer)}
