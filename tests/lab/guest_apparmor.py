@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ RECORDS = {
     "execute a program": r'operation="exec".* name="/usr/bin/true"',
     "execute a shell": r'operation="exec".* name="/usr/bin/(da)?sh"',
     "read a file of /etc": r'operation="open".* name="/etc/fstab"',
-    "read a file of root's": r'operation="open".* name="/root/\.profile"',
+    "read a file of root's": rf'operation="open".* name="{re.escape(probe.PROFILE)}"',
     "read shadow": r'operation="open".* name="/etc/shadow"',
     "read the configuration": r'operation="open".* name="/etc/netevd/netevd.yaml"',
     "read the journal": r'operation="open".* name="/var/lib/netevd/probe"',

@@ -23,6 +23,9 @@ from pathlib import Path
 SIOCSIFFLAGS = 0x8914
 PTRACE_SEIZE = 0x4206
 
+PROFILE = os.path.join("/root", ".profile")
+"""A file in the home of root, who is the guest's own."""
+
 
 def call(name: str, *arguments: object) -> None:
     """Call a function of the C library. Raises: OSError."""
@@ -89,7 +92,7 @@ def make_acts(stranger: int) -> dict[str, Callable[[], None]]:
         "execute a program": lambda: execute("/bin/true"),
         "execute a shell": lambda: execute("/bin/sh"),
         "read a file of /etc": lambda: read("/etc/fstab"),
-        "read a file of root's": lambda: read(os.path.join("/root", ".profile")),
+        "read a file of root's": lambda: read(PROFILE),
         "read shadow": lambda: read("/etc/shadow"),
         "read the configuration": lambda: read("/etc/netevd/netevd.yaml"),
         "read the journal": lambda: read("/var/lib/netevd/probe"),
