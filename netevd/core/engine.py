@@ -154,9 +154,9 @@ class Engine:
         self._found = False
         """Whether a dump of links has ever come to its end."""
         self._started = False
+        """Whether what was found at the start is announced."""
         self._begun = False
         """Whether it is remembered that all that was there at the start is told, if only that it was nothing."""
-        """Whether what was found at the start is announced."""
         self._gone: dict[IfIndex, None] = {}
         """Removed links, oldest first."""
         self._redump = False
@@ -221,45 +221,19 @@ class Engine:
 
         None: nothing, or nothing was announced yet, so that another engine had better begin anew.
         """
+        numbers = self.numbers
         links, gone = self._observer.take_memory()
-        routes = self._routes.take_memory()
-        runs = self._runs.take_memory()
-        waiting = self._gate.take_changes()
-        deliveries = self._deliveries.take_memory()
-        wireguard = self._wireguard.take_memory()
-        routing = self._policy.take_memory() if self._started else None
-        hosts, advice = self._backends.take_memory(), self._advising.take_memory()
         events, self._events = tuple(self._events), []
-        changed = (
-            links,
-            gone,
-            routes,
-            runs,
-            events,
-            waiting,
-            deliveries,
-            wireguard,
-            routing,
-            hosts,
-            advice,
-        )
-        if not (any(changed) or not self._begun) or not self._started:
+        record = Record(
+            numbers, links, gone, self._routes.take_memory(), events,
+            self._runs.take_memory(), self._gate.take_changes(), self._deliveries.take_memory(),
+            self._wireguard.take_memory(), self._policy.take_memory() if self._started else None,
+            self._backends.take_memory(), self._advising.take_memory(),
+        )  # fmt: skip
+        if not self._started or (self._begun and record == Record(numbers)):
             return None
         self._begun = True
-        return Record(
-            self.numbers,
-            links,
-            gone,
-            routes,
-            events,
-            runs,
-            waiting,
-            deliveries,
-            wireguard,
-            routing,
-            hosts,
-            advice,
-        )
+        return record
 
     def get_state(self) -> State | None:
         """Return all that has to be remembered, None as long as nothing was announced."""

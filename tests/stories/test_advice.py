@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from netevd.config.schema import Configuration, Network
+from netevd.core.memory import fold
 from netevd.model.backend import BackendName, Lease, LinkReport
 from netevd.model.inputs import AdviceAnswered, BackendFound, BackendLost, BackendSaid
 from netevd.model.link import IfIndex
@@ -64,6 +65,22 @@ def test_a_lease_is_told_and_taken_back(play: Play) -> None:
         """
     )
     story >> AdviceAnswered(2) << NOTHING
+
+
+def test_what_was_taken_back_is_remembered_no_more(play: Play) -> None:
+    """The last thing that a service knew is forgotten with it: the next worker takes nothing back."""
+    story = begin(play)
+    story.fill(BackendSaid(REPORT), AdviceAnswered(1), BackendSaid(NONE))
+    story.engine.take_record()
+    state = story.engine.get_state()
+    assert state is not None and len(state.advice) == 1
+
+    story >> AdviceAnswered(2) << NOTHING
+
+    record = story.engine.take_record()
+    assert record is not None
+    assert fold(state, [record]).advice == ()
+    assert story.engine.take_record() is None
 
 
 def test_nothing_is_told_unless_wanted(play: Play) -> None:
