@@ -44,13 +44,6 @@ STATE_GROUPS: Final = {
 _SHARED: Final = frozenset({EventType.FAILED, EventType.UNMANAGED})
 """Words that both systemd-networkd and NetworkManager have."""
 
-_RISING: Final = frozenset({EventType.CONFIGURED, EventType.ACTIVATED})
-_FALLING: Final = frozenset({
-    EventType.FAILED, EventType.UNMANAGED, EventType.LINGER, EventType.UNKNOWN,
-    EventType.UNAVAILABLE, EventType.DISCONNECTED, EventType.DEACTIVATING,
-})  # fmt: skip
-"""States of a manager that say that a link can be used, or that it can't any more."""
-
 
 def find_group(event: Event) -> str | None:
     """Return of which group of states an event is, None for an event of no state."""
@@ -231,8 +224,6 @@ def _get_gateway(snapshot: Snapshot, family: int) -> str:
 
 def is_upward(event: Event) -> bool | None:
     """Tell whether something came or got better, or went or got worse; None where neither is so."""
-    if event.type in _RISING or event.type in _FALLING:
-        return event.type in _RISING
     match event.type:
         case EventType.LEASE:
             return event.reason not in {"expire", "release"}
@@ -244,23 +235,26 @@ def is_upward(event: Event) -> bool | None:
             EventType.PENDING
             | EventType.INITIALIZED
             | EventType.CONFIGURING
-            | EventType.CONFIGURED
-            | EventType.FAILED
-            | EventType.UNMANAGED
-            | EventType.LINGER
-            | EventType.UNKNOWN
-            | EventType.UNAVAILABLE
-            | EventType.DISCONNECTED
             | EventType.PREPARE
             | EventType.CONFIG
             | EventType.NEED_AUTH
             | EventType.IP_CONFIG
             | EventType.IP_CHECK
             | EventType.SECONDARIES
-            | EventType.ACTIVATED
-            | EventType.DEACTIVATING
         ):
             return None
+        case EventType.CONFIGURED | EventType.ACTIVATED:
+            return True
+        case (
+            EventType.FAILED
+            | EventType.UNMANAGED
+            | EventType.LINGER
+            | EventType.UNKNOWN
+            | EventType.UNAVAILABLE
+            | EventType.DISCONNECTED
+            | EventType.DEACTIVATING
+        ):
+            return False
         case EventType.ROUTING_APPLIED:
             return True
         case EventType.ROUTING_DRIFT | EventType.ROUTING_CONTESTED | EventType.ROUTING_FAILED:

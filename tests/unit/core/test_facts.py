@@ -125,6 +125,11 @@ def test_a_fact_is_back_or_not(first: Event, last: Event, *, expected: bool) -> 
         (event(T.ROUTABLE, PLAIN, ROUTABLE), True), (event(T.DEGRADED, ROUTABLE, PLAIN), False),
         (event(T.OFF, PLAIN, LOST), False), (event(T.ROUTABLE, None, ROUTABLE), True),
         (event(T.OFF, None, LOST), False),
+        (event(T.CONFIGURED), True), (event(T.ACTIVATED), True),
+        (event(T.FAILED), False), (event(T.UNMANAGED), False), (event(T.LINGER), False),
+        (event(T.UNAVAILABLE), False), (event(T.DISCONNECTED), False),
+        (event(T.UNKNOWN), False), (event(T.DEACTIVATING), False),
+        (event(T.PENDING), None), (event(T.CONFIGURING), None), (event(T.IP_CHECK), None),
     ],
 )  # fmt: skip
 def test_each_event_has_a_direction(given: Event, *, expected: bool | None) -> None:
