@@ -75,6 +75,8 @@ class Leases:
 
     def __init__(self) -> None:
         self._files: dict[str, Source] = {}
+        self._chosen: dict[Key, Record] | None = None
+        """See `_choose`; None: not known since a file has changed."""
         self._told: dict[Place, _Told] = {}
 
     @property
@@ -93,6 +95,7 @@ class Leases:
         """
         said = () if source is None else source.records
         before = self._files.pop(path, _NOTHING)
+        self._chosen = None
         keys = {each.key for each in said}
         told = {id(each.record) for each in self._told.values()}
         kept = tuple(each for each in before.records if id(each) in told and each.key not in keys)
@@ -102,8 +105,10 @@ class Leases:
 
     def judge(self, now_ns: int, find_link: FindLink) -> Judgement:
         """Return which leases hold. now_ns: wall clock."""
+        if self._chosen is None:
+            self._chosen = self._choose()
         told: dict[Place, _Told] = {}
-        for key, record in self._choose().items():
+        for key, record in self._chosen.items():
             link = find_link(record.interface)
             if link is None:
                 continue
