@@ -531,6 +531,10 @@ class Settled(Message, frozen=True, tag=125):
     problems: list[str]
 
 
+BUS_PATH: Final = "/run/dbus/system_bus_socket"
+"""Of the system bus. Source: D-Bus specification, "System message bus"; systemd's unit dbus.socket."""
+
+
 class BusPeer(Message, frozen=True, tag=160):
     """Answer to `WantBus`: carries one descriptor, on which a `BusSocket` comes."""
 

@@ -22,8 +22,7 @@ from privsep.channel import Channel, Closed, make_pair
 from privsep.helper import Helper, Sockets
 from privsep.launch import Identity, Launch
 from privsep.mode import Mode
-from privsep.protocol import BUS as BUS_SOCKET
-from privsep.protocol import SCRIPTS_REQUEST, BusSocket, Incarnation, ScriptsRequest
+from privsep.protocol import BUS, BUS_PATH, SCRIPTS_REQUEST, BusSocket, Incarnation, ScriptsRequest
 from privsep.runner import Runner
 from privsep.scripts import Table, trusted_owners
 from privsep.signatures import Verifier
@@ -200,10 +199,6 @@ def start_courier(mode: Mode, targets: int, how: str) -> tuple[int, socket.socke
     return _begin_program(mode, identity, ("courier", how), [], {}, targets)
 
 
-BUS: Final = "/run/dbus/system_bus_socket"
-"""Source: D-Bus specification, "System message bus"; systemd's unit dbus.socket."""
-
-
 def start_dialer(mode: Mode) -> tuple[int, socket.socket]:
     """
     Return pid of a new process and what it answers on: it connects to the system bus as the worker's user.
@@ -219,10 +214,10 @@ def start_dialer(mode: Mode) -> tuple[int, socket.socket]:
         sandbox.become(mode.worker, change_user=not mode.observe)
         sandbox.forbid_dumps()
         signal.alarm(5)
-        answers: Channel[BusSocket] = Channel(end, BUS_SOCKET)
+        answers: Channel[BusSocket] = Channel(end, BUS)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as bus:
             try:
-                bus.connect(BUS)
+                bus.connect(BUS_PATH)
             except OSError as error:
                 answers.send(BusSocket(error.errno or errno.EIO))
             else:

@@ -11,10 +11,7 @@ import trio
 
 from netevd.backends.bus import Undialed
 from netevd.worker.ports import PeerGone, Port
-from privsep.protocol import BUS, BusPeer, BusSocket, Message, ProtocolViolation, WantBus
-
-PATH: Final = "/run/dbus/system_bus_socket"
-"""Source: as privsep.spawn.BUS."""
+from privsep.protocol import BUS, BUS_PATH, BusPeer, BusSocket, Message, ProtocolViolation, WantBus
 
 _ANSWER_S: Final = 10.0
 
@@ -40,7 +37,7 @@ class BusLink:
     async def dial(self) -> int:
         """Return the descriptor of a new connection. Raises: Undialed."""
         if not _is_there():
-            raise Undialed(f"{PATH} does not exist")
+            raise Undialed(f"{BUS_PATH} does not exist")
         async with self._asking:
             with trio.move_on_after(_ANSWER_S):
                 self._send(WantBus())
@@ -56,7 +53,7 @@ class BusLink:
 
 def _is_there() -> bool:
     """Tell whether it is worth to have a process made for it."""
-    return os.path.exists(PATH)
+    return os.path.exists(BUS_PATH)
 
 
 async def _receive(port: Port[BusSocket]) -> int:
@@ -69,7 +66,7 @@ async def _receive(port: Port[BusSocket]) -> int:
                 message, carried = received
                 if carried:
                     return carried[0]
-                raise Undialed(f"{PATH}: {os.strerror(message.errno or errno.EIO)}")
+                raise Undialed(f"{BUS_PATH}: {os.strerror(message.errno or errno.EIO)}")
     except (PeerGone, ProtocolViolation):
         raise Undialed("the process that was to connect has died") from None
 

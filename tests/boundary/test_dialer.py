@@ -13,7 +13,7 @@ import pytest
 
 from privsep import spawn
 from privsep.channel import Channel
-from privsep.protocol import BUS, BusSocket
+from privsep.protocol import BUS, BUS_PATH, BusSocket
 from tests.boundary.rig import mode, receive
 
 PROGRAM = """
@@ -26,10 +26,10 @@ tell()
 
 def tell() -> None:
     """Be a bus, dial it, and print whose the connection is and how long its maker lives; in a namespace of its own."""
-    os.makedirs(os.path.dirname(spawn.BUS))
+    os.makedirs(os.path.dirname(BUS_PATH))
     bus = socket.socket(socket.AF_UNIX)
-    bus.bind(spawn.BUS)
-    os.chmod(spawn.BUS, 0o666)
+    bus.bind(BUS_PATH)
+    os.chmod(BUS_PATH, 0o666)
     bus.listen()
     maker, end = spawn.start_dialer(mode())
     answers: Channel[BusSocket] = Channel(end, BUS, descriptors=1)
@@ -44,7 +44,7 @@ def tell() -> None:
     os.waitpid(maker, 0)
     os.write(carried, b"still there")
     print(accepted.recv(64).decode())
-    os.unlink(spawn.BUS)
+    os.unlink(BUS_PATH)
     maker, end = spawn.start_dialer(mode())
     message, descriptors = receive(Channel(end, BUS, descriptors=1))
     print(os.strerror(message.errno), descriptors)
