@@ -62,10 +62,15 @@ def find_occasions(event: Event) -> tuple[Occasion, ...]:
 
 def _list_families(event: Event, change: str) -> list[str]:
     """Return the families of a link that came up, or that it had."""
-    snapshot = event.after if change == "up" or event.before is None else event.before
-    assert snapshot is not None
-    present = {each.family for each in snapshot.addresses if _reaches_far(each)}
+    present = {each.family for each in _find_told(event, change).addresses if _reaches_far(each)}
     return [word for family, word in _FAMILIES.items() if family in present] or ["inet"]
+
+
+def _find_told(event: Event, change: str) -> Snapshot:
+    """Return the link as it came up, or as it was before it went down."""
+    found = event.after if change == "up" or event.before is None else event.before
+    assert found is not None
+    return found
 
 
 def _reaches_far(address: Address) -> bool:
@@ -75,8 +80,7 @@ def _reaches_far(address: Address) -> bool:
 def make_call(event: Event, action: str) -> Call:
     """Return what a script is called with."""
     change, _, family = action.partition(" ")
-    snapshot = event.after if change == "up" or event.before is None else event.before
-    assert snapshot is not None
+    snapshot = _find_told(event, change)
     values = {
         "IFACE": event.name,
         "LOGICAL": event.name,
