@@ -12,14 +12,28 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import trio
 from attrs import evolve
 
 from netevd.backends.bus import Heard, Peer, unwrap
-from netevd.backends.connection import CallFailed, Signal
-from netevd.backends.device import BACKEND, STATES, Device, Profile, Properties, describe, is_up
+from netevd.backends.connection import Signal
+from netevd.backends.device import BACKEND, STATES, Device, Profile, Properties, describe
+from netevd.backends.networkmanagerobjects import (
+    ACTIVE,
+    CONFIGURATIONS,
+    DEVICE,
+    NAME,
+    PATH,
+    SAVED,
+    WIRELESS,
+    ask_device,
+    await_manager,
+    find_vpns,
+    list_paths,
+    list_uses,
+)
 from netevd.model.backend import HostReport, LinkReport
 from netevd.model.inputs import (
     BackendForgot,
@@ -33,35 +47,13 @@ from netevd.model.inputs import (
 )
 from netevd.model.link import IfIndex
 
-_NAME: Final = "org.freedesktop.NetworkManager"
-_PATH: Final = "/org/freedesktop/NetworkManager"
-_DEVICE: Final = f"{_NAME}.Device"
-_WIRELESS: Final = f"{_NAME}.Device.Wireless"
-_POINT: Final = f"{_NAME}.AccessPoint"
-_ACTIVE: Final = f"{_NAME}.Connection.Active"
-_SAVED: Final = f"{_NAME}.Settings.Connection"
-_CONFIGURATIONS: Final = {
-    "Ip4Config": f"{_NAME}.IP4Config",
-    "Ip6Config": f"{_NAME}.IP6Config",
-    "Dhcp4Config": f"{_NAME}.DHCP4Config",
-    "Dhcp6Config": f"{_NAME}.DHCP6Config",
-}
-"""Properties that lead to what a device or a VPN is configured with, and the interface of each."""
-_WIFI: Final = 2
-"""NMDeviceType of a wireless link."""
-
 _CHANGED: Final = (
     "type='signal',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='{}'"
 )
 _RULES: Final = tuple(
-    _CHANGED.format(each)
-    for each in (_NAME, _DEVICE, _WIRELESS, _ACTIVE, *_CONFIGURATIONS.values())
+    _CHANGED.format(each) for each in (NAME, DEVICE, WIRELESS, ACTIVE, *CONFIGURATIONS.values())
 )
 """Not of access points, which change their strength all the time, nor of statistics."""
-
-_LOOKS: Final = 500
-_LOOK_S: Final = 0.02
-"""How often NetworkManager is asked once it is on the bus until it can be, and seconds from one time to the next."""
 
 _SIGNAL_S: Final = 1.0
 """Seconds within which a state is signalled that is in an answer already."""
@@ -71,9 +63,6 @@ _PASSING: Final = frozenset({"prepare", "config", "ip-config", "ip-check", "seco
 
 _ROW: Final = 64
 """States of one device that wait to be told; the oldest are left out."""
-
-_GONE: Final = ("UnknownObject", "UnknownMethod", "UnknownInterface")
-"""Errors of what is not there any more."""
 
 _SETTLING_S: Final = 0.05
 """Seconds for what belongs together to arrive: a state is signalled before the properties it came with."""
@@ -95,11 +84,11 @@ _CONNECTIVITIES: Final = {0: "unknown", 1: "none", 2: "portal", 3: "limited", 4:
 class NetworkManager:
     """Follows NetworkManager while it is on the bus."""
 
-    name: str = _NAME
+    name: str = NAME
     rules: tuple[str, ...] = (
         *_RULES,
-        f"type='signal',interface='{_DEVICE}',member='StateChanged'",
-        f"type='signal',interface='{_SAVED}',member='Updated'",
+        f"type='signal',interface='{DEVICE}',member='StateChanged'",
+        f"type='signal',interface='{SAVED}',member='Updated'",
     )
 
     def __init__(self, submit: Callable[[Input], None], *, wanted: bool) -> None:
@@ -121,6 +110,8 @@ class NetworkManager:
         """States that were signalled and not told yet, also of devices that are not known yet."""
         self._uses: dict[str, set[str]] = {}
         """Which devices lead to an object."""
+        self._others: set[str] = set()
+        """Active connections that are no VPNs."""
         self._postponed: dict[str, float] = {}
         """Devices whose state in an answer was not signalled yet, and when that is not waited for any more."""
         self._awaited = False
@@ -176,14 +167,14 @@ class NetworkManager:
         if host:
             await self._look_round(peer, touched)
         elif touched:
-            await self._tell(peer, touched, await peer.get_properties(_PATH, _NAME))
+            await self._tell(peer, touched, await peer.get_properties(PATH, NAME))
 
     def _take(self, signals: list[Signal]) -> tuple[bool, dict[str, None]]:
         """Take in states in their order; return whether the host may have changed, and which devices have."""
         host = False
         touched: dict[str, None] = {}
         for signal in skip_told(signals, self._answered):
-            if signal.path == _PATH:
+            if signal.path == PATH:
                 host = True
             elif _is_state(signal):
                 self._take_state(signal.path, _read_state(signal))
@@ -218,10 +209,11 @@ class NetworkManager:
             self._rows.clear()
             self._postponed.clear()
             self._uses.clear()
+            self._others.clear()
             self._awaited = False
-            manager = await _await_manager(peer)
-            vpns = await _find_vpns(peer, manager)
-            for path in _list_paths(manager, "AllDevices"):
+            manager = await await_manager(peer)
+            vpns = await find_vpns(peer, manager, self._others)
+            for path in list_paths(manager, "AllDevices"):
                 self._devices[path] = None
                 self._devices[path] = await self._read(peer, path, vpns)
             heard = await hear_now(peer)
@@ -245,8 +237,8 @@ class NetworkManager:
 
     async def _look_round(self, peer: Peer, touched: dict[str, None]) -> None:
         """Take in which devices there are, and the states of the host. touched: devices to tell anyway."""
-        manager = await peer.get_properties(_PATH, _NAME)
-        now = _list_paths(manager, "AllDevices")
+        manager = await peer.get_properties(PATH, NAME)
+        now = list_paths(manager, "AllDevices")
         for path in [each for each in self._devices if each not in now]:
             self._drop(path)
         new = [each for each in now if each not in self._devices]
@@ -282,7 +274,7 @@ class NetworkManager:
 
     async def _tell(self, peer: Peer, paths: dict[str, None], manager: Properties) -> None:
         """Ask for all of some devices, and those under a VPN, and tell it."""
-        vpns = await _find_vpns(peer, manager)
+        vpns = await find_vpns(peer, manager, self._others)
         for path in paths | dict.fromkeys(vpns):
             if path in self._devices:
                 row = self._rows.get(path)
@@ -319,9 +311,10 @@ class NetworkManager:
 
     async def _read(self, peer: Peer, path: str, vpns: dict[str, Profile]) -> LinkReport | None:
         """Return what is known of a device, None while it is none of the kernel's links."""
-        device = await self._ask(peer, path, vpns)
+        device = await ask_device(peer, path, vpns)
         if device is None:
             return None
+        self._note_uses(path, device)
         state = STATES.get(device.properties.get("State", 0), "unknown")
         self._answers[path] = state
         if path not in self._states:
@@ -337,37 +330,17 @@ class NetworkManager:
             self._devices[path] = report
             self._submit(BackendSaid(report))
 
-    async def _ask(self, peer: Peer, path: str, vpns: dict[str, Profile]) -> Device | None:
-        """Return a device with all that it leads to, None if it is gone."""
-        properties = await _ask_properties(peer, path, _DEVICE)
-        if not properties:
-            return None
-        active = str(properties.get("ActiveConnection", "/"))
-        ssid = await _ask_ssid(peer, path, properties)
-        profile = await _ask_profile(peer, active, properties)
+    def _note_uses(self, path: str, device: Device) -> None:
         for users in self._uses.values():
             users.discard(path)
-        saved = str(profile.active.get("Connection", "/"))
-        for each in (active, saved, *(str(properties.get(name, "/")) for name in _CONFIGURATIONS)):
-            if each != "/":
-                self._uses.setdefault(each, set()).add(path)
+        for each in list_uses(device):
+            self._uses.setdefault(each, set()).add(path)
         self._uses = {each: users for each, users in self._uses.items() if users}
-        return Device(properties, profile, ssid, vpns.get(path))
 
 
 def _tells_of_active(signal: Signal) -> bool:
     """Tell whether this is of an active connection: a VPN has no device of its own."""
-    return bool(signal.body) and signal.body[0] == _ACTIVE and "State" in unwrap(signal.body[1])
-
-
-async def _await_manager(peer: Peer) -> Properties:
-    """Return the properties of the whole; it is on the bus a moment before it can be asked for them."""
-    for _ in range(_LOOKS):
-        found = await _ask_properties(peer, _PATH, _NAME)
-        if found:
-            return found
-        await trio.sleep(_LOOK_S)
-    return await peer.get_properties(_PATH, _NAME)
+    return bool(signal.body) and signal.body[0] == ACTIVE and "State" in unwrap(signal.body[1])
 
 
 async def hear_now(peer: Peer) -> Heard:
@@ -395,74 +368,11 @@ def skip_told(signals: list[Signal], states: dict[str, str]) -> list[Signal]:
 
 
 def _is_state(signal: Signal) -> bool:
-    return signal.member == "StateChanged" and signal.interface == _DEVICE
+    return signal.member == "StateChanged" and signal.interface == DEVICE
 
 
 def _read_state(signal: Signal) -> str:
     return STATES.get(signal.body[0], "unknown") if signal.body else "unknown"
-
-
-async def _ask_properties(peer: Peer, path: str, interface: str) -> Properties:
-    """Return all properties of an object, none if it is gone. Raises: CallFailed, BusGone."""
-    if path in {"/", ""}:
-        return {}
-    try:
-        return await peer.get_properties(path, interface)
-    except CallFailed as error:
-        if error.name.rpartition(".")[2] in _GONE:
-            return {}
-        raise
-
-
-async def _ask_profile(peer: Peer, active: str, owner: Properties) -> Profile:
-    """Return a connection that is in use. owner: has the paths of what it has configured."""
-    connection = await _ask_properties(peer, active, _ACTIVE)
-    saved = str(connection.get("Connection", "/"))
-    configured = [
-        await _ask_properties(peer, str(owner.get(name, "/")), interface)
-        for name, interface in _CONFIGURATIONS.items()
-    ]
-    return Profile(
-        connection, await _ask_settings(peer, saved), await _ask_properties(peer, saved, _SAVED),
-        *configured,
-    )  # fmt: skip
-
-
-async def _ask_settings(peer: Peer, path: str) -> Properties:
-    """Return the settings of a connection, none if it is gone or not for our eyes."""
-    if path == "/":
-        return {}
-    try:
-        (settings,) = await peer.call(path, f"{_SAVED}.GetSettings")
-    except CallFailed as error:
-        if error.name.rpartition(".")[2] in (*_GONE, "PermissionDenied", "AccessDenied"):
-            return {}
-        raise
-    return dict(settings)
-
-
-async def _ask_ssid(peer: Peer, path: str, properties: Properties) -> bytes:
-    if properties.get("DeviceType") != _WIFI:
-        return b""
-    wireless = await _ask_properties(peer, path, _WIRELESS)
-    point = await _ask_properties(peer, str(wireless.get("ActiveAccessPoint", "/")), _POINT)
-    return bytes(point.get("Ssid", b""))
-
-
-async def _find_vpns(peer: Peer, manager: Properties) -> dict[str, Profile]:
-    """Return the VPN that is up over each device, by the device's path."""
-    found: dict[str, Profile] = {}
-    for path in _list_paths(manager, "ActiveConnections"):
-        active = await _ask_properties(peer, path, _ACTIVE)
-        if active.get("Vpn") is True and is_up(active):
-            profile = await _ask_profile(peer, path, active)
-            found |= dict.fromkeys(_list_paths(active, "Devices"), profile)
-    return found
-
-
-def _list_paths(values: Properties, name: str) -> list[str]:
-    found: Any = values.get(name, [])
-    return [str(each) for each in found] if isinstance(found, list) else []
 
 
 def _read_host(manager: Properties) -> HostReport:
