@@ -134,12 +134,15 @@ class Broadcast:
         begin = len(self._kept) - behind
         return list(islice(self._kept, begin, begin + BATCH))
 
-    async def wait(self, place: int) -> bool:
-        """Return once there is something at this place, or nothing more; False when it takes long."""
+    @staticmethod
+    def find_beat() -> float:
+        """Return when a reader is told that the stream lives, in seconds of trio's clock."""
         # all readers have the same deadlines: the process wakes up once for all of them
         due = (trio.current_time() // BEAT_S + 1) * BEAT_S
-        if due - trio.current_time() < BEAT_S / 2:
-            due += BEAT_S
+        return due if due - trio.current_time() >= BEAT_S / 2 else due + BEAT_S
+
+    async def wait(self, place: int, due: float) -> bool:
+        """Return once there is something at this place, or nothing more; False at this time."""
         with trio.move_on_at(due):
             while self.end == place and not self.closed:
                 await self._news.wait()

@@ -45,9 +45,9 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
 async def serve_live(reader: Reader, receive: Receive, send: Send) -> None:
     """Accept a WebSocket and send messages until client or worker end."""
     await receive()  # websocket.connect
-    await send({"type": "websocket.accept"})
     code, reason = GOING_AWAY, "netevd was reloaded or ends: come again"
-    with reader:
+    with reader:  # listening first: who is accepted misses nothing
+        await send({"type": "websocket.accept"})
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_listen, reader, receive, send, nursery.cancel_scope)
             try:

@@ -67,6 +67,7 @@ class Reader:
             found = await self._read_past()
             if found:
                 return found
+        due = self._broadcast.find_beat()
         while True:
             taken = self._broadcast.take(self._place)
             if taken is None:
@@ -78,7 +79,7 @@ class Reader:
                     return wanted
             elif self._broadcast.closed:
                 return None
-            elif not await self._broadcast.wait(self._place):
+            elif not await self._broadcast.wait(self._place, due):
                 return []
 
     def _wants(self, message: Message) -> bool:
@@ -120,11 +121,13 @@ class Reader:
 
 async def serve_events(reader: Reader, receive: Receive, send: Send, *, head: bool) -> None:
     """Send server-sent events until client or worker end. head: nothing but the headers."""
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    start = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
     if head:
+        await send(start)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return
-    with reader:
+    with reader:  # listening first: who is answered misses nothing
+        await send(start)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch, receive, nursery.cancel_scope)
             await _send_part(send, b"retry: %d\n: netevd\n\n" % RETRY_MS)

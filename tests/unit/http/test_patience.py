@@ -28,16 +28,21 @@ LONG_S = 600.0
 """Ten times what Quart gives an answer."""
 
 
-def make_assembly() -> Assembly:
-    """Return all that answers, of a daemon to which nothing happens."""
-    configuration = Configuration()
+def make_view(configuration: Configuration) -> View:
+    """Return the view of a daemon to which nothing happens."""
     engine = Engine(configuration, 1)
     about = About("0", 1, "observe", 0.0)
     metrics = Metrics(configuration.metrics, Before(0.0, 0.0, 1, {}, 0, reload_ok=True, loaded=0.0))
-    view = View(
+    return View(
         engine, Journal(), about, metrics, Gauges(engine, metrics, about),
         tally=Tally(0.0), configuration=configuration,
     )  # fmt: skip
+
+
+def make_assembly() -> Assembly:
+    """Return all that answers, of such a daemon."""
+    configuration = Configuration()
+    view = make_view(configuration)
     nobody: Any = None
     """Who would change something; a reader never asks."""
 
