@@ -128,7 +128,7 @@ class Networkd:
 
     async def _find(self, peer: Peer) -> None:
         """Ask for all there is, and tell it."""
-        version = await _read_version(peer)
+        version = await read_version(peer)
         host = await _read_host(peer)
         (text,) = await peer.call(_PATH, f"{_MANAGER}.Describe")
         try:
@@ -222,7 +222,7 @@ async def _read_host(peer: Peer) -> HostReport:
     return HostReport(BACKEND, tuple(states))
 
 
-async def _read_version(peer: Peer) -> str:
+async def read_version(peer: Peer) -> str:
     """Return systemd's version, "" where systemd does not run as such."""
     arguments = ("org.freedesktop.systemd1.Manager", "Version")
     try:

@@ -104,12 +104,16 @@ Url = NewType("Url", str)
 EXPRESSION_LIMIT: Final = 4096
 """Characters of an Expression at most."""
 
-Backend = Literal["auto", "kernel", "systemd-networkd", "NetworkManager", "dhclient"]
+Backend = Literal[
+    "auto", "kernel", "systemd-networkd", "NetworkManager", "dhclient", "systemd-logind"
+]
 Level = Literal["trace", "debug", "info", "warn", "error"]
 Format = Literal["text", "json", "journal"]
 Obsolete = Literal["run", "skip"]
 RoleName = Literal["read", "operate", "admin"]
-Source = Literal["kernel", "systemd-networkd", "NetworkManager", "dhclient", "dhcpcd"]
+Source = Literal[
+    "kernel", "systemd-networkd", "NetworkManager", "dhclient", "dhcpcd", "systemd-logind"
+]
 Expectation = Literal["always", "on-demand", "never"]
 RoutesMode = Literal["off", "observe", "manage"]
 Family = Literal["ipv4", "ipv6"]

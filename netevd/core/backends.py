@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from netevd.model.actions import Action, Kind, Note
-from netevd.model.backend import PRECEDENCE, BackendName, HostReport, LinkReport
+from netevd.model.backend import PRECEDENCE, SUSPENDING, BackendName, HostReport, LinkReport
 from netevd.model.event import EventType
 from netevd.model.inputs import (
     BackendForgot,
@@ -50,6 +50,8 @@ class HostNews(NamedTuple):
     type: EventType
     before: HostReport
     after: HostReport
+    reason: str = ""
+    """suspend or resume for what systemd-logind tells of the machine's sleep, else ""."""
 
 
 class Backends:
@@ -232,13 +234,19 @@ def _compare(
     servers = _find_servers(before), _find_servers(after)
     for old, new in changed:
         if old.states != new.states:
-            yield HostNews(EventType.MANAGER, old, new)
+            yield HostNews(EventType.MANAGER, old, new, _find_reason(old, new))
         if (old.dns, old.domains) != (new.dns, new.domains) and servers[0] != servers[1]:
             yield HostNews(EventType.DNS_CHANGED, old, new)
             servers = servers[1], servers[1]
         if old.hostname != new.hostname and names[0] != names[1] and names[0]:
             yield HostNews(EventType.HOSTNAME_CHANGED, old, new)
             names = names[1], names[1]
+
+
+def _find_reason(old: HostReport, new: HostReport) -> str:
+    if SUSPENDING in new.states:
+        return "" if SUSPENDING in old.states else "suspend"
+    return "resume" if SUSPENDING in old.states else ""
 
 
 def _find_name(hosts: dict[BackendName, HostReport]) -> str:

@@ -612,8 +612,12 @@ class Engine:
         for told in self._backends.settle(silently=False):
             event = Event(
                 self._sequence, told.type, now.wall_ns, None, None, HOST_LANE,
-                backend=told.after.backend, host=told.after, host_before=told.before,
+                backend=told.after.backend, reason=told.reason,
+                host=told.after, host_before=told.before,
             )  # fmt: skip
+            if told.reason == "resume":
+                self._wireguard.hurry(now)
+                self._endpoints.note_network(now)
             self._add(event, now, actions)
 
     def _tell(

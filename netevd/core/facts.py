@@ -140,6 +140,8 @@ def is_back(first: Event, last: Event) -> bool:
         ):
             return False
     if last.host is not None:
+        if last.reason:
+            return False  # who has slept is not as before
         return last.host == first.host_before
     before, after = first.before, last.after
     if before is None or after is None:

@@ -202,6 +202,12 @@ class WireguardWatch:
             self._watched[self._reading.ifindex].due = now.monotonic
         self._reading = None
 
+    def hurry(self, now: Now) -> None:
+        """Read every device anew, since the machine has slept."""
+        for each in self._watched.values():
+            if each.device is not None:
+                each.due = now.monotonic
+
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Have the next device read, if it is time and no other one is being read."""
         if self._reading is not None:

@@ -22,6 +22,7 @@ BackendName: TypeAlias = Literal[
     "dhcpcd",
     "systemd-resolved",
     "systemd-hostnamed",
+    "systemd-logind",
     "kernel",
 ]
 """Who can tell something, as scripts hear it in BACKEND."""
@@ -33,9 +34,14 @@ PRECEDENCE: Final[dict[BackendName, int]] = {
     "dhcpcd": 3,
     "systemd-resolved": 4,
     "systemd-hostnamed": 5,
-    "kernel": 6,
+    "systemd-logind": 6,
+    "kernel": 7,
 }
 """Of two that tell the same, the lower one counts: whoever manages a link knows most of it."""
+
+SUSPENDING: Final = ("sleep", "suspending")
+AWAKE: Final = ("sleep", "awake")
+"""The two states of the host that systemd-logind tells, as in `HostReport.states`."""
 
 Family: TypeAlias = Literal["ipv4", "ipv6"]
 

@@ -80,7 +80,7 @@ def _describe_host(event: Event, host: HostReport) -> str:
         case EventType.DNS_CHANGED:
             return f"DNS {' '.join([*host.dns, *host.domains]) or 'none'}"
         case _:
-            return ", ".join(f"{name} {word}" for name, word in host.states)
+            return event.reason or ", ".join(f"{name} {word}" for name, word in host.states)
 
 
 def _describe_wireguard(kind: EventType, fact: WireguardFact) -> str:

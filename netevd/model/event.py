@@ -119,7 +119,8 @@ class Event:
     lease: Lease | None = None
     """Subject of a lease event; the last that was known where it is over."""
     reason: str = ""
-    """Of a lease event: bound, renew, rebind, expire or release."""
+    """Of a lease event: bound, renew, rebind, expire or release. Of systemd-logind's `manager`: suspend
+    or resume."""
     host: HostReport | None = None
     """What a backend says of the host, for an event that is about that."""
     host_before: HostReport | None = None

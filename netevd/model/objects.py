@@ -324,7 +324,7 @@ class EventObject(TypedDict):
     lease: LeaseObject | None
     """Subject of a lease event; the last that was known where it is over."""
     reason: str | None
-    """Of a lease event: bound, renew, rebind, expire or release."""
+    """Of a lease event: bound, renew, rebind, expire or release; of systemd-logind's: suspend or resume."""
     host: HostObject | None
     """Of an event of the host that a backend tells."""
     coalesced: int | None

@@ -9,6 +9,7 @@ import trio
 
 from netevd.backends.bus import Bus, Service
 from netevd.backends.hostname import HostName
+from netevd.backends.logind import Logind
 from netevd.backends.networkd import Networkd
 from netevd.backends.networkmanager import NetworkManager
 from netevd.backends.resolved import Resolved, give
@@ -18,9 +19,10 @@ from netevd.model.actions import GiveAdvice
 from netevd.model.backend import BackendName
 from netevd.model.inputs import Input
 
-_FOLLOWED: Final[dict[BackendName, type[Networkd | NetworkManager]]] = {
+_FOLLOWED: Final[dict[BackendName, type[Networkd | NetworkManager | Logind]]] = {
     "systemd-networkd": Networkd,
     "NetworkManager": NetworkManager,
+    "systemd-logind": Logind,
 }
 """Those on the bus that `auto` looks for."""
 

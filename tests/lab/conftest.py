@@ -13,7 +13,7 @@ SEEN: Final = {
     "lab_systemd.py": "systemd unit",
     "lab_networkd.py": "systemd-networkd",
     "lab_leases.py": "dhclient, dhcpcd",
-    "lab_backends.py": "networkd, resolved and hostnamed",
+    "lab_backends.py": "networkd, logind, resolved, hostnamed",
     "lab_networkmanager.py": "NetworkManager",
 }
 """By the part of a test's name that is found first."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.backends.logind import lay_bed, sleep
 from tests.backends.networkd import NETWORK, OPTIONS, boot, is_configured, start_networkd, write
 from tests.boundary.rig import wait_for
 from tests.lab.dhcp import DhcpServer
@@ -108,6 +109,20 @@ def test_networkd_and_the_bus_restart(beside: tuple[System, DhcpServer, Daemon])
     ]
     assert not [each for each in ends if each.split()[1] not in removed], removed
     assert not [each for each in ends if "192.0.2." in each]
+
+
+def test_sleep_by_logind(beside: tuple[System, DhcpServer, Daemon]) -> None:
+    """Of either release: suspend and resume are told once each, and networkd's states beside them."""
+    system, _, daemon = beside
+    start_networkd(system)
+    lay_bed(system)
+    daemon.start(prefix=system.beside)
+    daemon.expect(lambda entry: "systemd-logind 25" in entry["message"])
+    sleep(system)
+    wait_for(lambda: "resume" in list_messages(daemon, "manager") or None, "the resume")
+
+    told = [each for each in list_messages(daemon, "manager") if "operational" not in each]
+    assert told == ["suspend", "resume"]
 
 
 # --- what leases say, told to others ------------------------------------------------------------

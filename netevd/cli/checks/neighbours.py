@@ -17,7 +17,7 @@ from netevd.config.schema import Configuration
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-BACKENDS: Final = ("systemd-networkd", "NetworkManager", "dhclient", "dhcpcd")
+BACKENDS: Final = ("systemd-networkd", "NetworkManager", "dhclient", "dhcpcd", "systemd-logind")
 DISPATCHERS: Final = {
     "networkd-dispatcher": ("/etc/networkd-dispatcher/*.d", "/usr/lib/networkd-dispatcher/*.d"),
     # its dispatcher is started for each event and leaves after 10 s, so it itself counts

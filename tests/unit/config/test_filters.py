@@ -158,7 +158,7 @@ def test_filters_of_all_files_are_one_list(write: Write) -> None:
         ("[{action: log, match: {ip_family: 4}}]",
          "1:44: ip_family: expected one of ipv4, ipv6, found '4'"),
         ("[{action: log, match: {backend: networkmanager}}]",
-         ("1:42: backend: expected one of kernel, systemd-networkd, NetworkManager, dhclient, dhcpcd, found"
+         ("1:42: backend: expected one of kernel, systemd-networkd, NetworkManager, dhclient, dhcpcd, systemd-logind, found"
           " 'networkmanager'; did you mean NetworkManager?")),
         ("[{action: log, match: {kind: a b}}]",
          "1:39: kind: expected the kind of a link such as veth or bridge, found 'a b'"),

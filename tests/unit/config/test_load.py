@@ -94,7 +94,7 @@ def test_default_file_may_be_absent_and_a_given_one_may_not(tmp_path: Path) -> N
            " found 'man'; did you mean main?")]),
         ("system: {log_format: xml}", ["1:22: log_format: expected one of text, json, journal, found 'xml'"]),
         ("system: {backend: [kernel, netwokrd]}",
-         ["1:19: backend: expected one of auto, kernel, systemd-networkd, NetworkManager, dhclient, found 'netwokrd'"]),
+         ["1:19: backend: expected one of auto, kernel, systemd-networkd, NetworkManager, dhclient, systemd-logind, found 'netwokrd'"]),
         ("network: {emit_json: maybe}", ["1:22: emit_json: expected true or false, found 'maybe'"]),
         ("network: {links: {a: b}}",
          ["1:18: links: expected interface names or globs, found a mapping"]),
