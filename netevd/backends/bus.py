@@ -70,20 +70,24 @@ class Peer:
         signature: str = "",
         body: tuple[Any, ...] = (),
         *,
+        answer: str | None = None,
         timeout_s: float = CALL_S,
     ) -> tuple[Any, ...]:
         """
         Return what a method of the service returns. Raises: CallFailed, BusGone.
 
-        method: with its interface, as org.freedesktop.network1.Manager.Describe.
+        method: with its interface, as org.freedesktop.network1.Manager.Describe. answer: as
+        `Connection.call` says.
         """
         return await self.connection.call(
-            self.owner, path, method, signature, body, timeout_s=timeout_s
+            self.owner, path, method, signature, body, answer=answer, timeout_s=timeout_s
         )
 
     async def get_properties(self, path: str, interface: str) -> dict[str, Any]:
         """Return all properties of an object. Raises: CallFailed, BusGone."""
-        (values,) = await self.call(path, f"{_PROPERTIES}.GetAll", "s", (interface,))
+        (values,) = await self.call(
+            path, f"{_PROPERTIES}.GetAll", "s", (interface,), answer="a{sv}"
+        )
         return unwrap(values)
 
     async def hear(self) -> Heard:
@@ -125,6 +129,13 @@ class Service(Protocol):
 
     def lose(self, reason: str) -> None:
         """Take in that it is not there, or does not do what it should."""
+
+
+def read_change(signal: Signal) -> tuple[str, dict[str, Any]]:
+    """Return the interface whose properties have changed, and their values; "" and none of another signal."""
+    if signal.member != "PropertiesChanged" or signal.signature != "sa{sv}as":
+        return "", {}
+    return signal.body[0], unwrap(signal.body[1])
 
 
 def unwrap(values: Mapping[str, tuple[str, Any]]) -> dict[str, Any]:
@@ -219,7 +230,7 @@ class Bus:
             await connection.call(DAEMON, _PATH, f"{DAEMON}.AddMatch", "s", (rule,))
         try:
             (owner,) = await connection.call(
-                DAEMON, _PATH, f"{DAEMON}.GetNameOwner", "s", (service.name,)
+                DAEMON, _PATH, f"{DAEMON}.GetNameOwner", "s", (service.name,), answer="s"
             )
         except CallFailed as error:
             if error.name != _NO_OWNER:
@@ -230,8 +241,8 @@ class Bus:
 
     def _hear(self, signal: Signal) -> None:
         if signal.sender == DAEMON:
-            if signal.member == "NameOwnerChanged" and len(signal.body) == 3:
-                name, _, owner = map(str, signal.body)
+            if signal.member == "NameOwnerChanged" and signal.signature == "sss":
+                name, _, owner = signal.body
                 if any(each.name == name for each in self._services):
                     self._take_owner(name, owner)
             return

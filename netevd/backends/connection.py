@@ -26,6 +26,10 @@ CALL_S: Final = 10.0
 
 _GREETING_S: Final = 5.0
 _CHUNK: Final = 64 * 1024
+_PARSING: Final = (
+    ValueError, LookupError, TypeError, AssertionError, struct.error, RecursionError,
+)  # fmt: skip
+"""What jeepney raises at octets that are no message."""
 _CALLS: Final = 256
 """Calls under way at once; beyond, somebody asks without waiting."""
 
@@ -56,6 +60,8 @@ class Signal:
     interface: str
     member: str
     body: tuple[Any, ...]
+    signature: str
+    """Of the body, by which its values have their types."""
 
 
 class Connection:
@@ -82,25 +88,30 @@ class Connection:
         signature: str = "",
         body: tuple[Any, ...] = (),
         *,
+        answer: str | None = None,
         timeout_s: float = CALL_S,
     ) -> tuple[Any, ...]:
         """
         Return what a method returns. Raises: CallFailed, BusGone.
 
-        method: with its interface, as org.freedesktop.DBus.Hello.
+        method: with its interface, as org.freedesktop.DBus.Hello. answer: signature that its answer must
+        have, None where nobody looks at it.
         """
         interface, _, member = method.rpartition(".")
-        address = DBusAddress(path, bus_name=destination, interface=interface)
-        message = new_method_call(address, member, signature or None, body)
         if len(self._waiting) >= _CALLS:
             raise CallFailed("", f"{_CALLS} calls wait for their answers")
         serial = next(self._serials)
+        try:
+            address = DBusAddress(path, bus_name=destination, interface=interface)
+            octets = new_method_call(address, member, signature or None, body).serialise(serial)
+        except (ValueError, TypeError, struct.error) as error:  # a path that an answer told
+            raise CallFailed("", f"{member} can't be asked of {path!r}: {error}") from None
         arrived, answers = trio.Event(), list[Message]()
         self._waiting[serial] = (arrived, answers)
         try:
             with trio.move_on_after(timeout_s):
                 async with self._sending:
-                    await self._send(message.serialise(serial))
+                    await self._send(octets)
                 await arrived.wait()
         finally:
             del self._waiting[serial]
@@ -108,7 +119,7 @@ class Connection:
             raise BusGone(self.reason)
         if not answers:
             raise CallFailed("", f"{member} was not answered within {timeout_s:g} s")
-        return _read_answer(answers[0])
+        return _read_answer(answers[0], answer)
 
     async def _send(self, octets: bytes) -> None:
         """Send all of it: a part of a message would spoil all that follows."""
@@ -146,7 +157,7 @@ class Connection:
             self._parser.add_data(bytes(octets))
             while (message := self._parser.get_next_message()) is not None:
                 self._sort(message)
-        except (ValueError, KeyError, IndexError, TypeError, struct.error, RecursionError) as error:
+        except _PARSING as error:
             raise BusGone(f"what it sent can't be read: {error!r}") from None
         size = self._parser.next_msg_size
         if size is not None and size > MESSAGE_LIMIT:
@@ -163,11 +174,14 @@ class Connection:
             self._hear(_read_signal(header, message.body))
 
 
-def _read_answer(message: Message) -> tuple[Any, ...]:
+def _read_answer(message: Message, signature: str | None) -> tuple[Any, ...]:
     body = tuple(message.body or ())
     if message.header.message_type is MessageType.error:
         text = next((each for each in body if isinstance(each, str)), "")
         raise CallFailed(str(message.header.fields.get(HeaderFields.error_name, "")), text)
+    found = str(message.header.fields.get(HeaderFields.signature, ""))
+    if signature is not None and found != signature:
+        raise CallFailed("", f"its answer is of type ({found}), expected ({signature})")
     return body
 
 
@@ -175,9 +189,10 @@ def _read_signal(header: Header, body: tuple[Any, ...]) -> Signal:
     fields = header.fields
     names = (
         HeaderFields.sender, HeaderFields.path, HeaderFields.interface, HeaderFields.member,
+        HeaderFields.signature,
     )  # fmt: skip
-    sender, path, interface, member = (str(fields.get(each, "")) for each in names)
-    return Signal(sender, path, interface, member, tuple(body or ()))
+    sender, path, interface, member, signature = (str(fields.get(each, "")) for each in names)
+    return Signal(sender, path, interface, member, tuple(body or ()), signature)
 
 
 def open_stream(descriptor: int) -> trio.SocketStream:

@@ -109,6 +109,11 @@ def describe(device: Device, ifindex: IfIndex, state: str) -> LinkReport:
     )
 
 
+def get_number(values: Properties, name: str) -> int:
+    """Return a property that is a number, 0 where it is none."""
+    return int(_get(values, name, int, 0))
+
+
 def is_up(active: Properties) -> bool:
     """Tell whether an active connection is activated."""
     return bool(_get(active, "State", int, 0) == _ACTIVATED)

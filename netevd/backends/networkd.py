@@ -16,7 +16,7 @@ from typing import Any, Final
 import trio
 from attrs import evolve
 
-from netevd.backends.bus import Peer, unwrap
+from netevd.backends.bus import Peer, read_change
 from netevd.backends.connection import CallFailed, Signal
 from netevd.backends.description import BACKEND, MANAGED, PASSING, Unreadable, read_all, read_link
 from netevd.backends.networkdlease import complete
@@ -130,7 +130,7 @@ class Networkd:
         """Ask for all there is, and tell it."""
         version = await read_version(peer)
         host = await _read_host(peer)
-        (text,) = await peer.call(_PATH, f"{_MANAGER}.Describe")
+        (text,) = await peer.call(_PATH, f"{_MANAGER}.Describe", answer="s")
         try:
             reports = read_all(text, self._clock.tell, self._reports)
         except Unreadable as error:
@@ -163,7 +163,7 @@ class Networkd:
             raise CallFailed("", f"its description can't be read: {error}") from None
 
     async def _ask(self, peer: Peer, ifindex: IfIndex) -> LinkReport:
-        (text,) = await peer.call(_PATH, f"{_MANAGER}.DescribeLink", "i", (ifindex,))
+        (text,) = await peer.call(_PATH, f"{_MANAGER}.DescribeLink", "i", (ifindex,), answer="s")
         return await complete(read_link(text, self._clock.tell, self._reports))
 
     def _say(self, report: LinkReport) -> None:
@@ -206,14 +206,13 @@ def _find_link(path: str) -> IfIndex | None:
     if not path.startswith(_LINKS):
         return None
     label = _ESCAPED.sub(lambda match: chr(int(match.group(1), 16)), path.removeprefix(_LINKS))
-    return IfIndex(int(label)) if label.isascii() and label.isdigit() else None
+    return IfIndex(int(label)) if re.fullmatch(r"[0-9]{1,9}", label) else None
 
 
 def _read_state(signal: Signal) -> str:
     """Return the setup state that a signal tells, "" for none."""
-    if len(signal.body) < 2 or signal.body[0] != _LINK:
-        return ""
-    return str(unwrap(signal.body[1]).get("AdministrativeState", ""))
+    interface, values = read_change(signal)
+    return str(values.get("AdministrativeState", "")) if interface == _LINK else ""
 
 
 async def _read_host(peer: Peer) -> HostReport:
@@ -228,7 +227,7 @@ async def read_version(peer: Peer) -> str:
     try:
         ((_, version),) = await peer.connection.call(
             "org.freedesktop.systemd1", "/org/freedesktop/systemd1",
-            "org.freedesktop.DBus.Properties.Get", "ss", arguments,
+            "org.freedesktop.DBus.Properties.Get", "ss", arguments, answer="v",
         )  # fmt: skip
     except CallFailed:
         return ""

@@ -17,9 +17,17 @@ from typing import Final
 import trio
 from attrs import evolve
 
-from netevd.backends.bus import Heard, Peer, unwrap
+from netevd.backends.bus import Heard, Peer, read_change
 from netevd.backends.connection import Signal
-from netevd.backends.device import BACKEND, STATES, Device, Profile, Properties, describe
+from netevd.backends.device import (
+    BACKEND,
+    STATES,
+    Device,
+    Profile,
+    Properties,
+    describe,
+    get_number,
+)
 from netevd.backends.networkmanagerobjects import (
     ACTIVE,
     CONFIGURATIONS,
@@ -229,7 +237,7 @@ class NetworkManager:
         """Take devices for what they were before these signals, which are told one after another then."""
         for signal in reversed(signals):
             report = self._devices.get(signal.path)
-            if report is not None and _is_state(signal) and len(signal.body) > 1:
+            if report is not None and _is_state(signal):
                 state = STATES.get(signal.body[1], "unknown")
                 self._answered.pop(signal.path, None)
                 self._states[signal.path] = state
@@ -315,7 +323,7 @@ class NetworkManager:
         if device is None:
             return None
         self._note_uses(path, device)
-        state = STATES.get(device.properties.get("State", 0), "unknown")
+        state = STATES.get(get_number(device.properties, "State"), "unknown")
         self._answers[path] = state
         if path not in self._states:
             self._states[path] = self._answered[path] = state
@@ -340,7 +348,8 @@ class NetworkManager:
 
 def _tells_of_active(signal: Signal) -> bool:
     """Tell whether this is of an active connection: a VPN has no device of its own."""
-    return bool(signal.body) and signal.body[0] == ACTIVE and "State" in unwrap(signal.body[1])
+    interface, values = read_change(signal)
+    return interface == ACTIVE and "State" in values
 
 
 async def hear_now(peer: Peer) -> Heard:
@@ -368,14 +377,14 @@ def skip_told(signals: list[Signal], states: dict[str, str]) -> list[Signal]:
 
 
 def _is_state(signal: Signal) -> bool:
-    return signal.member == "StateChanged" and signal.interface == DEVICE
+    return (signal.member, signal.interface, signal.signature) == ("StateChanged", DEVICE, "uuu")
 
 
 def _read_state(signal: Signal) -> str:
-    return STATES.get(signal.body[0], "unknown") if signal.body else "unknown"
+    return STATES.get(signal.body[0], "unknown")
 
 
 def _read_host(manager: Properties) -> HostReport:
-    state = _HOST_STATES.get(manager.get("State", 0), "unknown")
-    connectivity = _CONNECTIVITIES.get(manager.get("Connectivity", 0), "unknown")
+    state = _HOST_STATES.get(get_number(manager, "State"), "unknown")
+    connectivity = _CONNECTIVITIES.get(get_number(manager, "Connectivity"), "unknown")
     return HostReport(BACKEND, (("state", state), ("connectivity", connectivity)))

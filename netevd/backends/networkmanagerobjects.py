@@ -110,7 +110,7 @@ async def _ask_settings(peer: Peer, path: str) -> Properties:
     if path == "/":
         return {}
     try:
-        (settings,) = await peer.call(path, f"{SAVED}.GetSettings")
+        (settings,) = await peer.call(path, f"{SAVED}.GetSettings", answer="a{sa{sv}}")
     except CallFailed as error:
         if error.name.rpartition(".")[2] in (*_GONE, "PermissionDenied", "AccessDenied"):
             return {}
@@ -123,7 +123,8 @@ async def _ask_ssid(peer: Peer, path: str, properties: Properties) -> bytes:
         return b""
     wireless = await _ask_properties(peer, path, WIRELESS)
     point = await _ask_properties(peer, str(wireless.get("ActiveAccessPoint", "/")), _POINT)
-    return bytes(point.get("Ssid", b""))
+    ssid = point.get("Ssid")
+    return ssid if isinstance(ssid, bytes) else b""
 
 
 async def _ask_properties(peer: Peer, path: str, interface: str) -> Properties:

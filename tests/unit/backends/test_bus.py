@@ -7,8 +7,8 @@ import socket
 import trio
 from jeepney import DBusAddress, HeaderFields, Message, Parser, new_method_return, new_signal
 
-from netevd.backends.bus import Bus, Peer
-from netevd.backends.connection import DAEMON
+from netevd.backends.bus import Bus, Peer, read_change
+from netevd.backends.connection import DAEMON, CallFailed, Signal
 
 NAME = "org.freedesktop.network1"
 OBJECT = DBusAddress("/a", bus_name=None, interface="org.example.Thing")
@@ -121,3 +121,53 @@ def test_only_the_owner_of_the_name_is_believed() -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(play)
+
+
+class Asking(Recorder):
+    """A service that is asked, and whose answers are not what its interface says."""
+
+    async def follow(self, peer: Peer) -> None:
+        for path, answer in (("/a", "s"), ("nowhere", "s"), ("/a", "")):
+            try:
+                said = await peer.call(path, "org.example.Thing.Tell", answer=answer)
+            except CallFailed as error:
+                self.note(str(error))
+            else:
+                self.note(f"answered with {said}")
+        await trio.sleep_forever()
+
+
+def test_an_answer_of_another_type_is_a_failed_call() -> None:
+    """So is a path that can't be one: whoever asks says what it expects, and reads nothing else."""
+
+    async def play() -> None:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        asking = Asking()
+
+        async def dial() -> int:
+            return ours.detach()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(FakeBus(theirs, ":1.5").serve)
+            nursery.start_soon(Bus(dial, [asking]).run)
+            await asking.expect(
+                "its answer is of type (), expected (s)",
+                "Tell can't be asked of 'nowhere': Object path ('nowhere') must start with /",
+                "answered with ()",
+            )
+            nursery.cancel_scope.cancel()
+
+    trio.run(play)
+
+
+def test_changed_properties_are_read_in_their_form_alone() -> None:
+    """A signal of the name with another body tells nothing."""
+    body = ("org.example.Thing", {"State": ("u", 7)}, [])
+
+    def signal(member: str, signature: str) -> Signal:
+        return Signal(":1.5", "/a", "org.freedesktop.DBus.Properties", member, body, signature)
+
+    assert read_change(signal("PropertiesChanged", "sa{sv}as")) == (body[0], {"State": 7})
+    assert read_change(signal("PropertiesChanged", "sa{su}as")) == ("", {})
+    assert read_change(signal("StateChanged", "sa{sv}as")) == ("", {})
