@@ -81,7 +81,8 @@ def test_what_networkd_removes_is_restored(system: System) -> None:
 
     restart_networkd(system)
 
-    wait_for(lambda: count_removed_rules(system) >= len(rules) or None, "drift", 60)
+    # those of an address that has gone with it may be removed by us first: the fixed one never is
+    wait_for(lambda: count_removed_rules(system) or None, "drift", 60)
     wait_for(lambda: read_rules(system) == rules or None, "the rules of before", 60)
 
 
