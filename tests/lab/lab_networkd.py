@@ -65,7 +65,9 @@ def read_rules(system: System) -> list[str]:
 def restart_networkd(system: System) -> None:
     """Restart it, and have it configure its links anew: both as an upgrade and a changed file do."""
     system.run("systemctl", "restart", "systemd-networkd")
-    system.run("networkctl", "reconfigure", "eth1", "eth2")
+    reconfigure = "networkctl", "reconfigure", "eth1", "eth2"
+    # its name on the bus comes a moment after it is active
+    wait_for(lambda: not system.run(*reconfigure, check=False).returncode or None, "networkd", 30)
 
 
 def count_removed_rules(system: System) -> int:
