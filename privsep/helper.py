@@ -10,7 +10,6 @@ loss lies before it. Source: netlink_overrun() and netlink_rcv_wake(), net/netli
 from __future__ import annotations
 
 import errno
-import os
 import select
 import socket
 import time
@@ -33,6 +32,8 @@ BATCH_BYTES: Final = 64 * 1024
 """Kernel messages packed into one packet until they have this many bytes; with one more datagram of
 at most 64 KiB it stays below the packet limit."""
 BATCH_DATAGRAMS: Final = 128
+_LOST: Final = b"lost"
+"""In the place of what the kernel has dropped."""
 
 
 class Helper:
@@ -207,13 +208,8 @@ class Helper:
 
     def _discard_dump(self) -> None:
         """Read the rest of a dump that an earlier worker did not see the end of."""
-        while True:
-            try:
-                if self._read(self._requests) is None:
-                    return
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
+        while self._read(self._requests) is not None:
+            pass
 
     def _send(self, message: protocol.FeedMessage) -> None:
         self._outbox.append(protocol.pack(message))
@@ -229,16 +225,18 @@ class Helper:
             pass
 
     def _read(self, sock: socket.socket) -> bytes | None:
-        """Return one datagram of the kernel, b"" for one to pass over, None when there is none."""
+        """Return one datagram of the kernel, b"" for one to pass over, _LOST for a loss, None for none."""
         try:
             datagram, _, flags, sender = sock.recvmsg(rtnetlink.DATAGRAM_LIMIT)
         except BlockingIOError:
             return None
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            return _LOST
         if sender[0] != 0:  # a port other than 0 is a process, not the kernel; netlink(7)
             return b""
-        if flags & _TRUNCATED:
-            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
-        return datagram
+        return _LOST if flags & _TRUNCATED else datagram
 
     def _forward_events(self, ready: dict[int, int]) -> None:
         for source, sock in self._events.items():
@@ -251,16 +249,12 @@ class Helper:
         batch: list[bytes] = []
         size = 0
         while size < BATCH_BYTES and len(batch) < BATCH_DATAGRAMS:
-            try:
-                datagram = self._read(sock)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self._overrun[source] = True
-                continue
+            datagram = self._read(sock)
             if datagram is None:
                 break
-            if datagram:
+            if datagram is _LOST:
+                self._overrun[source] = True
+            elif datagram:
                 batch.append(datagram)
                 size += len(datagram)
         else:
@@ -285,14 +279,11 @@ class Helper:
         if not ready.get(self._requests.fileno()) or not self._state.dump or self._ending:
             return
         while not self._outbox:
-            try:
-                datagram = self._read(self._requests)
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:
-                    raise
-                self._end_dump(errno.ENOBUFS)
-                return
+            datagram = self._read(self._requests)
             if datagram is None:
+                return
+            if datagram is _LOST:
+                self._end_dump(errno.ENOBUFS)
                 return
             part = rtnetlink.read_part(datagram)
             if part.sequence != self._state.dump & 0xFFFFFFFF:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from privsep import sandbox
 from privsep.launch import Identity, Launch
 from privsep.scripts import maps_all_users, read_uid_map
+from privsep.signatures import find_name
 from privsep.trees import CONVENTIONS
 
 USERS: Final = ("netevd", "netevd-net", "netevd-script")
@@ -47,12 +48,7 @@ class Mode(NamedTuple):
 
 
 def _caller() -> Identity:
-    uid, gid = os.getuid(), os.getgid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = f"uid {uid}"
-    return Identity(name, uid, gid, os.getgroups())
+    return Identity(find_name(os.getuid()), os.getuid(), os.getgid(), os.getgroups())
 
 
 def choose(*, force_observe: bool) -> Mode:

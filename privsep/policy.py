@@ -131,9 +131,8 @@ def _find_fault(change: protocol.Change, policy: WritePolicy) -> str:
     named = all(map(is_ifname, filter(None, (change.iif, change.oif))))
     if change.mark & ~change.mask or not named:
         return "no interface has such a name, or its mask is less than its mark"
-    if (
-        above >= _TUNNELS
-    ):  # main's routes of a prefix length, or tunnels': not for their own packets
+    # main's routes of a prefix length, or tunnels': not for their own packets
+    if above >= _TUNNELS:
         marked = bool(change.mark) and change.mask == 0xFFFFFFFF
         plain = not (change.source or change.oif or narrow) and change.invert == bool(change.mask)
         main = change.table == 254 and change.suppress >= 0 and not change.mask

@@ -36,16 +36,14 @@ def read_children(pid: int | str = "self") -> list[int]:
 
 def read_descendants(pids: Iterable[int]) -> list[int]:
     """Return these processes and all that they have started, parents before children."""
-    found: list[int] = []
+    found: dict[int, None] = {}
     waiting = list(pids)
-    seen: set[int] = set()
     while waiting:
         pid = waiting.pop()
-        if pid not in seen:
-            seen.add(pid)
-            found.append(pid)
+        if pid not in found:
+            found[pid] = None
             waiting.extend(read_children(pid))
-    return found
+    return list(found)
 
 
 def read_membership(pid: int) -> Membership | None:

@@ -241,10 +241,8 @@ class Runner:
             pass
         except Closed:
             self._lose_worker()
-        except (
-            OSError
-        ) as error:  # ETOOMANYREFS: too many of those that were sent wait to be received
-            if error.errno != errno.ETOOMANYREFS:
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS:  # too many that were sent wait to be received
                 raise
             self._end_worker("it does not take the pipes that it asks for")
 

@@ -236,11 +236,8 @@ class Table:
     def find_fault(self, id_: int) -> tuple[str, str, str]:
         """Return tree and path of an entry and why it must not be run now, "" when it may."""
         kind, path = self.paths.get(id_, ("", ""))
-        return (
-            kind,
-            path,
-            self._find_fault(kind, path) if path else "it is not in the table any more",
-        )
+        fault = self._find_fault(kind, path) if path else "it is not in the table any more"
+        return kind, path, fault
 
     def build_arguments(self, id_: int, words: list[str]) -> list[str]:
         """Return what is executed for an entry. Raises: ValueError, when it is not called so."""

@@ -94,9 +94,8 @@ def _check(blob: bytes, kind: bytes, signature: bytes, data: bytes) -> None:
         raise Untrusted("its key is neither Ed25519 nor RSA nor ECDSA, or it signs with SHA-1")
     sums = {b"256": hashes.SHA256(), b"384": hashes.SHA384(), b"512": hashes.SHA512(), b"521": hashes.SHA512()}  # fmt: skip
     try:
-        name = (
-            b"ssh-rsa" if kind.startswith(b"rsa") else kind
-        )  # if the blob has another: ValueError
+        # ValueError, if the blob has another
+        name = b"ssh-rsa" if kind.startswith(b"rsa") else kind
         key = serialization.load_ssh_public_key(name + b" " + b64encode(blob))
         if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, data)

@@ -470,10 +470,9 @@ class Supervisor:
             case protocol.Candidate() if is_worker:
                 self._take_candidate(role, message)
             case protocol.Decide(keep=keep) if is_worker and role in self._roster.of_now():
-                waits = self._trial.until is not None
-                outcome, words = (
-                    self._settle(keep=keep) if waits else ("nothing", self._trial.say(""))
-                )
+                outcome, words = "nothing", self._trial.say("")
+                if self._trial.until is not None:
+                    outcome, words = self._settle(keep=keep)
                 role.send(protocol.Settled(outcome, [words]))
             case _:
                 self._end_violator(role, f"{type(message).__name__} is not its to say")

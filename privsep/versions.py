@@ -43,9 +43,7 @@ class Versions:
         try:
             step()
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            words = (
-                f"the versions of manifests can't be kept in {self._path or 'any file'}: {error}"
-            )
+            words = f"versions of manifests can't be kept in {self._path or 'any file'}: {error}"
             self._log.write("error", f"{words}; after a restart an older one would not be noticed")
 
     def _check(self, path: str) -> None:
