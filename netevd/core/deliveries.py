@@ -15,6 +15,7 @@ from attrs import define, field
 
 from netevd.config.schema import Configuration
 from netevd.config.webhooks import find_target, list_webhooks
+from netevd.core.deadlines import find_earliest
 from netevd.core.environment import fit_json
 from netevd.model.actions import Action, Deliver, EndDelivery, Kind, Note
 from netevd.model.event import Event
@@ -227,8 +228,7 @@ class Deliveries:
         """Return when the next attempt is due, in monotonic seconds; None for never."""
         if not self._connected or self._stopping:
             return None
-        times = [each.waiting[0].due for each in self._by_number if each.waiting]
-        return min((each for each in times if each is not None), default=None)
+        return find_earliest([each.waiting[0].due for each in self._by_number if each.waiting])
 
     def stop(self) -> int:
         """Post nothing more; return how many deliveries are open."""

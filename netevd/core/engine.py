@@ -17,6 +17,7 @@ from netevd.core.advising import Advising
 from netevd.core.backends import BackendInput, Backends
 from netevd.core.backoff import TOLD_AFTER
 from netevd.core.classify import Finding, classify, introduce
+from netevd.core.deadlines import find_earliest
 from netevd.core.deliveries import Deliveries
 from netevd.core.endpoints import Endpoints
 from netevd.core.gate import Gate
@@ -87,6 +88,9 @@ from netevd.model.routing import Ours, RoutingMemory
 from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
 from netevd.model.waiting import Waiting
+
+_NOTHING: Final = ((), None, None, None, (), None, None, None)
+"""What a record holds behind its routes when an input has changed nothing of it."""
 
 _GONE_LIMIT: Final = 4096
 """Removed links whose index is remembered, to notice that it is used again."""
@@ -215,25 +219,27 @@ class Engine:
         """The next ones to be used."""
         return Numbers(self._sequence, self._runs.number, self._observer.lane)
 
-    def take_record(self) -> Record | None:
+    def take_record(self, *, last: bool = False) -> Record | None:
         """
         Return what has to be remembered of the last input before anything is done about it.
 
-        None: nothing, or nothing was announced yet, so that another engine had better begin anew.
+        None: nothing that can't wait, or nothing was announced yet, so that another engine had better
+        begin anew. last: nothing follows, so that nothing can wait.
         """
-        numbers = self.numbers
         links, gone = self._observer.take_memory()
         events, self._events = tuple(self._events), []
-        record = Record(
-            numbers, links, gone, self._routes.take_memory(), events,
+        rest = (
+            events,
             self._runs.take_memory(), self._gate.take_changes(), self._deliveries.take_memory(),
             self._wireguard.take_memory(), self._policy.take_memory() if self._started else None,
             self._backends.take_memory(), self._advising.take_memory(),
         )  # fmt: skip
-        if not self._started or (self._begun and record == Record(numbers)):
+        along = bool(links or gone) or rest != _NOTHING or not self._begun
+        routes = self._routes.take_memory(along=along or last)
+        if not self._started or not (routes or along):
             return None
         self._begun = True
-        return record
+        return Record(self.numbers, links, gone, routes, *rest)
 
     def get_state(self) -> State | None:
         """Return all that has to be remembered, None as long as nothing was announced."""
@@ -323,15 +329,11 @@ class Engine:
 
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
-        times = (
+        return find_earliest((
             self._resync.due, self._routes.due, self._runs.deadline(), self._gate.deadline(),
-            self._deliveries.deadline(),
-            self._wireguard.due, self._endpoints.due,
-            self._policy.deadline(),
-            self._backends.due,
-            self._advising.due,
-        )  # fmt: skip
-        return min((each for each in times if each is not None), default=None)
+            self._deliveries.deadline(), self._wireguard.due, self._endpoints.due,
+            self._policy.deadline(), self._backends.due, self._advising.due,
+        ))  # fmt: skip
 
     def handle(self, given: Input, now: Now) -> list[Action]:
         """Return what is to be done about one input, in this order."""

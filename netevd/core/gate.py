@@ -10,6 +10,7 @@ from attrs import evolve
 
 from netevd.config.schema import Configuration
 from netevd.core.damping import Damping, Released
+from netevd.core.deadlines import find_earliest
 from netevd.core.debounce import Closed, Debounce
 from netevd.core.deliveries import Deliveries
 from netevd.core.facts import describe_fact, find_fact, is_back
@@ -103,8 +104,7 @@ class Gate:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
         if not self._holds:
             return None
-        times = (self._debounce.deadline(), self._damping.deadline())
-        return min((each for each in times if each is not None), default=None)
+        return find_earliest((self._debounce.deadline(), self._damping.deadline()))
 
     def clear(self, given: ClearDamping, actions: list[Action]) -> None:
         """Take in that somebody wants suppressed scripts to run again."""

@@ -15,6 +15,7 @@ from netevd.compat.call import Call, Occasion
 from netevd.compat.trees import find_occasions, make_call
 from netevd.config.hooktrees import list_enabled
 from netevd.config.schema import Compat
+from netevd.core.deadlines import find_earliest
 from netevd.core.hooks import HookTable
 from netevd.model.actions import Action, Kind, Note
 from netevd.model.event import Event
@@ -141,6 +142,8 @@ class Occasions:
 
     def release(self, now: Now) -> list[Due]:
         """Return what has waited long enough."""
+        if not self._held:
+            return []
         found: list[Due] = []
         for key, held in list(self._held.items()):
             if held.due is not None and held.due <= now.monotonic:
@@ -151,7 +154,7 @@ class Occasions:
 
     def deadline(self) -> float | None:
         """Return when `release` is wanted, in monotonic seconds; None for never."""
-        return min((each.due for each in self._held.values() if each.due is not None), default=None)
+        return find_earliest([each.due for each in self._held.values()])
 
     # --- what is remembered ----------------------------------------------------------------------
 

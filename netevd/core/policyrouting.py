@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 
 from netevd.config.schema import Routing
 from netevd.core.contest import Contest
+from netevd.core.deadlines import find_earliest
 from netevd.core.observe import Observer
 from netevd.core.policyanswers import (
     NOT_ALLOWED,
@@ -130,7 +131,7 @@ class PolicyRouting:
         self._rules = rules
         self._tunnels = tunnels
         self._slots = memory.slots
-        self._remembered = memory
+        self._remembered = memory, memory.slots
         self._start = start
         self._quiet = quiet
         self._read_again = read_again
@@ -232,8 +233,7 @@ class PolicyRouting:
     def deadline(self) -> float | None:
         """Return when `step` is wanted, in monotonic seconds; None for never."""
         ready = self._due is not None and not self._asked and self._quiet()
-        times = (self._due if ready else None, self._resync_due, self._trial.due)
-        return min((each for each in times if each is not None), default=None)
+        return find_earliest((self._due if ready else None, self._resync_due, self._trial.due))
 
     def step(self, now: Now, actions: list[Action]) -> list[RoutingNews]:
         """Do what is due, and return what users have to be told since the last call."""
@@ -474,8 +474,8 @@ class PolicyRouting:
 
     def take_memory(self) -> RoutingMemory | None:
         """Return it if it has changed since the last call."""
-        memory = self.get_memory()
-        if memory == self._remembered:
+        parts = self._trial.memory, self._slots
+        if parts == self._remembered:
             return None
-        self._remembered = memory
-        return memory
+        self._remembered = parts
+        return self.get_memory()

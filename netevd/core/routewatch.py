@@ -36,6 +36,9 @@ RouteInput: TypeAlias = (
 
 _IPV4 = frozenset((4,))
 
+_MANY = 256
+"""Routes that nobody hears of are remembered by as many at once."""
+
 
 class RouteNews(NamedTuple):
     """A change of a route, and whose it is."""
@@ -71,6 +74,8 @@ class RouteWatch:
         self._wanted_before: Callable[[Route], bool] | None = None
         """Until a first dump: what the configuration before this one let in."""
         self._remembered: list[tuple[bool, Route]] = []
+        self._told = False
+        """Whether users hear of any of these."""
         self.reread = ""
         """Of the dump that has just ended: the reason of the loss that it makes good, "" for none."""
 
@@ -184,7 +189,9 @@ class RouteWatch:
             for change in changes
             if change.after is None or not self._is_parked(change.route)
         ]
-        return [each for each in found if each is not None]
+        news = [each for each in found if each is not None]
+        self._told = self._told or bool(news)
+        return news
 
     def introduce(self, ifindex: IfIndex) -> list[RouteNews]:
         """Return the routes that waited for this link."""
@@ -193,15 +200,21 @@ class RouteWatch:
         if told is None:
             return []
         self._remembered += [(True, route) for route in waiting]
+        self._told = self._told or bool(waiting)
         return [RouteNews(*told, RouteChange(None, route)) for route in waiting]
 
     # --- what is remembered ------------------------------------------------------------------------
 
-    def take_memory(self) -> tuple[tuple[bool, Route], ...]:
-        """Return the routes that are there, or not any more, since the last call, in order."""
-        if not self._remembered:
+    def take_memory(self, *, along: bool) -> tuple[tuple[bool, Route], ...]:
+        """
+        Return the routes that are there, or not any more, since the last call, in order.
+
+        What nobody hears of may wait for more of it: whoever lacks it sees it in a dump, and tells as
+        little of it. along: something else is written anyway.
+        """
+        if not self._remembered or not (along or self._told or len(self._remembered) >= _MANY):
             return ()
-        remembered, self._remembered = self._remembered, []
+        remembered, self._remembered, self._told = self._remembered, [], False
         return tuple(remembered)
 
     def get_memory(self) -> tuple[Route, ...] | None:

@@ -15,6 +15,7 @@ from netevd.compat.call import Call
 from netevd.config.identities import Identities, Treatment
 from netevd.config.schema import Configuration, Rule
 from netevd.core.active import START_PATIENCE_S, Active, Stage, note_end, note_run
+from netevd.core.deadlines import find_earliest
 from netevd.core.environment import build_values, find_bad_name
 from netevd.core.hooks import HookTable
 from netevd.core.lanes import LIMIT, Lanes, Run
@@ -397,12 +398,10 @@ class Runs:
 
     def deadline(self) -> float | None:
         """Return when `tick` is wanted, in monotonic seconds; None for never."""
-        times = [each.due for each in self._active.values() if each.due is not None]
-        retry = self._retries.deadline()
-        held = self._occasions.deadline()
+        times = [each.due for each in self._active.values()]
         if not self._stopping:
-            times += [each for each in (retry, held) if each is not None]
-        return min(times, default=None)
+            times += self._retries.deadline(), self._occasions.deadline()
+        return find_earliest(times)
 
     def tick(self, now: Now, actions: list[Action]) -> None:
         """Do what is due."""

@@ -16,6 +16,7 @@ from attrs import evolve
 from netevd.config.kinds import Expectation
 from netevd.config.links import watches
 from netevd.config.schema import Wireguard
+from netevd.core.deadlines import find_earliest
 from netevd.core.observe import Change
 from netevd.core.wireguardpeers import PeerChange, Reading, compare, find_wait
 from netevd.model.actions import Action, Note, ReadWireguard, SetEndpoint
@@ -193,8 +194,7 @@ class WireguardWatch:
             return self._reading.until
         if self._wanted:
             return self._wanted_since
-        times = (each.due for each in self._watched.values())
-        return min((each for each in times if each is not None), default=None)
+        return find_earliest([each.due for each in self._watched.values()])
 
     def restart(self, now: Now) -> None:
         """Ask again: a new helper knows nothing of what was asked of the last one."""

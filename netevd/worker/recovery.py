@@ -270,6 +270,7 @@ class Recovery:
 
     def end(self, engine: Engine) -> None:
         """Say that all that was sent was handled."""
+        self.write(engine, engine.take_record(last=True), [])
         self._keep(engine, _SUMS + self._sum_up())
         self._keep(engine, _END)
 

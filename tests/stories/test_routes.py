@@ -314,6 +314,63 @@ def test_scripts_of_routes(play: Play) -> None:
     assert last(story)[-1] == "start 2: /etc/netevd/routes.d/a for 4"
 
 
+class TestMemory:
+    """What is written before anything is done about a route."""
+
+    def test_what_nobody_hears_of_waits_for_what_is_told(self, play: Play) -> None:
+        """Routes over a link that is not watched cost no record each; all are in the next one, in order."""
+        story = begin(play, links=("eth0",))
+        assert story.engine.take_record() is not None
+        others = [route(f"10.{number}.0.0/16", "@3") for number in range(3)]
+
+        for each in others:
+            story >> RouteSeen(each) << NOTHING
+            assert story.engine.take_record() is None
+        story >> RouteGone(others[1]) << NOTHING
+        story.fill(RouteSeen(mine := route(LAN, "@2")))
+
+        record = story.engine.take_record()
+        assert record is not None
+        there = [(True, each) for each in others]
+        assert list(record.routes) == [*there, (False, others[1]), (True, mine)]
+        assert story.engine.take_record() is None
+
+    def test_they_wait_for_no_more_than_some(self, play: Play) -> None:
+        """Many are written without anything to tell."""
+        story = begin(play, links=("eth0",))
+        assert story.engine.take_record() is not None
+
+        records = []
+        for number in range(1000):
+            story >> RouteSeen(route(f"10.{number // 256}.{number % 256}.0/24", "@3")) << NOTHING
+            records.append(story.engine.take_record())
+
+        written = [len(each.routes) for each in records if each is not None]
+        assert len(written) < 10
+        last_one = story.engine.take_record(last=True)
+        assert last_one is not None
+        assert sum(written) + len(last_one.routes) == 1000
+        assert story.engine.take_record(last=True) is None
+
+    def test_who_lacks_them_tells_nothing_either(self, play: Play) -> None:
+        """A worker that dies with them unwritten: the next one finds them in its dump, and is silent."""
+        story = begin(play, links=("eth0",))
+        state = story.engine.get_state()
+        story >> RouteSeen(other := route("10.2.0.0/16", "@3")) << NOTHING
+        assert story.engine.take_record() is not None  # the first one, of all
+        story >> RouteGone(other) << NOTHING
+        assert story.engine.take_record() is None
+
+        for found in ((other,), ()):
+            heir = play(story.configuration, state=state)
+            heir.fill(HelperConnected(), seen("eth0", 2, dump=1), seen("eth1", 3, dump=1))
+            heir.fill(DumpEnded(1, consistent=True))
+            heir >> RoutesDumped(found, 1) << NOTHING
+            heir.fill(RoutesDumpEnded(1, consistent=True))
+            assert not heir.events
+            assert list(heir.engine.get_routes()) == list(found)
+
+
 def test_defaults_are_as_documented() -> None:
     """The main table and default routes, of everybody."""
     assert Configuration().routes == Routes(("main",), True, ())  # type: ignore[arg-type]
