@@ -268,23 +268,28 @@ def test_networkd_dispatcher_runs_every_state(forest: Forest) -> None:
     root = forest.root("networkd_dispatcher")
     for state in ("unmanaged", "off", "no-carrier", "carrier", "degraded", "routable", "linger"):
         forest.write(root / f"{state}.d" / f"50-{state}")
+
+    def expect(state: str, times: int = 1) -> None:
+        wait_for(
+            lambda: (
+                [(each["name"], each["values"]["IFACE"]) for each in forest.calls()].count(
+                    (f"50-{state}", "eth0")
+                )
+                == times
+                or None
+            ),
+            state,
+        )
+
     add_link()
     daemon = forest.start()
     forest.wait(2)
     ip("link set peth0 up", "link set eth0 up")
-    wait_for(
-        lambda: any(each["name"] == "50-carrier" for each in forest.calls()) or None, "carrier"
-    )
-
+    expect("carrier")
     ip("addr add 192.0.2.1/24 dev eth0")
-    wait_for(
-        lambda: any(each["name"] == "50-routable" for each in forest.calls()) or None, "routable"
-    )
+    expect("routable")
     ip("addr del 192.0.2.1/24 dev eth0")
-    wait_for(
-        lambda: [each["name"] for each in forest.calls()].count("50-carrier") == 2 or None,
-        "carrier",
-    )
+    expect("carrier", times=2)
     ip("link del eth0")
     wait_for(lambda: any(each["name"] == "50-linger" for each in forest.calls()) or None, "linger")
 
