@@ -105,12 +105,10 @@ class Channel(Generic[T]):
         all received descriptors closed.
         """
         try:
-            size, ancillary, flags, _ = self.sock.recvmsg_into(
-                [self._buffer], self._ancillary, _CLOEXEC
-            )
+            received = self.sock.recvmsg_into([self._buffer], self._ancillary, _CLOEXEC)
         except ConnectionResetError:
             raise Closed from None
-        descriptors = array.array("i")
+        (size, ancillary, flags, _), descriptors = received, array.array("i")
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors.frombytes(content[: len(content) - len(content) % 4])

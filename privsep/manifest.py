@@ -73,7 +73,5 @@ def decode(text: bytes) -> Manifest:
     scripts = {path: Line(digest, user) for digest, user, path in found}
     manifest = Manifest(head[1], int(head[2]), scripts)
     if encode(manifest) != text:
-        raise ValueError(
-            "its lines are not SHA-256, user, path, with two blanks between each, sorted"
-        )
+        raise ValueError("its lines are not SHA-256, user, path, two blanks between each, sorted")
     return manifest

@@ -85,9 +85,8 @@ def _privileged(permitted: int) -> Mode:
         pwd.getpwnam("netevd-script")
     except KeyError as error:
         missing = str(error.args[0]).rpartition(" ")[2] if error.args else "one"
-        raise Refusal(
-            f"the system user or group {missing} does not exist; make all of them with:\n{MAKE_USERS}"
-        ) from None
+        words = f"the system user or group {missing} does not exist; make all of them with"
+        raise Refusal(f"{words}:\n{MAKE_USERS}") from None
     notice = ""
     if not permitted >> sandbox.CAPABILITIES["CAP_NET_ADMIN"] & 1:
         notice = "no CAP_NET_ADMIN: event buffers are limited by net.core.rmem_max"

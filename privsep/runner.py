@@ -320,10 +320,8 @@ class Runner:
 
     def _spawn(self, request: protocol.Run, kind: str, path: str) -> _Life:
         arguments = self._table.build_arguments(request.entry, request.words)
-        environment = {
-            b"PATH": PATH.encode(),
-            **{name.encode(): value.encode() for name, value in request.values},
-        }
+        environment = {name.encode(): value.encode() for name, value in request.values}
+        environment[b"PATH"] = PATH.encode()
         if not kind:
             environment[b"NETEVD_SCRIPT_PATH"] = os.fsencode(path)
         if CONVENTIONS[kind].marked:

@@ -312,10 +312,9 @@ def _add_network(program: pyseccomp.SyscallFilter) -> None:
     """Allow sockets of IPv4 and IPv6, and threads, in which names are looked up; no process."""
     for family in (socket.AF_INET, socket.AF_INET6):
         program.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
+    refusal = pyseccomp.ERRNO(errno.EACCES)
     for family in (socket.AF_UNIX, socket.AF_NETLINK):  # the C library asks, and gets on without
-        program.add_rule(
-            pyseccomp.ERRNO(errno.EACCES), "socket", pyseccomp.Arg(0, pyseccomp.EQ, family)
-        )
+        program.add_rule(refusal, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
     # a pair of datagram sockets could be connected anew, to a service of this machine
     stream = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xF, socket.SOCK_STREAM)
     program.add_rule(pyseccomp.ALLOW, "socketpair", stream)

@@ -63,15 +63,11 @@ def _is_prefix(value: str) -> bool:
 
 
 def _is_addresses(value: str) -> bool:
-    return value == "" or all(is_address(word) for word in value.split(" "))
+    return value == "" or _each(is_address)(value)
 
 
-def _is_names(value: str) -> bool:
-    return all(_NAME.match(word) for word in value.split(" "))
-
-
-def _is_prefixes(value: str) -> bool:
-    return all(_is_prefix(word) for word in value.split(" "))
+def _each(check: Callable[[str], object]) -> Callable[[str], bool]:
+    return lambda value: all(check(word) for word in value.split(" "))
 
 
 def _is_json(value: str) -> bool:
@@ -92,7 +88,7 @@ _TYPES: Final[list[tuple[str, Callable[[str], object], str]]] = [
     ("a backend's name", re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z").match, "BACKEND"),
     ("addresses separated by blanks", _is_addresses, "ADDRESSES DHCP_GATEWAY DHCP_DNS"),
     ("a host name", _NAME.match, "DHCP_HOSTNAME"),
-    ("domain names separated by blanks", _is_names, "DHCP_DOMAIN"),
+    ("domain names separated by blanks", _each(_NAME.match), "DHCP_DOMAIN"),
     ("a lease", re.compile(r"[A-Za-z0-9_.:/ %=,+~-]{1,4096}\Z").match, "DHCP_LEASE"),
     ("one line of JSON", _is_json, "JSON"),
     ("an RFC 3339 time", _TIME.match, "NETEVD_TIME"),
@@ -102,7 +98,7 @@ _TYPES: Final[list[tuple[str, Callable[[str], object], str]]] = [
     ("a word", re.compile(r"ipv[46]\Z").match, "NETEVD_FAMILY"),
     ("a word", re.compile(r"[a-z0-9]{1,64}\Z").match, "NETEVD_PROTOCOL"),
     ("an address with prefix length", _is_prefix, "NETEVD_DESTINATION"),
-    ("prefixes separated by blanks", _is_prefixes, "NETEVD_WG_PEER_ALLOWED_IPS"),
+    ("prefixes separated by blanks", _each(_is_prefix), "NETEVD_WG_PEER_ALLOWED_IPS"),
     ("a public key", re.compile(r"[A-Za-z0-9+/]{43}=\Z").match, "NETEVD_WG_PUBLIC_KEY NETEVD_WG_PEER"),
     ("a name", re.compile(r"[A-Za-z0-9%._-]{1,192}\Z").match, "NETEVD_WG_PEER_NAME"),
     ("an address with port", _ENDPOINT.match, "NETEVD_WG_PEER_ENDPOINT NETEVD_WG_PEER_PREV_ENDPOINT"),

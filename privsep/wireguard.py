@@ -251,17 +251,13 @@ def _redact_device(attributes: bytes) -> bytes:
     told = _copy(attributes, _DEVICE)
     for number, peers in _walk(attributes):
         if number == _PEERS:
-            each = b"".join(
-                pack_attribute(place, _copy(peer, _PEER)) for place, peer in _walk(peers)
-            )
-            told += pack_attribute(_PEERS, each)
+            kept = (pack_attribute(place, _copy(peer, _PEER)) for place, peer in _walk(peers))
+            told += pack_attribute(_PEERS, b"".join(kept))
     return told
 
 
 def _copy(attributes: bytes, kept: AbstractSet[int]) -> bytes:
-    return b"".join(
-        pack_attribute(number, body) for number, body in _walk(attributes) if number in kept
-    )
+    return b"".join(pack_attribute(*each) for each in _walk(attributes) if each[0] in kept)
 
 
 def _walk(attributes: bytes) -> list[tuple[int, bytes]]:
