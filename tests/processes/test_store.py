@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -212,6 +213,23 @@ def os_unshare_net() -> None:
     import ctypes
 
     assert ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == 0
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_memory_of_before_is_known_again_whatever_vm_memfd_noexec_is(level: int) -> None:
+    """From 1 on the kernel seals all memory against execution: it is the memory that was left nevertheless."""
+    program = (
+        f"open('/proc/sys/vm/memfd_noexec', 'w').write('{level}')\n"
+        "from privsep import spawn\n"
+        "print(repr(spawn.find_slate_fault(spawn.make_slate())))\n"
+    )
+    words = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", program]
+    if os.geteuid() != 0 or not os.path.exists("/proc/sys/vm/memfd_noexec"):
+        pytest.skip("needs root and a kernel that has the setting for each pid namespace")
+
+    shown = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    assert shown.stdout == "''\n"
 
 
 def _write_foreign_slate() -> int:
