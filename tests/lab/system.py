@@ -21,6 +21,7 @@ mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/
 cd "$2/root"
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
+[ -z "$3" ] || echo "$3" > proc/sys/vm/memfd_noexec
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 mount --bind /proc/sys/net proc/sys/net
@@ -34,7 +35,7 @@ mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs tmpfs dev/shm
-shift 2
+shift 3
 mkdir -p run/dbus run/systemd/netif
 mount --bind "$1/dbus" run/dbus
 mount --bind "$1/netif" run/systemd/netif
@@ -64,12 +65,15 @@ class System:
         self._process: subprocess.Popen[bytes] | None = None
         self.pid = 0
 
-    def start(self, *shown: str) -> None:
-        """Boot. shown: directories of this machine that are there read-only, at the same path."""
+    def start(self, *shown: str, memfd_noexec: str = "") -> None:
+        """
+        Boot. shown: directories of this machine that are there read-only, at the same path. memfd_noexec: the
+        sysctl of that name, which each pid namespace has for itself, "" for as it is.
+        """
         self._cgroup.mkdir()
         command = ["unshare", "--mount", "--uts", "--ipc", "--pid", "--cgroup", "--net", "--fork"]
         command += ["--kill-child", "--propagation", "private", "sh", "-c", _BOOT, "boot"]
-        command += [str(self._rootfs), str(self.work), str(self.work / "run"), *shown]
+        command += [str(self._rootfs), str(self.work), memfd_noexec, str(self.work / "run"), *shown]
         procs = self._cgroup / "cgroup.procs"
         with (self.work / "console").open("wb") as console:
             self._process = subprocess.Popen(
