@@ -1,4 +1,4 @@
-"""For all tests: every skip is counted and named at the end."""
+"""For all tests: every skip is counted and named at the end; no example of a property has to be quick."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import os
 import signal
 from collections import Counter
 
+import hypothesis
 import pytest
 
 from privsep import sandbox
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 sandbox.traps = os.environ.get("NETEVD_SANDBOX_TRAPS") == "1"
 """As in a daemon: with `make matrix`, a system call that a role's filter does not allow ends the role."""

@@ -19,15 +19,7 @@ from attrs import evolve
 
 from netevd.backends.bus import Heard, Peer, read_change
 from netevd.backends.connection import Signal
-from netevd.backends.device import (
-    BACKEND,
-    STATES,
-    Device,
-    Profile,
-    Properties,
-    describe,
-    get_number,
-)
+from netevd.backends.device import BACKEND, STATES, describe
 from netevd.backends.networkmanagerobjects import (
     ACTIVE,
     CONFIGURATIONS,
@@ -39,14 +31,18 @@ from netevd.backends.networkmanagerobjects import (
     ask_device,
     await_manager,
     find_vpns,
+    list_configurations,
     list_paths,
     list_uses,
 )
+from netevd.backends.profile import Device, Vpn
+from netevd.backends.properties import Properties, get_number
 from netevd.model.backend import HostReport, LinkReport
 from netevd.model.inputs import (
     BackendForgot,
     BackendFound,
     BackendLost,
+    BackendMet,
     BackendSaid,
     BackendSaidHost,
     Input,
@@ -68,6 +64,9 @@ _SIGNAL_S: Final = 1.0
 
 _PASSING: Final = frozenset({"prepare", "config", "ip-config", "ip-check", "secondaries"})
 """States on a device's way up, which another one follows by itself."""
+
+_FIRST: Final = "prepare"
+"""The first of them."""
 
 _ROW: Final = 64
 """States of one device that wait to be told; the oldest are left out."""
@@ -116,10 +115,14 @@ class NetworkManager:
         """States that are from an answer: up to it, signals that wait tell nothing new."""
         self._rows: dict[str, deque[str]] = {}
         """States that were signalled and not told yet, also of devices that are not known yet."""
+        self._beginning: set[str] = set()
+        """Devices that have begun to be activated, by a connection that was not asked for yet."""
         self._uses: dict[str, set[str]] = {}
         """Which devices lead to an object."""
         self._others: set[str] = set()
         """Active connections that are no VPNs."""
+        self._vpns: dict[str, Vpn] = {}
+        """The last VPN of each device that is the link of one."""
         self._postponed: dict[str, float] = {}
         """Devices whose state in an answer was not signalled yet, and when that is not waited for any more."""
         self._awaited = False
@@ -153,6 +156,7 @@ class NetworkManager:
 
     async def follow(self, peer: Peer) -> None:
         """Tell all that it knows, then what changes of it. Raises: CallFailed, BusGone."""
+        self._submit(BackendMet(BACKEND))
         signals = await self._find(peer)
         self._peer = peer
         while True:
@@ -187,21 +191,27 @@ class NetworkManager:
             elif _is_state(signal):
                 self._take_state(signal.path, _read_state(signal))
                 touched[signal.path] = None
-            elif signal.path in self._devices:
-                touched[signal.path] = None
             else:
+                if signal.path in self._devices:
+                    touched[signal.path] = None
                 touched |= dict.fromkeys(sorted(self._uses.get(signal.path, ())))
-                host = host or _tells_of_active(signal)
+                host = host or (signal.path not in self._others and _tells_of_active(signal))
         self._answered.clear()
         return host, touched
 
     def _take_state(self, path: str, state: str) -> None:
-        """Tell a device's state that is on the way, at once; one that it stays in is told with all else."""
+        """
+        Tell a device's state that is on the way, at once; one that it stays in is told with all else.
+
+        Those of a connection wait until it is known: whoever hears of them is told which one it is.
+        """
         row = self._rows.setdefault(path, deque(maxlen=_ROW))
         row.append(state)
+        if state == _FIRST:
+            self._beginning.add(path)
         while row and (len(row) > 1 or row[0] in _PASSING):
             known = self._devices.get(path)
-            if known is None:
+            if known is None or (path in self._beginning and row[0] in _PASSING):
                 return
             self._states[path] = row.popleft()
             self._say(path, evolve(known, device_state=self._states[path]))
@@ -218,6 +228,8 @@ class NetworkManager:
             self._postponed.clear()
             self._uses.clear()
             self._others.clear()
+            self._vpns.clear()
+            self._beginning.clear()
             self._awaited = False
             manager = await await_manager(peer)
             vpns = await find_vpns(peer, manager, self._others)
@@ -269,21 +281,26 @@ class NetworkManager:
         ]
 
     def _drop(self, path: str) -> None:
-        for each in (self._states, self._answers, self._postponed):
+        for each in (self._states, self._answers, self._postponed, self._vpns):
             each.pop(path, None)
+        self._beginning.discard(path)
         report = self._devices.pop(path, None)
         for users in self._uses.values():
             users.discard(path)
         self._uses = {each: users for each, users in self._uses.items() if users}
         if report is not None:
+            # NetworkManager signals this state too, when its device can't be asked for any more
+            self._submit(BackendSaid(evolve(report, manages=False, device_state="unmanaged")))
             self._submit(BackendForgot(BACKEND, report.ifindex))
 
     # --- one device ------------------------------------------------------------------------------
 
-    async def _tell(self, peer: Peer, paths: dict[str, None], manager: Properties) -> None:
-        """Ask for all of some devices, and those under a VPN, and tell it."""
+    async def _tell(self, peer: Peer, touched: dict[str, None], manager: Properties) -> None:
+        """Ask for all of some devices, and those with the addresses of a VPN, and tell it."""
         vpns = await find_vpns(peer, manager, self._others)
-        for path in paths | dict.fromkeys(vpns):
+        shared = [each for vpn in vpns for each in sorted(list_configurations(vpn.profile.active))]
+        users = [path for each in shared for path in sorted(self._uses.get(each, ()))]
+        for path in dict.fromkeys([*touched, *users]):
             if path in self._devices:
                 row = self._rows.get(path)
                 if row:
@@ -314,14 +331,21 @@ class NetworkManager:
         """Tell the states on the way to a report, with what was known then, and the report."""
         known = self._devices.get(path) or LinkReport(BACKEND, report.ifindex)
         for state in list(row)[:-1]:
+            if state in _PASSING:  # of the connection that the report tells of
+                known = evolve(
+                    known, connection_id=report.connection_id, connection_uuid=report.connection_uuid,
+                    external=report.external, details=report.details,
+                )  # fmt: skip
             self._say(path, evolve(known, ifindex=report.ifindex, device_state=state))
         self._say(path, report)
 
-    async def _read(self, peer: Peer, path: str, vpns: dict[str, Profile]) -> LinkReport | None:
+    async def _read(self, peer: Peer, path: str, vpns: list[Vpn]) -> LinkReport | None:
         """Return what is known of a device, None while it is none of the kernel's links."""
         device = await ask_device(peer, path, vpns)
         if device is None:
             return None
+        device = self._keep_vpn(path, device)
+        self._beginning.discard(path)
         self._note_uses(path, device)
         state = STATES.get(get_number(device.properties, "State"), "unknown")
         self._answers[path] = state
@@ -329,6 +353,15 @@ class NetworkManager:
             self._states[path] = self._answered[path] = state
         ifindex = self._links.get(str(device.properties.get("Interface", "")))
         return None if ifindex is None else describe(device, ifindex, self._states[path])
+
+    def _keep_vpn(self, path: str, device: Device) -> Device:
+        """Return a device with the VPN whose link it was, if that has ended: its link is there a little longer."""
+        known = self._vpns.get(path)
+        if device.is_vpn and device.vpn is not None:
+            self._vpns[path] = device.vpn
+        elif known is not None:
+            return evolve(device, vpn=evolve(known, ended=True))
+        return device
 
     def _say(self, path: str, report: LinkReport) -> None:
         known = self._devices.get(path)

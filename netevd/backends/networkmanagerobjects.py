@@ -14,7 +14,8 @@ import trio
 
 from netevd.backends.bus import Peer
 from netevd.backends.connection import CallFailed
-from netevd.backends.device import Device, Profile, Properties, is_up
+from netevd.backends.profile import Device, Profile, Vpn, is_in_use
+from netevd.backends.properties import Properties
 
 NAME: Final = "org.freedesktop.NetworkManager"
 PATH: Final = "/org/freedesktop/NetworkManager"
@@ -51,7 +52,7 @@ async def await_manager(peer: Peer) -> Properties:
     return await peer.get_properties(PATH, NAME)
 
 
-async def ask_device(peer: Peer, path: str, vpns: dict[str, Profile]) -> Device | None:
+async def ask_device(peer: Peer, path: str, vpns: list[Vpn]) -> Device | None:
     """Return a device with all that it leads to, None if it is gone. vpns: as `find_vpns` has found them."""
     properties = await _ask_properties(peer, path, DEVICE)
     if not properties:
@@ -59,35 +60,58 @@ async def ask_device(peer: Peer, path: str, vpns: dict[str, Profile]) -> Device 
     active = str(properties.get("ActiveConnection", "/"))
     ssid = await _ask_ssid(peer, path, properties)
     profile = await _ask_profile(peer, active, properties)
-    return Device(properties, profile, ssid, vpns.get(path))
+    return Device(properties, profile, ssid, _find_vpn(path, properties, vpns))
+
+
+def _find_vpn(path: str, properties: Properties, vpns: list[Vpn]) -> Vpn | None:
+    """
+    Return the VPN whose addresses a device has: both lead to the same objects then.
+
+    One without a link of its own has them on the device that it runs over.
+    """
+    own = list_configurations(properties)
+    found = [each for each in vpns if own & list_configurations(each.profile.active)]
+    return next((each for each in found if each.over_path != path), next(iter(found), None))
+
+
+def list_configurations(owner: Properties) -> set[str]:
+    """Return the IP configurations of a device, or of a connection."""
+    return {str(owner.get(name, "/")) for name in ("Ip4Config", "Ip6Config")} - {"/"}
 
 
 def list_uses(device: Device) -> list[str]:
-    """Return the objects whose signals tell of a device: its connection, and what it is configured with."""
+    """Return the objects whose signals tell of a device: its connection, what it is configured with, its VPN."""
     saved = str(device.profile.active.get("Connection", "/"))
     names = ("ActiveConnection", *CONFIGURATIONS)
     paths = [saved, *(str(device.properties.get(name, "/")) for name in names)]
-    return [each for each in paths if each != "/"]
+    vpn = device.vpn
+    if vpn is not None:
+        paths += [vpn.path, str(vpn.profile.active.get("Connection", "/"))]
+        paths += [vpn.over_path, *list_uses(vpn.over)] if device.is_vpn else []
+    return [each for each in dict.fromkeys(paths) if each != "/"]
 
 
-async def find_vpns(peer: Peer, manager: Properties, others: set[str]) -> dict[str, Profile]:
+async def find_vpns(peer: Peer, manager: Properties, others: set[str]) -> list[Vpn]:
     """
-    Return the VPN that is up over each device, by the device's path.
+    Return the VPNs that have a configuration.
 
     others: active connections that are no VPNs, which none becomes: they are asked once. Kept here.
     """
     paths = list_paths(manager, "ActiveConnections")
     others.intersection_update(paths)
-    found: dict[str, Profile] = {}
+    found: list[Vpn] = []
     for path in paths:
         if path in others:
             continue
         active = await _ask_properties(peer, path, ACTIVE)
         if active.get("Vpn") is False:
             others.add(path)
-        elif active.get("Vpn") is True and is_up(active):
+        elif active.get("Vpn") is True and is_in_use(active) and list_configurations(active):
             profile = await _ask_profile(peer, path, active)
-            found |= dict.fromkeys(list_paths(active, "Devices"), profile)
+            for each in list_paths(active, "Devices")[:1]:
+                over = await ask_device(peer, each, [])
+                if over is not None:
+                    found.append(Vpn(path, profile, over, each))
     return found
 
 

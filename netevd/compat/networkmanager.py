@@ -1,9 +1,9 @@
 """
 NetworkManager's dispatcher: `script INTERFACE ACTION`, and variables that tell of connection and device.
 
-A link that NetworkManager manages follows its states, others the kernel's: up is what `routable` says.
-What it knows of a device is read from `LinkReport.details` by the names in `Details`.
-Source: NetworkManager-dispatcher(8).
+While NetworkManager is there, its states count, as with its own dispatcher; without it the kernel's: up
+is what `routable` says. What it knows of a device is read from `LinkReport.details` by the names in `Details`.
+Source: NetworkManager-dispatcher(8); seen with 1.42, see tests/data/networkmanager.jsonl.
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ _DOWN: Final = frozenset(
 _UNMANAGED: Final = frozenset({"", "unmanaged", "unknown"})
 _OF_THE_HOST: Final = frozenset({"hostname", "connectivity-change", "dns-change"})
 _NO_GATEWAY: Final = "0.0.0.0"  # noqa: S104 - of both families, and nothing is bound to it
-_ENDS: Final = frozenset({"down", "vpn-down"})
+_ENDS: Final = frozenset({"down", "vpn-pre-down", "vpn-down"})
+_BARE: Final = frozenset({"pre-up", "down"})
+"""Actions of a device whose configuration is not told."""
 _NAME: Final = re.compile(r"[A-Z0-9_]{1,128}\Z")
 _NAMESPACE: Final = uuid.UUID("6d4a3f55-1c8f-4f0e-9a52-6f8a2f4be4c1")
 """Of the UUIDs that stand for connections where NetworkManager has none; random."""
+
+
+_OVER_CONFIGURED: Final = ("over.ip4.", "over.ip6.")
 
 
 class Details:
@@ -52,7 +57,9 @@ class Details:
     IP_INTERFACE = "ip-interface"
     """The link that has the addresses, where it is not the device itself."""
     VPN = "vpn."
-    """Before all of these again, for a VPN over this device that is up."""
+    """Before all of these again, for a VPN that has this link's addresses."""
+    OVER = "over."
+    """Before those of the device that a VPN with a link of its own runs over, and `interface`, its name."""
     VPN_UUID = "vpn.uuid"
     VPN_ID = "vpn.id"
     PROXY = ("proxy.pac-url", "proxy.pac-script")
@@ -63,9 +70,9 @@ class Details:
 # --- when ------------------------------------------------------------------------------------------
 
 
-def find_occasions(event: Event) -> tuple[Occasion, ...]:
-    """Return what the dispatcher would run for an event."""
-    return tuple(_make_occasion(action) for action in _find_actions(event))
+def find_occasions(event: Event, *, is_there: bool = False) -> tuple[Occasion, ...]:
+    """Return what the dispatcher would run for an event. is_there: NetworkManager is, and its states count."""
+    return tuple(_make_occasion(action) for action in _find_actions(event, is_there=is_there))
 
 
 def _make_occasion(action: str) -> Occasion:
@@ -74,12 +81,12 @@ def _make_occasion(action: str) -> Occasion:
     return Occasion(action, (place + NO_WAIT, place))
 
 
-def _find_actions(event: Event) -> Iterator[str]:
+def _find_actions(event: Event, *, is_there: bool) -> Iterator[str]:
     after, before = event.after, event.before
     if event.type is EventType.HOSTNAME_CHANGED:
         yield "hostname"
     elif event.type is EventType.DNS_CHANGED:
-        if after is not None:
+        if before is not None and after is not None:
             yield from _find_vpn_actions(before, after)
         yield "dns-change"
     elif event.type is EventType.MANAGER:
@@ -89,9 +96,10 @@ def _find_actions(event: Event) -> Iterator[str]:
     elif after is None:
         return
     elif event.type is EventType.LEASE:
-        if is_activated(after) and event.reason not in {"expire", "release"}:
+        is_known = event.backend == BACKEND or (not is_there and is_activated(after))
+        if is_known and event.reason not in {"expire", "release"}:
             yield f"dhcp{event.family}-change"
-    elif _is_managed(after) or (before is not None and _is_managed(before)):
+    elif is_there or _is_managed(after) or (before is not None and _is_managed(before)):
         yield from _find_device_actions(event, after, before)
     else:
         change = find_change(event)
@@ -101,24 +109,40 @@ def _find_actions(event: Event) -> Iterator[str]:
 def _find_device_actions(event: Event, after: Snapshot, before: Snapshot | None) -> Iterator[str]:
     was_up = before is not None and before.device_state in _UP
     if event.type is EventType.LINK_REMOVED and after.device_state in _UP:
-        yield "down"
+        yield from _end(after)
     if event.backend != BACKEND:
         return
+    is_vpn = _is_vpn(after)
     match event.type:
         case EventType.IP_CHECK:
             yield "pre-up"
         case EventType.ACTIVATED:
-            yield "up"
+            yield from ("vpn-pre-up", "vpn-up", "up") if is_vpn else ("up",)
         case EventType.DEACTIVATING if was_up:
-            yield "pre-down"
-        case _ if event.type in _DOWN and was_up:
-            yield "down"
+            yield "vpn-pre-down" if is_vpn else "pre-down"
+        case _ if event.type in _DOWN and was_up and before is not None:
+            yield from _end(before)
 
 
-def _find_vpn_actions(before: Snapshot | None, after: Snapshot) -> Iterator[str]:
-    """Yield what happened to a VPN over a link; that it changes DNS servers is how it is noticed."""
-    was = "" if before is None else _read(before).get(Details.VPN_UUID, "")
-    now = _read(after).get(Details.VPN_UUID, "")
+def _end(was: Snapshot) -> tuple[str, ...]:
+    """Return what is run when a link is not up any more. was: the link as it was."""
+    return ("vpn-down", "down") if _is_vpn(was) else ("down",)
+
+
+def _is_vpn(snapshot: Snapshot) -> bool:
+    """Tell whether this is the link of a VPN: its states are those of the VPN too."""
+    return Details.OVER + "interface" in _read(snapshot)
+
+
+def _find_vpn_actions(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """
+    Yield what happened to a VPN whose link was up all the time.
+
+    It has none of its own, or one that it has found: that it changes DNS servers is how it is noticed.
+    """
+    if not before.device_state == after.device_state == "activated":
+        return
+    was, now = _read(before).get(Details.VPN_UUID, ""), _read(after).get(Details.VPN_UUID, "")
     if was and was != now:
         yield "vpn-down"
     if now and was != now:
@@ -129,9 +153,15 @@ def _is_managed(snapshot: Snapshot) -> bool:
     return snapshot.device_state not in _UNMANAGED
 
 
+def _has_profile(snapshot: Snapshot) -> bool:
+    """Tell whether NetworkManager has a connection for a link."""
+    report = _find_report(snapshot)
+    return report is not None and (_is_managed(snapshot) or bool(report.connection_uuid))
+
+
 def is_activated(snapshot: Snapshot) -> bool:
     """Tell whether a link is what NetworkManager calls activated, by its word or by the kernel's facts."""
-    if _is_managed(snapshot):
+    if _has_profile(snapshot):
         return snapshot.device_state == "activated"
     return snapshot.state is OperationalState.ROUTABLE
 
@@ -152,41 +182,66 @@ def make_call(event: Event, action: str) -> Call:
         if action == "connectivity-change" and word != "unknown":
             values["CONNECTIVITY_STATE"] = word.upper()
         return Call(("none" if action == "hostname" else "", action), tuple(values.items()))
-    after = event.after
-    assert after is not None
-    told = after
-    if action in _ENDS and event.before is not None:
-        told = event.before  # its profile went with it
-    details = _read(told) if _is_managed(told) or action.startswith("vpn-") else _describe(told)
-    link = after.link.name
-    inner = details.get(Details.IP_INTERFACE, "") or link
-    vpn = details.get(Details.VPN + Details.IP_INTERFACE, "") if action.startswith("vpn-") else ""
-    values |= _name_connection(event.name, told, details, action)
+    told = _find_told(event, action)
+    details = _read(told) if _has_profile(told) else _describe(told)
+    is_vpn = action.startswith("vpn-")
+    device = _cut(details, Details.OVER) if is_vpn and _is_vpn(told) else details
+    link = device.get("interface", told.link.name)
+    inner = device.get(Details.IP_INTERFACE, "") or link
+    vpn = details.get(Details.VPN + Details.IP_INTERFACE, "") if is_vpn else ""
+    values |= _name_connection(told, details, action)
     values |= {"DEVICE_IFACE": link, "DEVICE_IP_IFACE": inner}
     if vpn:
         values["VPN_IP_IFACE"] = vpn
-    if action != "pre-up" and action != "down" and is_activated(told):
-        values |= _name_configuration("", details)
-        values |= _name_options(details)
-    if action.startswith("vpn-"):
-        values |= _name_configuration("vpn.", details)
+    if _tells_configuration(event, action, told):
+        values |= _name_configuration("", {} if _is_foreign(told) else device)
+        values |= _name_options(device)
+    if is_vpn:
+        given = {} if action == "vpn-down" else _cut(details, Details.VPN)
+        values |= _name_configuration("VPN_", given)
     return Call((vpn or inner, action), tuple(values.items()))
 
 
-def _name_connection(
-    link: str, told: Snapshot, details: dict[str, str], action: str
-) -> dict[str, str]:
-    report = _find_report(told)
+def _find_told(event: Event, action: str) -> Snapshot:
+    """Return the link as it is told: one that has ended as it was, since its profile went with it."""
+    after, before = event.after, event.before
+    assert after is not None
+    return before if before is not None and action in _ENDS else after
+
+
+def _tells_configuration(event: Event, action: str, told: Snapshot) -> bool:
+    """Tell whether an action has the configuration of the device: it is activated, and was before its lease came."""
+    if action.startswith("dhcp") and event.backend == BACKEND:
+        return event.before is not None and event.before.device_state == "activated"
+    if action.startswith("vpn-") and _is_vpn(told):
+        return any(name.startswith(_OVER_CONFIGURED) for name in _read(told))
+    return action not in _BARE and is_activated(told)
+
+
+def _is_foreign(snapshot: Snapshot) -> bool:
+    """Tell whether somebody else has configured a link: its dispatcher tells what NetworkManager has, nothing here."""
+    report = _find_report(snapshot)
+    return report is not None and report.external and not _is_vpn(snapshot)
+
+
+def _cut(details: dict[str, str], prefix: str) -> dict[str, str]:
+    """Return what stands behind a prefix, without it."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in details.items()
+        if name.startswith(prefix)
+    }
+
+
+def _name_connection(told: Snapshot, details: dict[str, str], action: str) -> dict[str, str]:
+    report, link = _find_report(told), told.link.name
     identity = report.connection_id if report else ""
     number = report.connection_uuid if report else ""
     if action.startswith("vpn-"):
         number = details.get(Details.VPN_UUID, number)
         identity = details.get(Details.VPN_ID, identity)
-        details = {
-            name.removeprefix(Details.VPN): value
-            for name, value in details.items()
-            if name.startswith(Details.VPN)
-        }
+        details = _cut(details, Details.VPN)
+        report = None
     values = {
         "CONNECTION_UUID": number or str(uuid.uuid5(_NAMESPACE, link)),
         "CONNECTION_ID": identity or link,
@@ -220,36 +275,25 @@ def _encode(letter: str) -> str:
     return "".join(f"_{octet:03o}" for octet in letter.encode("utf-8", "surrogateescape"))
 
 
-def _name_configuration(prefix: str, details: dict[str, str]) -> dict[str, str]:
-    """Return addresses, routes and name servers. prefix: "", or "vpn." for those of a VPN."""
+def _name_configuration(head: str, details: dict[str, str]) -> dict[str, str]:
+    """Return addresses, routes and name servers. head: what names begin with, "" or "VPN_"."""
     values: dict[str, str] = {}
-    head = "VPN_" if prefix else ""
     for detail in Details.PROXY:
-        if details.get(prefix + detail):
-            values[head + detail.upper().replace(".", "_").replace("-", "_")] = details[
-                prefix + detail
-            ]
+        if details.get(detail):
+            values[head + detail.upper().replace(".", "_").replace("-", "_")] = details[detail]
     for family in ("ip4", "ip6"):
-        told = {
-            name.removeprefix(f"{prefix}{family}."): value
-            for name, value in details.items()
-            if name.startswith(f"{prefix}{family}.")
-        }
-        if told:
-            values |= _name_family(f"{head}{family.upper()}", told)
+        values |= _name_family(f"{head}{family.upper()}", _cut(details, f"{family}."))
     return values
 
 
 def _name_family(head: str, told: dict[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
-    if "addresses" in told:
-        gateway = told.get("gateway", "") or _NO_GATEWAY
-        addresses = told["addresses"].split()
-        for number, address in enumerate(addresses):
-            values[f"{head}_ADDRESS_{number}"] = f"{address} {gateway}"
-        if addresses:
-            values[f"{head}_NUM_ADDRESSES"] = str(len(addresses))
-        values[f"{head}_GATEWAY"] = gateway
+    addresses = told.get("addresses", "").split()
+    gateway = told.get("gateway", "") or _NO_GATEWAY
+    for number, address in enumerate(addresses):
+        values[f"{head}_ADDRESS_{number}"] = f"{address} {gateway}"
+    if addresses:
+        values |= {f"{head}_NUM_ADDRESSES": str(len(addresses)), f"{head}_GATEWAY": gateway}
     for name in ("nameservers", "domains", "wins-servers"):
         if told.get(name):
             values[f"{head}_{name.upper().replace('-', '_')}"] = told[name]
@@ -264,11 +308,7 @@ def _name_family(head: str, told: dict[str, str]) -> dict[str, str]:
 def _name_options(details: dict[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for prefix in Details.DHCP:
-        options = {
-            name.removeprefix(prefix): value
-            for name, value in details.items()
-            if name.startswith(prefix)
-        }
+        options = _cut(details, prefix)
         for name, value in options.items():
             if _NAME.match(name.upper()):
                 values[f"{prefix[:-1].upper()}_{name.upper()}"] = value

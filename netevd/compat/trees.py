@@ -19,14 +19,16 @@ def needs_whole_scale(compat: Compat) -> bool:
     return any(name in enabled for name in ("networkd-dispatcher", "networkmanager", "ifupdown"))
 
 
-def find_occasions(tree: str, event: Event, compat: Compat) -> tuple[Occasion, ...]:
-    """Return what a tree would run for an event, in its order."""
+def find_occasions(
+    tree: str, event: Event, compat: Compat, *, networkmanager_is_there: bool = False
+) -> tuple[Occasion, ...]:
+    """Return what a tree would run for an event, in its order. networkmanager_is_there: so its states count."""
     match tree:
         case "networkd-dispatcher":
             assumes = compat.networkd_dispatcher.assume_configured
             return networkd.find_occasions(event, assume_configured=assumes)
         case "networkmanager":
-            return networkmanager.find_occasions(event)
+            return networkmanager.find_occasions(event, is_there=networkmanager_is_there)
         case "dhclient-hooks":
             return dhclient.find_occasions(event)
         case "ifupdown":

@@ -18,6 +18,7 @@ from netevd.model.inputs import (
     BackendForgot,
     BackendFound,
     BackendLost,
+    BackendMet,
     BackendSaid,
     BackendSaidHost,
     Now,
@@ -28,7 +29,9 @@ from netevd.model.memory import KnownLink
 PATIENCE_S: Final = 3.0
 """Seconds that the announcement of the first start waits for backends, once links are known."""
 
-BackendInput: TypeAlias = BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
+BackendInput: TypeAlias = (
+    BackendMet | BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
+)
 
 
 class Presence(NamedTuple):
@@ -69,6 +72,8 @@ class Backends:
         self._told: dict[BackendName, HostReport] = {}
         """What users know of the host."""
         self._presences: dict[BackendName, Presence] = {}
+        self._met: set[BackendName] = set()
+        """Those that are there, and have not told anything yet."""
         self._touched = False
         """Whether what users know of the host is to be remembered anew."""
 
@@ -99,6 +104,11 @@ class Backends:
             self.due = None
         return not self._awaited
 
+    def is_there(self, backend: BackendName) -> bool:
+        """Tell whether a backend is there now, be it that it has told nothing yet."""
+        known = self._presences.get(backend)
+        return backend in self._met or (known is not None and known.found)
+
     def is_new(self, backend: BackendName) -> bool:
         """Tell whether nothing was heard of a backend yet, be it that it is not there."""
         return backend not in self._presences
@@ -108,6 +118,8 @@ class Backends:
     def handle(self, given: BackendInput, actions: list[Action]) -> list[IfIndex]:
         """Take in what a backend says; return the links of which it says something else than before."""
         match given:
+            case BackendMet(backend=backend):
+                self._met.add(backend)
             case BackendFound():
                 return self._find(given, actions)
             case BackendSaid(report=report):
@@ -128,6 +140,7 @@ class Backends:
 
     def _find(self, given: BackendFound, actions: list[Action]) -> list[IfIndex]:
         backend = given.backend
+        self._met.discard(backend)
         self._awaited.discard(backend)
         known = self._presences.get(backend)
         self._presences[backend] = Presence(backend, True, given.version, "", False)
@@ -164,6 +177,7 @@ class Backends:
 
     def _lose(self, given: BackendLost, actions: list[Action]) -> None:
         backend = given.backend
+        self._met.discard(backend)
         self._awaited.discard(backend)
         known = self._presences.get(backend)
         version = "" if known is None else known.version

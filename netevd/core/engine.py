@@ -44,6 +44,7 @@ from netevd.model.inputs import (
     BackendForgot,
     BackendFound,
     BackendLost,
+    BackendMet,
     BackendSaid,
     BackendSaidHost,
     ChangesMade,
@@ -148,7 +149,10 @@ class Engine:
             quiet=self._is_quiet, read_again=self._read_again,
         )  # fmt: skip
         self._hooks = HookTable()
-        self._runs = Runs(configuration, self._hooks, first_run, observe=observe, keys=keys)
+        self._runs = Runs(
+            configuration, self._hooks, first_run, observe=observe, keys=keys,
+            is_there=self._backends.is_there,
+        )  # fmt: skip
         waiting = None if state is None else state.waiting
         self._deliveries = Deliveries(configuration)
         self._gate = Gate(configuration, self._runs, self._deliveries, waiting)
@@ -396,7 +400,12 @@ class Engine:
             case CourierConnected() | CourierLost() | DeliveryAnswered():
                 self._deliveries.handle(given, now, actions)
             case (
-                BackendFound() | BackendSaid() | BackendSaidHost() | BackendForgot() | BackendLost()
+                BackendMet()
+                | BackendFound()
+                | BackendSaid()
+                | BackendSaidHost()
+                | BackendForgot()
+                | BackendLost()
             ):
                 self._hear(given, now, actions)
             case AdviceAnswered():

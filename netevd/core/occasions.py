@@ -6,7 +6,7 @@ How each convention reads events is netevd.compat's; here it meets the script ta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from attrs import define
@@ -18,6 +18,7 @@ from netevd.config.schema import Compat
 from netevd.core.deadlines import find_earliest
 from netevd.core.hooks import HookTable
 from netevd.model.actions import Action, Kind, Note
+from netevd.model.backend import BackendName
 from netevd.model.event import Event
 from netevd.model.inputs import Hook, Now
 from netevd.model.memory import HeldOccasion
@@ -58,8 +59,12 @@ def _note_void(tree: str, held: _Held, event: Event) -> Note:
 class Occasions:
     """The enabled trees."""
 
-    def __init__(self, compat: Compat, hooks: HookTable) -> None:
+    def __init__(
+        self, compat: Compat, hooks: HookTable, is_there: Callable[[BackendName], bool]
+    ) -> None:
+        """is_there: tells of a backend whether it is."""
         self._compat = compat
+        self._is_there = is_there
         self._trees = list_enabled(compat)
         self._hooks = hooks
         self._held: dict[tuple[str, int], _Held] = {}
@@ -71,17 +76,21 @@ class Occasions:
         """Return what runs for an event now, in order; what has to wait is kept."""
         found: list[Due] = []
         for tree in self._trees:
-            for occasion in find_occasions(tree, event, self._compat):
+            for occasion in self._find(tree, event):
                 if not self._holds(tree, event, occasion, actions):
                     found += self._list(tree, event, occasion)
         return found
+
+    def _find(self, tree: str, event: Event) -> tuple[Occasion, ...]:
+        is_there = self._is_there("NetworkManager")
+        return find_occasions(tree, event, self._compat, networkmanager_is_there=is_there)
 
     def find_skipped(self, event: Event) -> list[Hook]:
         """Return the files of trees that are not run for an event, with their reasons."""
         groups = [
             (tree, group)
             for tree in self._trees
-            for occasion in find_occasions(tree, event, self._compat)
+            for occasion in self._find(tree, event)
             for group in occasion.groups
         ]
         return [hook for tree, group in groups for hook in self._hooks.find_skipped(group, tree)]
@@ -168,7 +177,7 @@ class Occasions:
     def restore(self, remembered: tuple[HeldOccasion, ...]) -> None:
         """Take what waited; what the configuration does not want any more is dropped."""
         for each in remembered:
-            found = find_occasions(each.tree, each.event, self._compat)
+            found = self._find(each.tree, each.event)
             occasion = next((one for one in found if one.action == each.action), None)
             if each.tree in self._trees and occasion is not None:
                 self._held[each.tree, each.event.lane] = _Held(each.event, occasion, each.due)

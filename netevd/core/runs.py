@@ -9,6 +9,7 @@ that was handed over (core.active).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypeAlias, assert_never
 
 from netevd.compat.call import Call
@@ -25,6 +26,7 @@ from netevd.core.pauses import Pauses
 from netevd.core.retries import Retries
 from netevd.core.runners import Runners
 from netevd.model.actions import Action, AdoptRun, EndRun, Kind, Note, StartRun
+from netevd.model.backend import BackendName
 from netevd.model.event import Event
 from netevd.model.inputs import (
     Hook,
@@ -59,10 +61,11 @@ class Runs:
         *,
         observe: bool = False,
         keys: tuple[int, ...] = (),
+        is_there: Callable[[BackendName], bool] = lambda _: False,
     ) -> None:
         """
         observe: see `Identities`. keys: what the runner of each identity is called by inputs and
-        actions; none given: by the identity's number.
+        actions; none given: by the identity's number. is_there: tells of a backend whether it is.
         """
         self._timeout_s = configuration.script_timeout
         self._concurrency = configuration.scripts.concurrency
@@ -77,7 +80,7 @@ class Runs:
         self._lanes = Lanes()
         trees = {name: self._keys[number] for name, number in self._identities.trees.items()}
         self._runners = Runners(hooks, self._keys[0], trees)
-        self._occasions = Occasions(configuration.compat, hooks)
+        self._occasions = Occasions(configuration.compat, hooks, is_there)
         self._mutexes = Mutexes()
         self._retries = Retries()
         self._pauses = Pauses(configuration.scripts.pause_after)

@@ -354,6 +354,13 @@ class BackendForgot:
 
 
 @frozen(slots=True)
+class BackendMet:
+    """A backend is there, and is being asked for what it knows."""
+
+    backend: BackendName
+
+
+@frozen(slots=True)
 class BackendLost:
     """A backend is not there, or does not answer. What it said last counts until it is back."""
 
@@ -396,6 +403,6 @@ Input: TypeAlias = (
     | ChangesMade | FlushRouting | ConfirmRouting
     | ResumeHook | ClearDamping | Tick | Stopping
     | CourierConnected | CourierLost | DeliveryAnswered
-    | BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
+    | BackendMet | BackendFound | BackendSaid | BackendSaidHost | BackendForgot | BackendLost
     | AdviceAnswered
 )  # fmt: skip

@@ -15,6 +15,7 @@ SEEN: Final = {
     "lab_leases.py": "dhclient, dhcpcd",
     "lab_backends.py": "networkd, logind, resolved, hostnamed",
     "lab_networkmanager.py": "NetworkManager",
+    "lab_dispatcher.py": "NetworkManager's dispatcher, a VPN",
 }
 """By the part of a test's name that is found first."""
 _RESULTS: Final = ("error", "failed", "skipped", "passed")

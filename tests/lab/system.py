@@ -35,6 +35,7 @@ mkdir dev/pts dev/shm
 mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t tmpfs tmpfs dev/shm
+[ ! -e /dev/net/tun ] || { mkdir dev/net; touch dev/net/tun; mount --bind /dev/net/tun dev/net/tun; }
 shift 3
 mkdir -p run/dbus run/systemd/netif
 mount --bind "$1/dbus" run/dbus

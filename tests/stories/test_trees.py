@@ -283,9 +283,11 @@ def test_a_value_that_is_no_text_refuses_the_run() -> None:
     from netevd.model.link import IfIndex
 
     book = begin(Compat(networkmanager=ON), "networkmanager:dispatcher/a")
-    report = LinkReport("NetworkManager", IfIndex(2), connection_id="caf\udce9")
-    book.fill(BackendFound("NetworkManager", "1.46"), BackendSaid(report))
-    book >> has("192.0.2.1/24", 2)
+    report = LinkReport(
+        "NetworkManager", IfIndex(2), device_state="activated", connection_id="caf\udce9"
+    )
+    book.fill(BackendFound("NetworkManager", "1.46"))
+    book >> BackendSaid(report)
 
     assert not [each for each in book.actions if isinstance(each, StartRun)]
     assert "holds bytes that are not UTF-8" in "\n".join(str(each) for each in book.actions)
