@@ -116,7 +116,7 @@ class NetworkManager:
         self._rows: dict[str, deque[str]] = {}
         """States that were signalled and not told yet, also of devices that are not known yet."""
         self._beginning: set[str] = set()
-        """Devices that have begun to be activated, by a connection that was not asked for yet."""
+        """Devices that have begun to be activated, by a connection that was not told yet."""
         self._uses: dict[str, set[str]] = {}
         """Which devices lead to an object."""
         self._others: set[str] = set()
@@ -338,6 +338,7 @@ class NetworkManager:
                 )  # fmt: skip
             self._say(path, evolve(known, ifindex=report.ifindex, device_state=state))
         self._say(path, report)
+        self._beginning.discard(path)
 
     async def _read(self, peer: Peer, path: str, vpns: list[Vpn]) -> LinkReport | None:
         """Return what is known of a device, None while it is none of the kernel's links."""
@@ -345,7 +346,6 @@ class NetworkManager:
         if device is None:
             return None
         device = self._keep_vpn(path, device)
-        self._beginning.discard(path)
         self._note_uses(path, device)
         state = STATES.get(get_number(device.properties, "State"), "unknown")
         self._answers[path] = state
