@@ -9,7 +9,7 @@ The contract
    docs/decisions/0009 and 0014. What can be asked of it, and of whom (`protocol`, `launch`, `variables`,
    `policy`, `sandbox`, `spawn`, some 800 lines), is read in an hour; all of it takes a morning. It
    imports the standard library and msgspec, pyseccomp in `sandbox`, cryptography in `signatures` once scripts
-   have to be signed, and, but for the names that
+   have to be signed, pysequoia in `openpgp` if it is there and somebody may sign by it, and, but for the names that
    `confined` starts, never netevd or anything that parses YAML, HTTP or templates.
 
 2. **One role, one privilege.** The supervisor is root and starts the others; it parses no

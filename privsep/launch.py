@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from privsep.protocol import Codec, Id, ListenerKind, Message, Path, Small, Table, Text, Word
 
-Fingerprint = Annotated[str, Meta(pattern=r"^SHA256:[A-Za-z0-9+/]{43}\Z")]
+Fingerprint = Annotated[str, Meta(pattern=r"^(SHA256:[A-Za-z0-9+/]{43}|([0-9A-F]{8}){5,8})\Z")]
 Byte = Annotated[int, Meta(ge=0, le=255)]
 Capability = Annotated[str, Meta(max_length=64, pattern=r"^CAP_[A-Z_]+\Z")]
 LimitName = Annotated[str, Meta(pattern=r"^(as|fsize|memlock|nofile|nproc|stack)\Z")]

@@ -22,7 +22,7 @@ from collections.abc import Collection
 from hashlib import new, sha256
 from typing import Final
 
-from privsep import manifest
+from privsep import manifest, openpgp
 from privsep.launch import Launch
 from privsep.protocol import escape
 
@@ -61,9 +61,11 @@ def verify(message: bytes, signature: bytes, signers: Collection[str]) -> str:
     """
     Return the fingerprint of the key that has signed, one of these.
 
-    signature: armored, as `ssh-keygen -Y sign -n netevd-script` writes it. Raises: ValueError, most
-    often Untrusted.
+    signature: armored, as `ssh-keygen -Y sign -n netevd-script` writes it, or as `openpgp` says. Raises:
+    ValueError, most often Untrusted.
     """
+    if signature.startswith(openpgp.MARK):
+        return openpgp.verify(message, signature, signers)
     armor = _ARMOR.match(signature)
     blob = b64decode(armor[1].replace(b"\n", b""), validate=True) if armor else b""
     if not blob.startswith(b"SSHSIG\x00\x00\x00\x01"):
@@ -147,6 +149,7 @@ class Verifier:
         import cryptography.hazmat.bindings._rust  # noqa: F401, PLC0415 - as whoever starts us
 
         self._signers = frozenset(launch.signers or ())
+        openpgp.prepare(self._signers)
         self._roots = launch.directories
         self._user = find_name(launch.runners[number].uid)
         named = [(path, each.uid) for each in launch.runners for path in each.scripts]

@@ -133,6 +133,8 @@ class Supervisor:
         gc.freeze()  # forks share what the collector will not touch again
         while self._stop_deadline is None or self._orphaned or self._roster.living():
             self._step()
+        if self._versions.due is not None:
+            self._versions.keep()
         self._note("daemon", "ended", f"exit status {self._status}")
         return self._status
 
@@ -159,9 +161,9 @@ class Supervisor:
         """Return milliseconds until something is due, None when nothing is."""
         reading, listeners = self._reading, self._listeners
         times = [role.due for role in self._roster.all()]
-        times += [self._roster.due, self._trial.until, self._audit.due, self._stop_deadline]
+        times += [self._roster.due, self._trial.until, self._audit.due, self._versions.due]
         times += [reading.until if reading else None, listeners.due if listeners else None]
-        times += [self._next_watchdog if self._watchdog else None]
+        times += [self._next_watchdog if self._watchdog else None, self._stop_deadline]
         known = [moment for moment in times if moment is not None]
         return max(0, int((min(known) - time.monotonic()) * 1000) + 1) if known else None
 
@@ -187,6 +189,8 @@ class Supervisor:
             self._settle(keep=False)
         if self._audit.due is not None and now >= self._audit.due:
             self._audit.flush()
+        if self._versions.due is not None and now >= self._versions.due:
+            self._versions.keep()
         if self._watchdog is not None and now >= self._next_watchdog:
             self._next_watchdog = now + self._watchdog / 3
             if self._served:

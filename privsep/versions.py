@@ -9,12 +9,17 @@ concerns the scripts of its user alone. Why so: docs/decisions/0016.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from privsep.log import Log
 from privsep.scripts import find_fault
+
+PAUSE: Final = 10.0
+"""Seconds from one writing to the next: a runner that was taken over may say what it likes, as often."""
 
 
 class Versions:
@@ -25,6 +30,9 @@ class Versions:
         self._path = f"{state}-signed/versions.json" if state else ""
         self._owners, self._log = owners, log
         self._known: dict[int, dict[str, int]] = {}
+        self._rested = 0.0
+        self.due: float | None = None
+        """When what is new has to be written, monotonic seconds."""
         if os.path.lexists(self._path):
             self._attempt(self._read)
 
@@ -37,7 +45,14 @@ class Versions:
         known = self._known.setdefault(uid, {})
         if version > known.get(root, 0):
             known[root] = version
-            self._attempt(self._write)
+            self.due = self.due or max(
+                self._rested, time.monotonic() + PAUSE / 20
+            )  # of all runners
+
+    def keep(self) -> None:
+        """Write what is known."""
+        self.due, self._rested = None, time.monotonic() + PAUSE
+        self._attempt(self._write)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         try:

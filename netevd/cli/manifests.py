@@ -1,8 +1,9 @@
 """
 Manifests of scripts as whoever signs them has them: read, made of what is there, signed, put in place.
 
-Signing and checking is done by ssh-keygen(1), with all that it knows of keys: passphrases, agents. What
-a daemon makes of a manifest is not repeated here; `netevd sign verify` has a runner say it.
+Signing and checking is done by ssh-keygen(1), with all that it knows of keys: passphrases, agents; with
+keys of OpenPGP by gpg (`gnupg`). What a daemon makes of a manifest is not repeated here; `netevd sign
+verify` has a runner say it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from netevd.cli import gnupg
 from netevd.cli.failure import Exit, Failure
 from netevd.model.event import EventType
 from privsep.manifest import LIMIT, NAME, NAMESPACE, SIGNATURES, Line, Manifest, decode, encode
@@ -31,13 +33,16 @@ class Key(NamedTuple):
     """A key to sign with."""
 
     path: str
+    """Of OpenSSH's file, "" for a key of gpg's."""
     fingerprint: str
     comment: str
     """What it is called, "" for nothing."""
 
 
 def read_key(path: str) -> Key:
-    """Return a key that can sign scripts. Raises: Failure."""
+    """Return a key that can sign scripts. path: a fingerprint for one of OpenPGP. Raises: Failure."""
+    if bare := gnupg.read_fingerprint(path):
+        return Key("", bare, gnupg.describe(bare))
     found = _TOLD.search(_run(["-l", "-E", "sha256", "-f", path], what=f"the key {path}"))
     if found is None:
         raise Failure(f"ssh-keygen says nothing that can be understood of the key {path}")
@@ -82,14 +87,12 @@ def find_signer(directory: str) -> str:
     path = os.path.join(directory, NAME)
     with open(path, "rb") as file:
         content = file.read(LIMIT + 1)
-    words = [
-        "-Y",
-        "check-novalidate",
-        "-n",
-        NAMESPACE,
-        "-s",
-        os.path.join(directory, SIGNATURES[0]),
-    ]
+    signature = os.path.join(directory, SIGNATURES[0])
+    with open(signature, "rb") as file:
+        armored = file.read(LIMIT)
+    if armored.startswith(gnupg.MARK):
+        return gnupg.find_signer(path, armored)
+    words = ["-Y", "check-novalidate", "-n", NAMESPACE, "-s", signature]
     found = _GOOD.search(_run(words, content, what=path).strip())
     if found is None:
         raise Failure(f"{path}: ssh-keygen does not say who has signed it")
@@ -140,7 +143,10 @@ def sign(directory: str, manifest: Manifest, key: Key) -> None:
     if len(text) > LIMIT:
         raise Failure(f"the manifest would have {len(text)} octets, expected at most {LIMIT}")
     words = ["-Y", "sign", "-f", key.path, "-n", NAMESPACE]
-    signature = _run(words, text, what=f"signing by {key.path}").encode()
+    if key.path:
+        signature = _run(words, text, what=f"signing by {key.path}").encode()
+    else:
+        signature = gnupg.sign(text, key.fingerprint)
     _place(directory, SIGNATURES[1], signature)
     _place(directory, NAME, text)
     os.rename(os.path.join(directory, SIGNATURES[1]), os.path.join(directory, SIGNATURES[0]))

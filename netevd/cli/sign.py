@@ -40,8 +40,9 @@ config_option = click.option(
     help="Configuration file that says who runs which script; it must exist.",
 )  # fmt: skip
 key_option = click.option(
-    "--key", "key_path", type=click.Path(readable=False), metavar="FILE", required=True,
-    help="Key of OpenSSH to sign with: Ed25519, ECDSA or RSA; the .pub file for one in an agent.",
+    "--key", "key_path", type=click.Path(readable=False), metavar="KEY", required=True,
+    help="Key of OpenSSH to sign with: Ed25519, ECDSA or RSA; the .pub file for one in an agent."
+         " Or the fingerprint of an OpenPGP key, with which gpg signs.",
 )  # fmt: skip
 user_option = click.option(
     "--user", metavar="USER", help="User that may run them, instead of what the configuration says."

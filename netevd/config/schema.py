@@ -226,7 +226,8 @@ class Signer:
     """Whose signature scripts may have."""
 
     fingerprint: Fingerprint
-    """Of the key, in OpenSSH's form."""
+    """Of the key, in OpenSSH's form; or of an OpenPGP certificate, 40 or 64 hexadecimal digits, where
+    pysequoia is installed."""
     name: TokenName | None = None
     """Who that is, for people."""
 

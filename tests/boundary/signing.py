@@ -1,8 +1,10 @@
-"""Keys, manifests and signatures for tests, made by ssh-keygen as an admin makes them."""
+"""Keys, manifests and signatures for tests, made by ssh-keygen or gpg as an admin makes them."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,13 +32,20 @@ class Signer:
         return subprocess.run(words, input=message, check=True, capture_output=True).stdout
 
     def sign_root(self, root: Path, version: int, users: dict[str, str]) -> tuple[bytes, bytes]:
-        """Write and sign the manifest of a root; return both. users: by path below the root."""
-        scripts = {
-            path: Line(sha256((root / path).read_bytes()).hexdigest(), user)
-            for path, user in users.items()
-        }
-        text = manifest.encode(Manifest(str(root), version, scripts))
-        return put(root, text, self.sign(text))
+        """As `sign_root`."""
+        return sign_root(self, root, version, users)
+
+
+def sign_root(
+    signer: Signer | OpenPgpSigner, root: Path, version: int, users: dict[str, str]
+) -> tuple[bytes, bytes]:
+    """Write and sign the manifest of a root; return both. users: by path below the root."""
+    scripts = {
+        path: Line(sha256((root / path).read_bytes()).hexdigest(), user)
+        for path, user in users.items()
+    }
+    text = manifest.encode(Manifest(str(root), version, scripts))
+    return put(root, text, signer.sign(text))
 
 
 def put(root: Path, text: bytes, signature: bytes) -> tuple[bytes, bytes]:
@@ -47,3 +56,38 @@ def put(root: Path, text: bytes, signature: bytes) -> tuple[bytes, bytes]:
         (root / f"{name}.tmp").rename(root / name)
     (root / manifest.SIGNATURES[1]).rename(root / manifest.SIGNATURES[0])
     return text, signature
+
+
+class OpenPgpSigner:
+    """A key of OpenPGP, in a directory of gpg's own."""
+
+    def __init__(
+        self, name: str = "ops", algorithm: str = "ed25519", expires: str = "never"
+    ) -> None:
+        self.home = Path(
+            tempfile.mkdtemp(prefix="netevd-gpg-")
+        )  # short: its agent's socket lies there
+        self.gpg("--quick-generate-key", f"{name} <{name}@example.org>", algorithm, "sign", expires)
+        told = self.gpg("--with-colons", "--list-keys").decode()
+        self.fingerprint = next(
+            line.split(":")[9] for line in told.splitlines() if line.startswith("fpr")
+        )
+
+    def gpg(self, *words: str, given: bytes = b"") -> bytes:
+        """Return what gpg prints."""
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback", *words]  # fmt: skip
+        return subprocess.run(command, input=given, check=True, capture_output=True).stdout
+
+    def export(self) -> bytes:
+        """Return the certificate."""
+        return self.gpg("--armor", "--export-options", "export-minimal", "--export")
+
+    def sign(self, message: bytes, *options: str) -> bytes:
+        """Return certificate and signature of a message."""
+        kind = options or ("--detach-sign",)
+        return self.export() + self.gpg("--armor", *kind, given=message)
+
+    def close(self) -> None:
+        """End its agent and forget the key."""
+        subprocess.run(["gpgconf", "--homedir", str(self.home), "--kill", "all"], check=False)
+        shutil.rmtree(self.home, ignore_errors=True)

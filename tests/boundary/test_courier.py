@@ -318,7 +318,7 @@ HOSTILE: dict[str, tuple[Answer, str]] = {
 def test_a_hostile_answer_is_judged_and_nothing_more(start: Start, receive: Receive) -> None:
     """Whatever a server says, one courier tells one result in its own words each time, and posts on."""
     server = receive()
-    courier = start(destination(server.url(), timeout_s=1.5))
+    courier = start(destination(server.url(), timeout_s=4.0))
 
     for number, (name, (answer, result)) in enumerate(HOSTILE.items()):
         server.answers.append(answer)

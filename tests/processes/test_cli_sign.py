@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from privsep.manifest import NAME, decode, encode
-from tests.boundary.signing import Signer, put
+from tests.boundary.signing import OpenPgpSigner, Signer, put
 from tests.unit.cli.rig import Place, netevd, place
 
 __all__ = ["place"]
@@ -191,3 +192,48 @@ def test_mistakes_on_the_command_line_are_told(
     assert netevd("sign", "init", str(tmp_path / "nowhere"), *key).returncode == 1
     gone = netevd("sign", "add", str(script.with_name("gone")), *key)
     assert gone.returncode == 1 and "No such file" in gone.stderr
+
+
+@pytest.fixture
+def certificate(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPgpSigner]:
+    """Return a key of OpenPGP that gpg finds by itself, and so does netevd."""
+    made = OpenPgpSigner()
+    monkeypatch.setenv("GNUPGHOME", str(made.home))
+    yield made
+    made.close()
+
+
+def test_a_key_of_openpgp_signs_too(place: Place, certificate: OpenPgpSigner) -> None:
+    """Named by its fingerprint, in any form of it: gpg signs, a runner believes it, `add` goes on from there."""
+    script = place.script(SAY, "10-say")
+    config = place.configure()
+    words = " ".join(certificate.fingerprint[n : n + 4] for n in range(0, 40, 4)).lower()
+    made = netevd("sign", "init", "--key", words, "--config", config, "--user", _user())
+    assert made.returncode == 0, made.stderr
+    assert f'fingerprint: "{certificate.fingerprint}", name: "ops--ops-example.org"' in made.stdout
+    with open(config, "a") as file:
+        file.write(made.stdout)
+    assert _verify(place) == (0, {"10-say": None})
+
+    script.write_text("#!/bin/sh\necho two\n")
+    code, found = _verify(place)
+    assert code == 1 and "it was altered since it was signed" in (found["10-say"] or "")
+    key = ("--key", certificate.fingerprint, "--config", config)
+    assert netevd("sign", "add", str(script), *key).returncode == 0
+    assert _verify(place) == (0, {"10-say": None})
+    assert decode((place.scripts / NAME).read_bytes()).version == 2
+
+
+def test_a_manifest_goes_from_one_kind_of_key_to_the_other(
+    place: Place, signer: Signer, certificate: OpenPgpSigner
+) -> None:
+    """Whoever is allowed has signed it before; a key that gpg has not is told with gpg's own words."""
+    script = place.script(SAY, "10-say")
+    _init(place, signer)
+    config = str(place.config)
+    added = netevd("sign", "add", str(script), "--key", certificate.fingerprint, "--config", config)
+    assert added.returncode == 0, added.stderr
+    refused = netevd("sign", "add", str(script), "--key", str(signer.path), "--config", config)
+    assert f"is signed by {certificate.fingerprint}, neither" in refused.stderr
+    unknown = netevd("sign", "add", str(script), "--key", "0x" + "AB" * 20, "--config", config)
+    assert unknown.returncode == 1 and "gpg says" in unknown.stderr

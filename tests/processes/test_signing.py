@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.boundary.rig import wait_for
-from tests.boundary.signing import Signer, put
+from tests.boundary.signing import OpenPgpSigner, Signer, put, sign_root
 from tests.processes.rig import RECORD, Daemon, ip
 from tests.processes.test_audit import find
 from tests.unit.cli.rig import netevd
@@ -43,7 +43,7 @@ def begin(make_daemon: Make, signer: Signer, **more: Any) -> Daemon:
     return daemon
 
 
-def allow(daemon: Daemon, *signers: Signer) -> None:
+def allow(daemon: Daemon, *signers: Signer | OpenPgpSigner) -> None:
     """Write who may sign into the configuration."""
     text = daemon.config.read_text(encoding="utf-8").split("security:")[0]
     security = {
@@ -91,6 +91,24 @@ def test_signed_scripts_run_as_whom_they_were_signed_for(make_daemon: Make, sign
     assert len(accepted) == 2 and all(signer.fingerprint in each["detail"] for each in accepted)
 
 
+def test_openpgp_signs_for_a_daemon(make_daemon: Make, signer: Signer) -> None:
+    """Scripts of each identity run that gpg has signed for; beside OpenSSH's key, and in its place."""
+    certificate = OpenPgpSigner()
+    daemon = begin(make_daemon, signer)
+    allow(daemon, signer, certificate)
+    sign_root(certificate, daemon.scripts, 1, USERS)
+    daemon.start()
+    add(1)
+    wait_for(lambda: len(ran(daemon)) == 2, "two runs")
+    accepted = find(daemon.root / "log" / "audit.jsonl", what="manifest", outcome="accepted")
+    assert all(certificate.fingerprint in each["detail"] for each in accepted)
+
+    sign_root(signer, daemon.scripts, 2, {next(iter(USERS)): "netevd-script"})
+    wait_for(lambda: hooks(daemon).get("20-root"), "the manifest of the other key")
+    assert hooks(daemon)["10-own"] is None
+    certificate.close()
+
+
 def test_signer_is_revoked_by_a_reload(make_daemon: Make, signer: Signer, tmp_path: Path) -> None:
     """After a reload without it nothing that it has signed runs; signed by another it runs again."""
     daemon = begin(make_daemon, signer)
@@ -102,12 +120,12 @@ def test_signer_is_revoked_by_a_reload(make_daemon: Make, signer: Signer, tmp_pa
     assert reloaded.returncode == 0, reloaded.stderr
 
     wait_for(
-        lambda: "not in security.allowed_signers" in (hooks(daemon)["10-own"] or ""), "refusal"
+        lambda: "not in security.allowed_signers" in (hooks(daemon).get("10-own") or ""), "refusal"
     )
     add(1)
     daemon.wait_event("eth0", "address-added")
     second.sign_root(daemon.scripts, 2, USERS)
-    wait_for(lambda: hooks(daemon)["10-own"] is None, "the manifest of the second")
+    wait_for(lambda: hooks(daemon).get("10-own", "unknown") is None, "the manifest of the second")
     add(2)
 
     wait_for(lambda: len(ran(daemon)) == 2, "two runs")
@@ -133,7 +151,8 @@ def test_old_manifest_is_refused_over_a_restart(make_daemon: Make, signer: Signe
     daemon.expect_serving(2)
 
     wait_for(
-        lambda: "version 2 or higher" in (hooks(daemon)["10-own"] or ""), "refusal of the old one"
+        lambda: "version 2 or higher" in (hooks(daemon).get("10-own") or ""),
+        "refusal of the old one",
     )
     kept.chmod(0o666)  # what others may have written is not believed, and that is said
     assert daemon.stop() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 from typing import Any, Final, get_args
@@ -173,9 +174,12 @@ def read_fingerprint(value: object, _: object) -> str:
     if _FINGERPRINT.match(text):
         return text
     expected = "expected SHA256: and 43 characters, as `ssh-keygen -l -f KEY.pub` prints it"
-    if re.fullmatch("(0x)?([0-9A-Fa-f]{4} ?){10}|[0-9A-Fa-f]{64}", text):
+    bare = re.sub(r"^0x|\s", "", text).upper()
+    if re.fullmatch("[0-9A-F]{40}|[0-9A-F]{64}", bare):
+        if importlib.util.find_spec("pysequoia") is not None:
+            return bare
         raise ValueError(
-            f"{expected}, found what looks like an OpenPGP fingerprint: scripts are signed with keys"
-            " of OpenSSH (Ed25519, ECDSA, RSA), see `netevd sign`"
+            f"{expected}, found what looks like an OpenPGP fingerprint: that needs pysequoia, which is not"
+            " installed here (netevd's extra openpgp, see docs/signing.md)"
         )
     raise ValueError(f"{expected}, found {text[:80]!r}")

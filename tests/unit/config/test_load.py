@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -368,3 +369,23 @@ def test_any_tree_is_a_configuration_or_problems(tmp_path: Path, tree: object) -
         assert msgspec.msgpack.decode(packed, type=Configuration) == loaded.configuration
     else:
         assert loaded
+
+
+def test_fingerprints_of_both_kinds_are_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of OpenPGP in any form, as one; where pysequoia is not installed they are a problem that says so."""
+    openssh = "SHA256:uNiVztksCsDhcc0u9e8BrXQcgnaCdcxOZWPIHLNRWJg"
+    spaced = "de60 2f7e 7f11 d7b2 6352  5b38 4307 9f03 d5a6 e612"
+    signers = [openssh, spaced, "0xDE602F7E7F11D7B263525B3843079F03D5A6E612", "A1" * 32]
+    listed = ", ".join(f'{{fingerprint: "{each}"}}' for each in signers)
+    path = write(f"security: {{allowed_signers: [{listed}]}}")
+
+    found = [each.fingerprint for each in _configuration(path).security.allowed_signers]
+    assert found == [openssh, *["DE602F7E7F11D7B263525B3843079F03D5A6E612"] * 2, "A1" * 32]
+    monkeypatch.setitem(sys.modules, "pysequoia", None)
+    problems = _problems(path)
+    assert len(problems) == 3 and all("needs pysequoia, which is not" in each for each in problems)
+    for wrong in ("de60", "G" * 40, "A" * 41, "ABC123..."):
+        (problem,) = _problems(
+            write(f'security: {{allowed_signers: [{{fingerprint: "{wrong}"}}]}}')
+        )
+        assert "expected SHA256: and 43 characters" in problem

@@ -15,6 +15,7 @@ from privsep.channel import Channel, Closed, make_pair
 from privsep.log import Log
 from privsep.protocol import LEAD, Entry, Peer, ProtocolViolation
 from privsep.scripts import Table, find_fault, is_leftover, trusted_owners
+from privsep.versions import PAUSE, Versions
 
 HEADER = struct.Struct("=IHHII")
 
@@ -249,3 +250,25 @@ def test_table_is_told_in_parts_that_fit(tmp_path: Path, owners: frozenset[int])
     assert len(parts) > 1
     assert [part.more for part in parts] == [True] * (len(parts) - 1) + [False]
     assert [entry for part in parts for entry in part.entries] == table.entries
+
+
+def test_versions_are_written_seldom_whatever_a_runner_counts(
+    tmp_path: Path, owners: frozenset[int]
+) -> None:
+    """The first soon; what comes after it once its pause is over, all in one; a lower one never."""
+    kept = tmp_path / "state-signed" / "versions.json"
+    versions = Versions(str(tmp_path / "state"), owners, Log("error"))
+    versions.note(7, "/etc/netevd", 1)
+    first = versions.due
+    for version in range(2, 1000):
+        versions.note(7, "/etc/netevd", version)
+    assert first == versions.due and first is not None and not kept.exists()
+
+    versions.keep()
+    assert json.loads(kept.read_text()) == {"7": {"/etc/netevd": 999}} and versions.due is None
+    versions.note(7, "/etc/netevd", 998)
+    assert versions.due is None
+    versions.note(7, "/etc/netevd", 1000)
+    assert versions.due is not None and versions.due - first > PAUSE / 2
+    assert versions.find(7) == {"/etc/netevd": 1000}
+    assert json.loads(kept.read_text()) == {"7": {"/etc/netevd": 999}}
