@@ -214,6 +214,7 @@ def start_dialer(mode: Mode) -> tuple[int, socket.socket]:
 
     def body(end: socket.socket) -> None:
         sandbox.become(mode.worker, change_user=not mode.observe)
+        domain.enter("dialer")
         sandbox.forbid_dumps()
         signal.alarm(5)
         answers: Channel[BusSocket] = Channel(end, BUS)

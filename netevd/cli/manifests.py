@@ -154,17 +154,15 @@ def sign(directory: str, manifest: Manifest, key: Key) -> None:
 
 def _place(directory: str, name: str, content: bytes) -> None:
     """Write a file as a whole, readable by everybody."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", dir=directory)
-    try:
-        with open(descriptor, "wb") as file:
+    # under its own name from the first: SELinux labels by it, and a rename keeps the label
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=directory) as place:
+        temporary = os.path.join(place, name)
+        with open(temporary, "wb") as file:
             file.write(content)
-            os.fchmod(descriptor, 0o644)
+            os.fchmod(file.fileno(), 0o644)
             file.flush()
-            os.fsync(descriptor)
+            os.fsync(file.fileno())
         os.rename(temporary, os.path.join(directory, name))
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def advise_anew(directory: str) -> str:

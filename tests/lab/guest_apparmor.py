@@ -18,6 +18,7 @@ from tests.lab.guest_confinement import (
     ROLES,
     TOP,
     do_the_work,
+    do_what_is_signed,
     find_faults,
     install,
     read_journal,
@@ -29,16 +30,20 @@ NETWORK = {"open TCP", "open UDP"}
 COMMON = {"read code"}
 ALLOWED = {
     "supervisor": {*COMMON, "open TCP", "open netlink", "write netlink", "take a link down", "change users",
-                   "read the configuration", "write the configuration"},
+                   "read the configuration", "write the configuration", "read versions of manifests",
+                   "write versions of manifests"},
     "reader": {*COMMON, "read the configuration"},
     "helper": {"open netlink", "write netlink"},
+    "dialer": set(),
     "runner": {*COMMON, "execute a shell"},
     "worker": {*COMMON, "open TCP", "read the configuration", "read the journal", "write the journal"},
     "courier": {*COMMON, *NETWORK},
     "script": {*COMMON, *NETWORK, "execute a program", "execute a shell", "read a file of /etc", "write below /tmp",
                "open netlink", "write netlink", "take a link down"},
 }  # fmt: skip
-"""Everything else is refused. The shell of dhclient's hooks, which a runner executes, is a script to it."""
+"""Everything else is refused, but what `UNKNOWN` names. The shell of dhclient's hooks, which a runner executes, is a script to it."""
+UNKNOWN = {"connect to the system bus"}
+"""What AppArmor of Linux 6.1 does not look at: paths of sockets."""
 RECORDS = {
     "execute a program": r'operation="exec".* name="/usr/bin/true"',
     "execute a shell": r'operation="exec".* name="/usr/bin/(da)?sh"',
@@ -47,6 +52,8 @@ RECORDS = {
     "read shadow": r'operation="open".* name="/etc/shadow"',
     "read the configuration": r'operation="open".* name="/etc/netevd/netevd.yaml"',
     "read the journal": r'operation="open".* name="/var/lib/netevd/probe"',
+    "read versions of manifests": r'operation="open".* name="/var/lib/netevd-signed/versions.json"',
+    "write versions of manifests": r'operation="open".* name="/var/lib/netevd-signed/versions.json".* requested_mask="[^"]*[ac]',
     "read code": r'operation="open".* name="/opt/netevd/env/pyvenv.cfg"',
     "write below /etc": r'operation="mknod".* name="/etc/netevd-probe"',
     "write below /tmp": r'operation="mknod".* name="/tmp/netevd-probe"',
@@ -98,6 +105,20 @@ def test_daemon_does_its_work_in_its_profiles() -> None:
     assert [each for each in denials if each.domain.startswith("netevd")] == [], read_journal()
 
 
+def test_signed_scripts_run_in_their_profile() -> None:
+    """A daemon with verify_scripts runs sealed copies, refuses what was altered, and is itself refused nothing."""
+    log = Log()
+    try:
+        script = do_what_is_signed()
+    finally:
+        denials = log.read()
+        log.close()
+        print(*denials, read_journal(), sep="\n")
+
+    assert script == "netevd//&netevd//script"
+    assert [each for each in denials if each.domain.startswith("netevd")] == [], read_journal()
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_role_is_refused_what_is_not_its_own(role: str) -> None:
     """As root, without seccomp, Landlock and a user of its own: the profile alone refuses, and tells."""
@@ -109,7 +130,7 @@ def test_role_is_refused_what_is_not_its_own(role: str) -> None:
     name = "script" if role == "sealed" else role
     assert label.startswith(f"netevd//&netevd//{name} (enforce)")
     assert {each.domain for each in denials} <= {"netevd", f"netevd//{name}"}
-    assert find_faults(acts, ALLOWED[name], RECORDS, denials) == []
+    assert find_faults(acts, ALLOWED[name] | UNKNOWN, RECORDS, denials) == []
 
 
 def test_role_that_can_not_enter_its_profile_does_not_start() -> None:

@@ -21,12 +21,16 @@ from typing import ClassVar
 from tests.boundary.rig import wait_for
 from tests.lab import probe
 from tests.lab.denials import Denial, Log
+from tests.processes.rig import await_carrier, pull
 
 TOP = Path(__file__).resolve().parents[2]
 NETEVD = "/opt/netevd/env/bin/netevd"
 PYTHON = "/opt/netevd/env/bin/python"
 HOOK = Path("/etc/netevd/carrier.d/10-record")
-RECORD = '#!/bin/sh\nread -r label < /proc/self/attr/current\necho "ran $LINK $STATE as $label"\nip -brief link show "$LINK"\n'
+RECORD = '#!/bin/sh\nread -r label < /proc/self/attr/current\necho "ran $LINK $STATE as $label by $0"\nip -brief link show "$LINK"\n'
+VERSIONS = Path("/var/lib/netevd-signed/versions.json")
+NOEXEC = Path("/proc/sys/vm/memfd_noexec")
+"""Since Linux 6.3."""
 CONFIGURATION = """
 network: {links: [eth*, veth*]}
 routing: {rules: [{priority: 20010, from: 10.9.9.0/24, table: main}]}
@@ -34,9 +38,19 @@ filters: [{match: {event_type: carrier}, action: execute, webhooks: [{url: "http
 webhooks: {allow_local: true}
 audit: {enabled: true}
 """
-PROCESSES = ("supervisor", "helper", "runner", "worker", "courier")
+PROCESSES = ("supervisor", "helper", "runner", "worker", "courier", "dialer")
 """What lives while the daemon does; a reader ends with its answer."""
-ROLES = ("supervisor", "reader", "helper", "runner", "worker", "courier", "script", "sealed")
+ROLES = (
+    "supervisor",
+    "reader",
+    "helper",
+    "runner",
+    "worker",
+    "courier",
+    "dialer",
+    "script",
+    "sealed",
+)
 """In whose place everything is tried; a sealed copy is a script without a path."""
 
 
@@ -76,6 +90,7 @@ def install() -> None:
     Path("/etc/netevd/netevd.yaml").write_text(CONFIGURATION)
     Path("/etc/fstab").touch()
     Path("/var/lib/netevd/probe").touch()
+    VERSIONS.write_text("{}")
 
 
 def read_journal() -> str:
@@ -89,8 +104,6 @@ def find_labels() -> dict[str, str]:
     found = {}
     for pid in Path(f"/sys/fs/cgroup{group}/cgroup.procs").read_text().split():
         name = Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("netevd-")
-        if name == "dialer":  # a fork of the supervisor's that stays in its domain
-            continue
         found["supervisor" if pid == main else name] = (
             Path(f"/proc/{pid}/attr/current").read_text().strip("\0\n")
         )
@@ -184,11 +197,81 @@ def do_the_work() -> tuple[dict[str, str], str]:
         assert b"netevd_events_total" in body.read()
     wait_for(lambda: "from 10.9.9.0/24" in sh("ip", "rule") or None, "its rule", 120)
     reload()
-    sh("ip", "link", "set", "peer0", "down")
-    sh("ip", "link", "set", "peer0", "up")
+    bounce()
     wait_for(lambda: len(re.findall(pattern, read_journal())) > 1 or None, "one more", 120)
     sh("systemctl", "stop", "netevd")
     start()
     assert json.loads(sh(NETEVD, "-j", "status"))["generation"] == 1
-    sh("systemctl", "stop", "netevd")
     return labels, ran.group(1)
+
+
+def do_what_is_signed(*admin: str) -> str:
+    """
+    Have the daemon that runs believe signed scripts alone; return what a sealed copy was.
+
+    A reload puts it in force; a script that was altered is refused until it is signed anew, and a restart knows
+    of both versions. admin: what a command of an administrator begins with.
+    """
+    key = str(Path.home() / "signing")
+    sh(*admin, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key)
+    text = f"{CONFIGURATION}{sh(*admin, NETEVD, 'sign', 'init', '--key', key)}"
+    Path("/etc/netevd/netevd.yaml").write_text(text)
+    reload()
+    sealed = r"ran veth0 carrier as (\S+).* by /proc/self/fd/3"
+    bounce()
+    ran = wait_for(lambda: re.search(sealed, read_journal()), "a run of what is signed", 120)
+    wait_for(lambda: read_versions() == {1} or None, "its version", 120)
+    with HOOK.open("a") as script:
+        script.write("echo altered\n")
+    bounce()
+    refused = rf"{re.escape(str(HOOK))}.*it was altered since it was signed"
+    wait_for(lambda: re.search(refused, read_journal()), "its refusal", 120)
+    sh(*admin, NETEVD, "sign", "add", str(HOOK), "--key", key)
+    sh("systemctl", "stop", "netevd")
+    assert len(re.findall(sealed, read_journal())) == 1
+    start()
+    bounce()
+    wait_for(lambda: "altered\n" in read_journal() or None, "a run of what is signed anew", 120)
+    wait_for(lambda: read_versions() == {2} or None, "its version", 120)
+    if NOEXEC.exists():
+        forbid_memory(sealed, admin)
+    sh("systemctl", "stop", "netevd")
+    return ran.group(1)
+
+
+def forbid_memory(sealed: str, admin: tuple[str, ...]) -> None:
+    """Have copies run where memory is executed by who asks for it alone, and none where it never is. sealed: what they say."""
+    NOEXEC.write_text("1")
+    before = len(re.findall(sealed, read_journal()))
+    bounce()
+    wait_for(lambda: len(re.findall(sealed, read_journal())) > before or None, "a run with 1", 120)
+    NOEXEC.write_text("2")
+    try:
+        done = subprocess.run(
+            [*admin, NETEVD, "-j", "doctor"], capture_output=True, text=True, check=False
+        )
+        findings = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+        assert (findings["memory"]["level"], findings["memory"]["command"]) == (
+            "problem",
+            "sysctl -w vm.memfd_noexec=1",
+        )
+        before = len(re.findall(sealed, read_journal()))
+        bounce()
+        refused = rf"{re.escape(str(HOOK))}.*Permission denied"
+        wait_for(lambda: re.search(refused, read_journal()), "the refusal with 2", 120)
+        assert len(re.findall(sealed, read_journal())) == before
+    finally:
+        NOEXEC.write_text("0")
+
+
+def read_versions() -> set[int]:
+    """Return the versions of manifests that were believed, of whatever user and directory."""
+    known = json.loads(VERSIONS.read_text())
+    return {version for roots in known.values() for version in roots.values()}
+
+
+def bounce() -> None:
+    """Pull the cable of veth0 and put it back, each once the kernel has told it."""
+    pull("peer0", "veth0")
+    sh("ip", "link", "set", "peer0", "up")
+    await_carrier("veth0", up=True)

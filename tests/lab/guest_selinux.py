@@ -17,7 +17,9 @@ from tests.lab.guest_confinement import (
     PYTHON,
     ROLES,
     TOP,
+    VERSIONS,
     do_the_work,
+    do_what_is_signed,
     find_faults,
     install,
     read_journal,
@@ -28,17 +30,21 @@ from tests.lab.guest_confinement import (
 CONTEXTS = Path("/etc/selinux/default/contexts/files")
 ENTRY = Path("/usr/local/sbin/netevd-probe")
 """Not below /run, which is nosuid: no domain is entered from there."""
+ADMIN = ("runcon", "-t", "unconfined_t", "/bin/sh", "-c", 'exec "$@"', "sh")
+"""Who signs is no service: for those ssh-keygen has a domain that reads keys of sshd alone."""
 ALWAYS = re.compile(r"denied  \{ (rlimitinh|siginh|noatsecure)( (rlimitinh|siginh|noatsecure))* \}")
 """What the kernel asks at each change of domain, and never needs; ordinarily it is not told."""
 COMMON = {"read code", "read a file of /etc"}
 ALLOWED: dict[str, set[str]] = {
     "supervisor": {*COMMON, "open TCP", "open netlink", "write netlink", "take a link down", "change users",
-                   "read the configuration", "write the configuration", "execute a program"},
+                   "read the configuration", "write the configuration", "execute a program", "read versions of manifests",
+                   "write versions of manifests"},
     "reader": {*COMMON, "read the configuration"},
     "helper": set(),
     "runner": {"execute a shell"},
     "worker": {*COMMON, "read the configuration", "read the journal", "write the journal"},
     "courier": {*COMMON, "open TCP", "open UDP"},
+    "dialer": {"connect to the system bus"},
     "script": {*COMMON, "open TCP", "open UDP", "execute a program", "execute a shell", "write below /tmp",
                "open netlink", "write netlink", "take a link down"},
 }  # fmt: skip
@@ -51,6 +57,9 @@ RECORDS = {
     "read shadow": r'name="shadow" .*:shadow_t:',
     "read the configuration": r'name="(netevd|netevd.yaml)" .*:netevd_etc_t:',
     "read the journal": r'name="(lib|netevd|probe)" .*:(var_lib_t|netevd_var_lib_t):',
+    "read versions of manifests": r'name="(lib|netevd-signed|versions.json)" .*:(var_lib_t|netevd_signed_t):',
+    "write versions of manifests": r'name="(lib|netevd-signed|versions.json)" .*:(var_lib_t|netevd_signed_t):',
+    "connect to the system bus": r'name="(dbus|system_bus_socket)"|denied  \{ connectto \} .*:system_dbusd_t:',
     "read code": r'name="pyvenv.cfg"',
     "write below /etc": r'denied  \{ write \} .*name="etc"',
     "write below /tmp": r'name="tmp" .*:tmp_t:.* tclass=dir',
@@ -93,7 +102,14 @@ def loaded() -> Iterator[None]:
         each.unlink()
     load((TOP / "linked/policy").read_bytes())
     install()
-    sh("restorecon", "-RF", "/etc/netevd", "/etc/systemd/system", "/var/lib/netevd")
+    sh(
+        "restorecon",
+        "-RF",
+        "/etc/netevd",
+        "/etc/systemd/system",
+        "/var/lib/netevd",
+        "/var/lib/netevd-signed",
+    )
     sh("restorecon", "/opt/netevd")
     sh("systemctl", "daemon-reload")
     sh("setenforce", "1")
@@ -124,6 +140,28 @@ def test_daemon_does_its_work_in_its_domains() -> None:
     assert labels == {each: f"system_u:system_r:{name}:s0" for each, name in types.items()}
     assert script == "system_u:system_r:netevd_script_t:s0"
     assert denials == []
+
+
+def test_signed_scripts_run_in_their_domain() -> None:
+    """A daemon with verify_scripts runs sealed copies, refuses what was altered, and is itself refused nothing."""
+    log = Log()
+    try:
+        script = do_what_is_signed(*ADMIN)
+    finally:
+        denials = choose_ours(log.read())
+        log.close()
+        print(*denials, read_journal(), sep="\n")
+
+    assert script == "system_u:system_r:netevd_script_t:s0"
+    assert denials == []
+    assert find_type(VERSIONS) == "netevd_signed_t"
+    for name in ("SCRIPTS.sha256", "SCRIPTS.sha256.sig"):
+        assert find_type(Path("/etc/netevd") / name) == "netevd_manifest_t"
+
+
+def find_type(path: Path) -> str:
+    """Return the type that a file is labelled with."""
+    return os.getxattr(path, "security.selinux").decode().split(":")[2]
 
 
 @pytest.mark.parametrize("role", ROLES)

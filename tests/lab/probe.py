@@ -58,6 +58,11 @@ def open_socket(family: int, kind: int, protocol: int = 0) -> None:
     socket.socket(family, kind, protocol).close()
 
 
+def connect(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(path)
+
+
 def write_netlink() -> None:
     """Ask for a policy rule. Source: linux/rtnetlink.h, RTM_NEWRULE; linux/fib_rules.h."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
@@ -96,6 +101,9 @@ def make_acts(stranger: int) -> dict[str, Callable[[], None]]:
         "read shadow": lambda: read("/etc/shadow"),
         "read the configuration": lambda: read("/etc/netevd/netevd.yaml"),
         "read the journal": lambda: read("/var/lib/netevd/probe"),
+        "read versions of manifests": lambda: read("/var/lib/netevd-signed/versions.json"),
+        "write versions of manifests": lambda: append("/var/lib/netevd-signed/versions.json"),
+        "connect to the system bus": lambda: connect("/run/dbus/system_bus_socket"),
         "read code": lambda: read("/opt/netevd/env/pyvenv.cfg"),
         "write below /etc": lambda: write("/etc/netevd-probe"),
         "write below /tmp": lambda: write("/tmp/netevd-probe"),

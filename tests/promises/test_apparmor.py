@@ -14,7 +14,7 @@ from privsep.confined import _PROGRAMS
 
 TOP = Path(__file__).resolve().parents[2]
 APPARMOR = TOP / "apparmor"
-ROLES = {"supervisor", "reader", "helper", "runner", "script", "worker", "courier"}
+ROLES = {"supervisor", "reader", "helper", "runner", "script", "worker", "courier", "dialer"}
 
 needs_parser = pytest.mark.skipif(
     shutil.which("apparmor_parser") is None,
@@ -63,7 +63,7 @@ def read_profile(role: str) -> str:
     return re.sub(r"#.*", "", match[1])
 
 
-@pytest.mark.parametrize("role", ["worker", "reader", "courier"])
+@pytest.mark.parametrize("role", ["worker", "reader", "courier", "dialer"])
 def test_programs_of_netevd_have_no_capability_and_no_netlink(role: str) -> None:
     """Nor do they execute anything."""
     profile = read_profile(role)

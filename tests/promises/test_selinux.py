@@ -24,7 +24,7 @@ from tests.lab.policy import (
 
 BASE = Path(os.environ.get("NETEVD_SELINUX_BASE", "/nonexistent"))
 """Modules of Debian's policy; packaging/check unpacks them."""
-ROLES = ("helper", "runner", "worker", "reader", "courier")
+ROLES = ("helper", "runner", "worker", "reader", "courier", "dialer")
 
 pytestmark = pytest.mark.skipif(
     not (DEVEL.exists() and BASE.is_dir() and shutil.which("secilc") and shutil.which("sesearch")),
@@ -73,7 +73,7 @@ def test_assertions_are_checked_when_it_is_linked(module: Path) -> None:
         link(find_base(BASE), [module, bad], module.with_name("bad"))
 
 
-@pytest.mark.parametrize("role", ["worker", "reader", "courier"])
+@pytest.mark.parametrize("role", ["worker", "reader", "courier", "dialer"])
 def test_programs_of_netevd_have_no_capability(rules: Rules, role: str) -> None:
     """Nor may they execute a program, use netlink, or change their domain."""
     domain = f"netevd_{role}_t"
@@ -140,6 +140,15 @@ def test_supervisor_goes_over_to_every_role_and_none_comes_back(rules: Rules, ro
     assert "entrypoint" not in find_perms(rules, domain, "file")
 
 
+@pytest.mark.parametrize("domain", ["netevd_t", *(f"netevd_{role}_t" for role in ROLES)])
+def test_dialer_alone_reaches_the_system_bus(rules: Rules, domain: str) -> None:
+    """Neither can another role connect to it, nor is anything of netevd's answered there as another."""
+    connects = "connectto" in find_perms(rules, domain, "unix_stream_socket", "system_dbusd_t")
+
+    assert connects == (domain == "netevd_dialer_t")
+    assert find_perms(rules, domain, "dbus") == ({"send_msg"} if connects else set())
+
+
 def test_service_manager_starts_the_daemon_under_no_new_privs(rules: Rules) -> None:
     """init_t goes over to netevd_t by the file that is executed, also with NoNewPrivileges=yes."""
     assert "entrypoint" in find_perms(rules, "netevd_t", "file", "netevd_exec_t")
@@ -172,6 +181,7 @@ def test_every_path_of_netevd_has_a_context(module: Path) -> None:
         "/opt/netevd/env/bin/netevd", "/etc/netevd/netevd.yaml", "/etc/netevd/conf.d/10.yaml",
         "/etc/netevd/routable.d", "/etc/netevd/routable.d/10-say", "/usr/lib/netevd/off.d/x",
         "/run/netevd/api.sock", "/var/lib/netevd/journal", "/var/log/netevd/audit.jsonl",
+        "/var/lib/netevd-signed/versions.json", "/etc/netevd/SCRIPTS.sha256", "/etc/netevd/SCRIPTS.sha256.sig.new",
         "/etc/systemd/system/netevd.service", "/etc/systemd/system/netevd.service.d/x.conf",
     )} == {
         "/opt/netevd/env/bin/netevd": "netevd_exec_t", "/etc/netevd/netevd.yaml": "netevd_etc_t",
@@ -180,6 +190,8 @@ def test_every_path_of_netevd_has_a_context(module: Path) -> None:
         "/run/netevd/api.sock": "netevd_runtime_t", "/var/lib/netevd/journal": "netevd_var_lib_t",
         "/var/log/netevd/audit.jsonl": "netevd_log_t", "/etc/systemd/system/netevd.service": "netevd_unit_t",
         "/etc/systemd/system/netevd.service.d/x.conf": "netevd_unit_t",
+        "/var/lib/netevd-signed/versions.json": "netevd_signed_t", "/etc/netevd/SCRIPTS.sha256": "netevd_manifest_t",
+        "/etc/netevd/SCRIPTS.sha256.sig.new": "netevd_manifest_t",
     }  # fmt: skip
 
 
