@@ -8,24 +8,29 @@ tar over a virtio port.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
+import lzma
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.lab.rootfs import CACHE, make_rootfs
+from tests.lab.rootfs import CACHE, MADE, find_sources, make_rootfs
 
 TOP: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "procps", "python3", "nftables",
     "busybox-static", "wireguard-tools", "apparmor", "util-linux", "selinux-policy-default",
-    "policycoreutils", "selinux-utils",
+    "policycoreutils", "selinux-utils", "openssh-client",
 )  # fmt: skip
 DRIVERS: Final = (
     "virtio",
@@ -35,16 +40,21 @@ DRIVERS: Final = (
     "virtio_pci",
     "virtio_blk",
 )
+KERNEL: Final = os.environ.get("NETEVD_LAB_KERNEL", "bookworm")
+"""Release of Debian whose kernel the guests have; all else in them is of bookworm."""
 ENVIRONMENT: Final = Path(sys.prefix)
 INSTALLED: Final = Path("/opt/netevd/env")
 """Where the environment is in the guest: the place that the policies know."""
-UNUSED: Final = ("ruff", "shellcheck", "mypy", "mypyc", "*__mypyc*.so")
+UNUSED: Final = (
+    "ruff", "shellcheck", "mypy", "mypyc", "*__mypyc*.so", "schemathesis", "jsonschema_rs", "graphql", "grimp",
+    "importlinter",
+)  # fmt: skip
 """Of the environment, what no guest needs."""
 
 _INIT: Final = """#!/bin/busybox sh
 B=/bin/busybox
 $B mount -t devtmpfs d /dev; $B mount -t proc p /proc; $B mount -t sysfs s /sys
-for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do $B insmod /m/$m.ko; done
+for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do [ ! -e /m/$m.ko ] || $B insmod /m/$m.ko; done
 i=0; while [ ! -b /dev/vda ] && [ $i -lt 200 ]; do $B usleep 50000; i=$((i+1)); done
 $B mount -t ext4 -o rw,noatime /dev/vda /r || { echo no root; $B poweroff -f; }
 $B mount -o move /dev /r/dev; $B umount /proc; $B umount /sys
@@ -77,40 +87,39 @@ class Outcome(NamedTuple):
     files: dict[str, bytes]
     """What it has left in /run/lab/out."""
 
+    def expect_success(
+        self, record_property: Callable[[str, object], None], control: str = ""
+    ) -> None:
+        """Show what the tests in the guest said, note on what they ran and how many, and fail if one has failed."""
+        print(self.log)
+        record_property("on", f"Linux {self.files['kernel'].decode().strip()}{control}")
+        if passed := re.search(r"(\d+) passed", self.log):
+            record_property("checks", int(passed[1]))
+        assert self.status == 0, self.log
+
 
 def make_image() -> Path:
     """Return the directory of kernel, initrd and root image. Takes about a minute once."""
-    recipe = repr((PACKAGES, DRIVERS, _INIT, _RUNNER, _UNIT))
+    recipe = repr((KERNEL, PACKAGES, DRIVERS, _INIT, _RUNNER, _UNIT))
     place = CACHE / f"guest-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if place.exists():
-        return place
-    new = Path(tempfile.mkdtemp(prefix="guest-", dir=_cache()))
-    try:
-        _build(new)
-        new.rename(place)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return place
-
-
-def _cache() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
-    return CACHE
+    with (CACHE / f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two that want it at once share one
+        if not place.exists():
+            new = CACHE / f"{place.name}.new"
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            began = time.monotonic()
+            _build(new)
+            new.rename(place)
+            MADE.append(f"image of guests {time.monotonic() - began:.0f} s")
+    return place
 
 
 def _build(place: Path) -> None:
     root = place / "root"
     subprocess.run(["cp", "-a", str(find_rootfs()), str(root)], check=True)
-    depends = subprocess.run(
-        ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True
-    ).stdout  # fmt: skip
-    package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
-    subprocess.run(
-        ["apt-get", "-q", "download", package], cwd=place, check=True, stdout=subprocess.DEVNULL
-    )
-    (archive,) = place.glob("*.deb")
-    subprocess.run(["dpkg-deb", "-x", str(archive), str(place / "kernel")], check=True)
-    (modules,) = (place / "kernel/lib/modules").iterdir()
+    modules = _fetch_kernel(place)
     shutil.copytree(modules, root / "usr/lib/modules" / modules.name, symlinks=True)
     subprocess.run(["chroot", str(root), "depmod", modules.name], check=True)
     shutil.copy(place / f"kernel/boot/vmlinuz-{modules.name}", place / "vmlinuz")
@@ -119,8 +128,10 @@ def _build(place: Path) -> None:
         (initrd / name).mkdir(parents=True)
     shutil.copy(root / "bin/busybox", initrd / "bin")
     for driver in DRIVERS:
-        (found,) = modules.rglob(f"{driver}.ko")
-        shutil.copy(found, initrd / "m")
+        for found in modules.rglob(f"{driver}.ko*"):  # none, where it is part of the kernel
+            content = found.read_bytes()
+            content = lzma.decompress(content) if found.suffix == ".xz" else content
+            (initrd / "m" / f"{driver}.ko").write_bytes(content)
     (initrd / "init").write_text(_INIT)
     (initrd / "init").chmod(0o755)
     subprocess.run(
@@ -137,7 +148,33 @@ def _build(place: Path) -> None:
     _make_file_system(root, place / "root.img", "1600M")
     for name in ("root", "kernel", "initrd"):
         shutil.rmtree(place / name)
+
+
+def _fetch_kernel(place: Path) -> Path:
+    """Unpack the kernel into a directory there; return that of its modules. Which version it is the release says."""
+    sources, options = find_sources(KERNEL), list[str]()
+    if sources[0].startswith("deb "):  # another release than this machine's has lists of its own
+        apt = place / "apt"
+        (apt / "lists").mkdir(parents=True)
+        (apt / "sources.list").write_text("\n".join(sources) + "\n")
+        for name, value in (("Etc::SourceList", apt / "sources.list"), ("Etc::SourceParts", "/dev/null"),
+                            ("State::Lists", apt / "lists"), ("Cache", apt)):  # fmt: skip
+            options += ["-o", f"Dir::{name}={value}"]
+        subprocess.run(["apt-get", *options, "-qq", "update"], check=True)
+    depends = subprocess.run(
+        ["apt-cache", *options, "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
+    command = ["apt-get", *options, "-o", "APT::Sandbox::User=root", "-q", "download", package]
+    subprocess.run(command, cwd=place, check=True, stdout=subprocess.DEVNULL)
+    (archive,) = place.glob("*.deb")
+    subprocess.run(["dpkg-deb", "-x", str(archive), str(place / "kernel")], check=True)
     archive.unlink()
+    shutil.rmtree(place / "apt", ignore_errors=True)
+    (modules,) = (
+        each for path in ("lib", "usr/lib") for each in place.glob(f"kernel/{path}/modules/*")
+    )
+    return modules
 
 
 CONTEXTS: Final = "/etc/selinux/default/contexts/files/file_contexts"
@@ -186,16 +223,42 @@ def _copy_environment(place: Path) -> None:
     """Copy this environment as if it had been made where it is in the guest."""
     place.parent.mkdir(parents=True)
     shutil.copytree(ENVIRONMENT, place, symlinks=True, ignore=shutil.ignore_patterns(*UNUSED))
-    command = place / "bin/netevd"
-    command.write_text(command.read_text().replace(str(ENVIRONMENT), str(INSTALLED)))
+    # what no process here has written yet, each in the guest would compile anew: that takes seconds there
+    packages = [next(place.glob(f"lib/*/site-packages/{name}")) for name in ("netevd", "privsep")]
+    command = [
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        "-s",
+        str(place.parents[2]),
+        "-p",
+        "/",
+        *map(str, packages),
+    ]
+    subprocess.run(command, check=True)
+    program = place / "bin/netevd"
+    program.write_text(program.read_text().replace(str(ENVIRONMENT), str(INSTALLED)))
 
 
 _JOB: Final = """set -e
+uname -r > /run/lab/out/kernel
 mkdir -p {installed}
 mount --bind .{installed} {installed}
 export PATH={installed}/bin:$PATH PYTHONDONTWRITEBYTECODE=1 NETEVD_TEST_DEADLINE_S=120
+# what is installed of pytest's plugins takes seconds to import, and none is used
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 {job}
 """
+
+
+def call_pytest(*files: str) -> str:
+    """Return the command that runs files of tests/lab in the guest."""
+    paths = " ".join(f"tests/lab/{each}" for each in files)
+    options = "-v -p no:cacheprovider -c pyproject.toml --rootdir=. --tb=short --durations=12"
+    run = f"python -m pytest {options} {paths}; echo $? > /run/lab/result"
+    # on the console too: where the guest does not come to its end, one sees how far it came
+    return f"cd /run/lab/in\n{{ {run}; }} 2>&1 | tee /dev/ttyS0\nexit $(cat /run/lab/result)"
 
 
 def run(
@@ -230,6 +293,7 @@ def run(
 
 def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> str:
     line = "console=ttyS0 panic=-1 quiet loglevel=3 systemd.show_status=0 audit=1 audit_backlog_limit=8192"
+    line += " mitigations=off"  # which cost an emulated machine much, and protect nobody there
     command = [
         "qemu-system-x86_64",
         "-accel",
@@ -247,7 +311,7 @@ def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> 
         "none",
         "-no-reboot",
         "-serial",
-        "stdio",
+        f"file:{work}/console",
         "-monitor",
         "none",
     ]
@@ -257,11 +321,15 @@ def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> 
     command += ["-drive", f"file={work}/given.img,format=raw,if=virtio,readonly=on"]
     command += ["-device", "virtio-serial-pci", "-chardev", f"file,id=o,path={work}/told.tar"]
     command += ["-device", "virtserialport,chardev=o,name=lab.out", "-device", "virtio-rng-pci"]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-        timeout=seconds, check=False,
-    )  # fmt: skip
-    return done.stdout + done.stderr
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        said = f"it did not end within {seconds} s"
+    else:
+        said = done.stdout + done.stderr
+    return f"{(work / 'console').read_text(errors='replace')}\n{said}"
 
 
 def _read(told: Path, said: str) -> Outcome:

@@ -8,10 +8,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Final
 
 CACHE: Final = Path(os.environ.get("NETEVD_LAB", "/var/cache/netevd-lab"))
+
+MADE: Final[list[str]] = []
+"""What this process had to make, and how long that took; whoever tells it takes it away."""
 
 PACKAGES: Final = (
     "systemd", "systemd-sysv", "systemd-resolved", "dbus", "udev", "network-manager", "polkitd",
@@ -27,7 +31,9 @@ def make_rootfs(suite: str, packages: tuple[str, ...] = PACKAGES) -> Path:
     with (CACHE / f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two that want it at once share one
         if not place.exists():
+            began = time.monotonic()
             _build(suite, packages, place)
+            MADE.append(f"{suite} tree {time.monotonic() - began:.0f} s")
     return place
 
 
@@ -36,12 +42,12 @@ def _build(suite: str, packages: tuple[str, ...], place: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     command += ["--aptopt=APT::Install-Recommends false", suite, str(new)]
-    command += _find_sources(suite)
+    command += find_sources(suite)
     subprocess.run(command, check=True)
     new.rename(place)
 
 
-def _find_sources(suite: str) -> list[str]:
+def find_sources(suite: str) -> list[str]:
     """Return where packages of a release come from: this machine's own sources, or their mirror for another one."""
     deb822 = Path("/etc/apt/sources.list.d/debian.sources")
     place = deb822 if deb822.exists() else Path("/etc/apt/sources.list")

@@ -1,44 +1,23 @@
-"""What needs another kernel than this machine's, in a guest."""
+"""SELinux, which this machine's kernel does not have, in a guest."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab import guest, policy
 
-PYTEST = "cd /run/lab/in && python -m pytest -q -p no:cacheprovider -c pyproject.toml --rootdir=. --tb=short {file}"
-USERS = "systemd-sysusers /run/lab/in/packaging/sysusers/netevd.conf"
 
-
-def test_kernel_wireguard_vlan_bond_vrf() -> None:
-    """Devices of the kernel's own WireGuard, and links that only another kernel has."""
-    outcome = guest.run(
-        f"{USERS}\n{PYTEST.format(file='tests/lab/guest_wireguard.py')}", seconds=900
-    )
-
-    print(outcome.log)
-    assert outcome.status == 0, outcome.log
-
-
-def test_apparmor_enforced() -> None:
-    """The daemon works in its profiles; what a role must not do is refused and recorded."""
-    outcome = guest.run(PYTEST.format(file="tests/lab/guest_apparmor.py"))
-
-    print(outcome.log)
-    assert outcome.status == 0, outcome.log
-
-
-def test_selinux_enforced() -> None:
+def test_selinux_enforced(record_property: Callable[[str, object], None]) -> None:
     """The daemon works in its domains; what a role must not do is refused and recorded."""
     outcome = guest.run(
-        PYTEST.format(file="tests/lab/guest_selinux.py"),
+        guest.call_pytest("guest_selinux.py"),
         "security=selinux", "selinux=1", "enforcing=0",
         prepare=give_policy,
     )  # fmt: skip
 
-    print(outcome.log)
-    assert outcome.status == 0, outcome.log
+    outcome.expect_success(record_property, ", SELinux")
 
 
 def give_policy(given: Path) -> None:
