@@ -7,7 +7,7 @@ One arm for each kind of action and no decision in any of them. `--dry-run` is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, assert_never
 
 from structlog.typing import FilteringBoundLogger
@@ -59,6 +59,7 @@ class Performer:
     def __init__(
         self,
         log: FilteringBoundLogger,
+        runners: Mapping[int, Runner],
         *,
         request_dump: Callable[[int], None],
         request_routes: Callable[[int, tuple[int, ...]], None],
@@ -72,13 +73,14 @@ class Performer:
         give_advice: Callable[[GiveAdvice], None],
     ) -> None:
         """
-        request_dump: starts the dump of this number. request_routes: the same for routes of these
+        runners: those that are there, by key. request_dump: starts the dump of this number. request_routes: the same for routes of these
         families. read_wireguard: has a device read. resolve_endpoint: has the courier look a peer's name
         up. set_endpoint: has a device send to it elsewhere. request_changes: has rules and routes changed. report_ready:
         tells the supervisor. note_request: hears of each run before it is asked for. deliver: has the courier
         post an event. give_advice: has a service of the host told.
         """
         self._log = log
+        self._runners = runners
         self._request_dump = request_dump
         self._request_routes = request_routes
         self._read_wireguard = read_wireguard
@@ -94,8 +96,6 @@ class Performer:
         self._output: dict[int, list[tuple[str, str]]] = {}
         """What each of these runs has printed."""
         self._adopted: set[int] = set()
-        self.runners: dict[int, Runner] = {}
-        """Those that are there, by key."""
 
     def perform(self, action: Action) -> Input | None:
         """Do what an action says; return an input when the action has an immediate outcome."""
@@ -112,7 +112,7 @@ class Performer:
             case AdoptRun():
                 self._events[action.run] = (action.event, action.hook.path)
                 self._adopted.add(action.run)
-                self.runners[action.runner].adopt(action.run)
+                self._runners[action.runner].adopt(action.run)
             case SignalRun(run=run, which=which, runner=number):
                 self._send(number, Signal(run, which))
             case RequestHooks(runner=number):
@@ -178,7 +178,7 @@ class Performer:
 
     def _send(self, number: int, message: Message) -> None:
         """Send a request to a runner; one that is gone has taken its runs with it."""
-        runner = self.runners.get(number)
+        runner = self._runners.get(number)
         if runner is not None:
             runner.send(message)
 
