@@ -65,6 +65,7 @@ def record(namespace: None, place: Place) -> Iterator[Callable[..., Recorder]]:
         "link set lo up",
         "link add name eth0 index 101 type veth peer name p0 index 201",
         "link set eth0 addrgenmode none", "link set p0 addrgenmode none",
+        "link set eth0 addrgenmode none", "link set p0 addrgenmode none",
         "link set p0 up", "link set eth0 up", "addr add 10.7.0.1/24 dev eth0",
         "route add default via 10.7.0.2",
     )  # fmt: skip
@@ -107,6 +108,7 @@ def test_whoever_records_has_it_all(
     recorder = record(prefix=prefix)
     ip("link set p0 down")
     recorder.wait_for('{"kind":"datagrams"', 1)
+    recorder.wait_for('"part":"routes4","errno":0', 2)  # read again, since a link went down
     status, _, words = recorder.stop()
 
     assert status == 0
@@ -432,6 +434,7 @@ def links(namespace: None) -> None:
         "link set lo up",
         "link add name eth0 index 101 type veth peer name p0 index 201",
         "link property add dev eth0 altname uplink",
+        "link set eth0 addrgenmode none", "link set p0 addrgenmode none",
         "link set p0 up", "link set eth0 up", "addr add 10.7.0.1/24 dev eth0",
     )  # fmt: skip
 
