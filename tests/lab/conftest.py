@@ -20,6 +20,7 @@ SEEN: Final = {
     "lab_leases.py": "dhclient, dhcpcd",
     "lab_backends.py": "networkd, resolved and hostnamed",
     "lab_networkmanager.py": "NetworkManager",
+    "lab_restarts.py": "restarts of daemons and the bus",
     "lab_dispatcher.py": "NetworkManager's dispatcher, a VPN",
 }
 """By the file of a test; a file that is not here has a row by its own name."""
@@ -55,7 +56,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not rows:
         return
     terminalreporter.section("lab")
-    line = f"{'check':<36} {'result':<8} {'checks':>6} {'time':>7}  on"
+    line = f"{'check':<40} {'result':<8} {'checks':>6} {'time':>7}  on"
     terminalreporter.write_line(line)
     made = []
     for what, found in rows.items():
@@ -71,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         more = sum(int(str(value)) - 1 for name, value in noted if name == "checks")
         seconds = sum(report.duration for _, report in found)
         places = sorted({str(value) for name, value in noted if name == "on"})
-        line = f"{what:<36} {results[0] if results else '':<8} {len(results) + more:>6} {seconds:>5.0f} s"
+        line = f"{what:<40} {results[0] if results else '':<8} {len(results) + more:>6} {seconds:>5.0f} s"
         terminalreporter.write_line(f"{line}  {'; '.join(places)}")
     terminalreporter.write_line(f"made for it: {', '.join(made) or 'nothing, all was there'}")
     terminalreporter.write_line(f"the whole: {time.time() - _BEGAN:.0f} s")
