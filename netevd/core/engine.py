@@ -7,7 +7,7 @@ the worker that decides; it never waits, and what it wants later it says by `dea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Final, assert_never
 
 from netevd.compat.trees import needs_whole_scale
@@ -16,7 +16,7 @@ from netevd.config.schema import Configuration, Routes
 from netevd.core.advising import Advising
 from netevd.core.backends import BackendInput, Backends
 from netevd.core.backoff import TOLD_AFTER
-from netevd.core.classify import Finding, classify, introduce
+from netevd.core.classify import classify, introduce
 from netevd.core.deadlines import find_earliest
 from netevd.core.deliveries import Deliveries
 from netevd.core.endpoints import Endpoints
@@ -24,19 +24,18 @@ from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.insight import Insight
 from netevd.core.observe import Change, Observer
-from netevd.core.policyanswers import RoutingNews
-from netevd.core.policyrouting import PolicyRouting, PolicyState, Start
+from netevd.core.policyrouting import PolicyRouting, Start
+from netevd.core.publisher import Publisher
 from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
-from netevd.core.routewatch import RouteNews, RouteWatch
+from netevd.core.routewatch import RouteWatch
 from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.tunnels import Tunnels
 from netevd.core.wanted import make_concern, make_filter, make_knowledge, make_news_filter
-from netevd.core.wireguardwatch import News, WireguardWatch
+from netevd.core.wireguardwatch import WireguardWatch
 from netevd.model.actions import Action, Kind, Note, Ready, RequestDump
 from netevd.model.backend import BackendName
-from netevd.model.event import HOST_LANE, Event, EventType
 from netevd.model.inputs import (
     AddressGone,
     AddressSeen,
@@ -57,7 +56,6 @@ from netevd.model.inputs import (
     EndpointResolved,
     FlushRouting,
     HelperConnected,
-    Hook,
     HooksListed,
     Input,
     LinkGone,
@@ -83,12 +81,10 @@ from netevd.model.inputs import (
     WireguardRead,
 )
 from netevd.model.link import IfIndex, Link
-from netevd.model.memory import Numbers, OpenDelivery, OpenRun, Record, State
+from netevd.model.memory import Numbers, Record, State
 from netevd.model.route import ANYWHERE, Route
 from netevd.model.routing import Ours, RoutingMemory
-from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
-from netevd.model.waiting import Waiting
 
 _NOTHING: Final = ((), None, None, None, (), None, None, None)
 """What a record holds behind its routes when an input has changed nothing of it."""
@@ -158,7 +154,7 @@ class Engine:
         self._gate = Gate(configuration, self._runs, self._deliveries, waiting)
         self._whole_scale = needs_whole_scale(configuration.compat)
         """Whether operational states are told that are no event of netevd's own."""
-        self._sequence = first_sequence
+        self._publisher = Publisher(first_sequence, self._gate, self._observer, self._wireguard)
         self._found = False
         """Whether a dump of links has ever come to its end."""
         self._started = False
@@ -175,10 +171,9 @@ class Engine:
         """Whether scripts run for the state at start."""
         self._ready = False
         """Whether somebody was told that what was found at the start is announced."""
-        self._events: list[Event] = []
-        """Those that are to be remembered, see `take_record`."""
         self.insight: Final = Insight(
             self._observer, self._table, self._routes,
+            rules=self._rules, policy=self._policy, gate=self._gate, deliveries=self._deliveries,
             resync=self._resync, hooks=self._hooks, runs=self._runs, wireguard=self._wireguard,
             backends=self._backends, advising=self._advising, tunnels=self._tunnels,
         )  # fmt: skip
@@ -187,7 +182,7 @@ class Engine:
             self._restore(state, make_filter(routes_before or routes))
 
     def _restore(self, state: State, wanted_before: Callable[[Route], bool]) -> None:
-        self._sequence, self._runs.number = state.numbers.sequence, state.numbers.run
+        self._publisher.sequence, self._runs.number = state.numbers.sequence, state.numbers.run
         self._routes.restore(state.routes, wanted_before)
         self._backends.restore(state.links, state.hosts)
         self._advising.restore(state.advice)
@@ -221,7 +216,7 @@ class Engine:
     @property
     def numbers(self) -> Numbers:
         """The next ones to be used."""
-        return Numbers(self._sequence, self._runs.number, self._observer.lane)
+        return Numbers(self._publisher.sequence, self._runs.number, self._observer.lane)
 
     def take_record(self, *, last: bool = False) -> Record | None:
         """
@@ -231,9 +226,8 @@ class Engine:
         begin anew. last: nothing follows, so that nothing can wait.
         """
         links, gone = self._observer.take_memory()
-        events, self._events = tuple(self._events), []
         rest = (
-            events,
+            self._publisher.take_memory(),
             self._runs.take_memory(), self._gate.take_changes(), self._deliveries.take_memory(),
             self._wireguard.take_memory(), self._policy.take_memory() if self._started else None,
             self._backends.take_memory(), self._advising.take_memory(),
@@ -264,72 +258,10 @@ class Engine:
             self._advising.get_memory(),
         )
 
-    def get_snapshots(self) -> tuple[Snapshot, ...]:
-        """Return every link as it is known now, watched or not, in order of ifindex."""
-        return self._observer.get_snapshots()
-
-    def get_routes(self) -> Iterator[Route]:
-        """Yield every route as it is known now, by table and destination."""
-        return iter(self._table)
-
     @property
     def ours(self) -> Ours:
         """What marks rules and routes as netevd's."""
         return self._policy.ours
-
-    def count_policy(self) -> tuple[dict[tuple[str, int], int], bool]:
-        """Return how many rules and routes of ours there are, by family, and whether it is contested."""
-        return self._policy.count(), self._policy.contested
-
-    def get_policy_trial(self) -> float | None:
-        """Return when the routing configuration is given up unless confirmed; None: it is not."""
-        return self._policy.trial_due
-
-    def get_policy(self, now: Now) -> PolicyState:
-        """Return what policy routing wants, and how the kernel differs from it now."""
-        return self._policy.get_state(now)
-
-    def get_rules(self) -> list[Rule]:
-        """Return every rule as it is known now, in the order in which the kernel asks them."""
-        return self._rules.get_rules()
-
-    def get_waiting(self) -> Waiting:
-        """Return what stands between events that were published and their scripts."""
-        return self._gate.state()
-
-    def get_open_runs(self) -> tuple[OpenRun, ...]:
-        """Return every run that has not ended, in order of their numbers."""
-        return self._runs.get_memory().runs
-
-    def get_open_events(self) -> dict[int, Event]:
-        """Return the events of all runs that have not ended, by sequence number."""
-        return self._runs.get_events()
-
-    def get_open_deliveries(self) -> tuple[OpenDelivery, ...]:
-        """Return every delivery that has not ended, those of one webhook in their order."""
-        return self._deliveries.get_memory()
-
-    @property
-    def posts(self) -> bool:
-        """Whether the configuration names any webhook."""
-        return self._deliveries.wanted
-
-    def get_paused(self) -> tuple[str, ...]:
-        """Return the paths of scripts that are paused."""
-        streaks = self._runs.get_memory().streaks or ()
-        return tuple(each.path for each in streaks if each.paused)
-
-    def get_hooks(self, event: EventType) -> tuple[Hook, ...]:
-        """Return the scripts that an event of this type runs now."""
-        return self._hooks.find(event)
-
-    def get_skipped(self, event: Event) -> tuple[Hook, ...]:
-        """Return the files that an event like this would run and that are not run now, with their reasons."""
-        return (*self._hooks.find_skipped(event.type), *self._runs.find_skipped(event))
-
-    def get_held(self, sequence: int) -> list[tuple[str, str]]:
-        """Return what trees of other dispatchers run for an event once its delay is over."""
-        return self._runs.find_held(sequence)
 
     def deadline(self) -> float | None:
         """Return when a `Tick` is wanted, in monotonic seconds; None for never."""
@@ -365,7 +297,7 @@ class Engine:
                 self._routes.handle(given, now, actions)
                 self._tell_changes(now, actions)
             case RoutesDumpEnded():
-                before = self._sequence
+                before = self._publisher.sequence
                 self._routes.handle(given, now, actions)
                 self._tell_changes(now, actions)
                 self._tell_reread("routes", self._routes.reread, before, actions)
@@ -374,7 +306,7 @@ class Engine:
                 self._rules.handle(given, self._resync.number)
             case WireguardRead():
                 for told in self._wireguard.take(given, now, actions):
-                    self._publish_wireguard(told, now, actions)
+                    self._publisher.tell_wireguard(told, now, actions)
                 self._endpoints.note_reading(now)
             case EndpointResolved():
                 self._endpoints.take(given, now, actions)
@@ -423,7 +355,7 @@ class Engine:
                 assert_never(given)
         self._policy.note(given, now, actions)
         for news in self._policy.step(now, actions):
-            self._publish_routing(news, now, actions)
+            self._publisher.tell_routing(news, now, actions)
         if self._resync.due is not None and self._resync.due <= now.monotonic:
             self._rules.begin_dump()
             actions.append(RequestDump(self._resync.begin()))
@@ -549,7 +481,7 @@ class Engine:
         self._rules.merge()
         self._found = True
         if self._started:
-            before = self._sequence
+            before = self._publisher.sequence
             self._tell(self._observer.settle(by_ifindex=True), now, actions)
             self._introduce(now, actions)
             self._tell_reread("links", self._catching_up, before, actions)
@@ -564,7 +496,7 @@ class Engine:
         """Tell that a loss is made good. before: number of the first event that was found by it."""
         if reason:
             text = f"All {what} were read again: {reason}"
-            found = self._sequence - before
+            found = self._publisher.sequence - before
             actions.append(Note("info", text, {"events": found}, Kind.RESYNCHRONIZED))
 
     # --- events --------------------------------------------------------------------------------
@@ -591,7 +523,7 @@ class Engine:
         for change in self._observer.introduce():
             self._wireguard.see(change, now)
             for finding in introduce(change.after, whole_scale=self._whole_scale):
-                self._publish(finding._replace(initial=True), change, now, actions)
+                self._publisher.tell(finding._replace(initial=True), change, now, actions)
         if not self._ready:
             self._ready = True
             actions.append(Ready())
@@ -621,15 +553,10 @@ class Engine:
             return
         self._tell(self._observer.settle(), now, actions, found)
         for told in self._backends.settle(silently=False):
-            event = Event(
-                self._sequence, told.type, now.wall_ns, None, None, HOST_LANE,
-                backend=told.after.backend, reason=told.reason,
-                host=told.after, host_before=told.before,
-            )  # fmt: skip
             if told.reason == "resume":
                 self._wireguard.hurry(now)
                 self._endpoints.note_network(now)
-            self._add(event, now, actions)
+            self._publisher.tell_host(told, now, actions)
 
     def _tell(
         self,
@@ -648,88 +575,21 @@ class Engine:
             tunnels = self._wireguard.see(change, now)
             if change.gone:
                 for told in tunnels:
-                    self._publish_wireguard(told, now, actions, change)
+                    self._publisher.tell_wireguard(told, now, actions, change)
             for finding in classify(change, now.wall_ns, found, whole_scale=self._whole_scale):
-                self._publish(finding, change, now, actions)
+                self._publisher.tell(finding, change, now, actions)
             if not change.gone:
                 for told in tunnels:
-                    self._publish_wireguard(told, now, actions, change)
+                    self._publisher.tell_wireguard(told, now, actions, change)
             if change.before is None:
                 for news in self._routes.introduce(change.after.link.ifindex):
-                    self._publish_route(news, now, actions)
+                    self._publisher.tell_route(news, now, actions)
 
     def _tell_routes(self, now: Now, actions: list[Action]) -> None:
         if self._started:
             for news in self._routes.settle(now):
-                self._publish_route(news, now, actions)
-
-    def _publish_route(self, news: RouteNews, now: Now, actions: list[Action]) -> None:
-        route = news.change.route
-        event = Event(
-            self._sequence,
-            EventType.ROUTES,
-            now.wall_ns,
-            news.link,
-            news.link,
-            news.lane,
-            _find_source(news.link),
-            route=route,
-            gone=news.change.after is None,
-            family=route.family,
-        )
-        self._add(event, now, actions)
-
-    def _publish_wireguard(
-        self, news: News, now: Now, actions: list[Action], change: Change | None = None
-    ) -> None:
-        told = self._observer.find_told(news.ifindex) if change is None else None
-        lane, after = (change.lane, change.after) if change is not None else told or (0, None)
-        before = after if change is None else change.before
-        event = Event(
-            self._sequence, news.type, now.wall_ns, after, before, lane, _find_source(after),
-            wireguard=news.fact,
-        )  # fmt: skip
-        self._add(event, now, actions)
-
-    def _publish_routing(self, news: RoutingNews, now: Now, actions: list[Action]) -> None:
-        """Tell what became of rules and routes of ours; of those of one tunnel as its own event."""
-        told = None if news.ifindex is None else self._observer.find_told(news.ifindex)
-        lane, link = told or (HOST_LANE, None)
-        fact = None if news.ifindex is None else self._wireguard.describe(news.ifindex)
-        event = Event(
-            self._sequence, news.type, now.wall_ns, link, link, lane, wireguard=fact,
-            routing=news.outcome,
-        )  # fmt: skip
-        self._add(event, now, actions)
+                self._publisher.tell_route(news, now, actions)
 
     def _find_snapshot(self, ifindex: IfIndex) -> Snapshot | None:
         told = self._observer.find_told(ifindex)
         return None if told is None else told[1]
-
-    def _publish(self, finding: Finding, change: Change, now: Now, actions: list[Action]) -> None:
-        address = finding.address
-        event = Event(
-            self._sequence,
-            finding.type,
-            now.wall_ns,
-            change.after,
-            change.before,
-            change.lane,
-            finding.backend or _find_source(change.after),
-            initial=finding.initial,
-            address=address,
-            family=finding.family if address is None else address.family,
-            lease=finding.lease,
-            reason=finding.reason,
-        )
-        self._add(event, now, actions)
-
-    def _add(self, event: Event, now: Now, actions: list[Action]) -> None:
-        self._sequence += 1
-        self._gate.add(event, now, actions)
-        self._events.append(event)
-
-
-def _find_source(snapshot: Snapshot | None) -> str:
-    """Return who counts as the source of what happens to a link: whoever configures it."""
-    return "kernel" if snapshot is None else snapshot.backend

@@ -14,20 +14,28 @@ from attrs import frozen
 from netevd.core.advising import Advising
 from netevd.core.backends import Backends, Presence
 from netevd.core.backoff import TOLD_AFTER
+from netevd.core.deliveries import Deliveries
+from netevd.core.gate import Gate
 from netevd.core.hooks import HookTable
 from netevd.core.observe import Observer
+from netevd.core.policyrouting import PolicyRouting, PolicyState
 from netevd.core.resync import Resync
 from netevd.core.routes import RouteTable
 from netevd.core.routewatch import RouteWatch
+from netevd.core.rules import RuleTable
 from netevd.core.runs import Runs
 from netevd.core.tunnelplan import read_prefix
 from netevd.core.tunnels import Tunnels
 from netevd.core.wireguardwatch import FoundPeer, WireguardWatch
 from netevd.model.backend import HostReport
-from netevd.model.inputs import Hook
+from netevd.model.event import Event, EventType
+from netevd.model.inputs import Hook, Now
 from netevd.model.link import IfIndex
+from netevd.model.memory import OpenDelivery, OpenRun
 from netevd.model.route import Route
+from netevd.model.rule import Rule
 from netevd.model.snapshot import Snapshot
+from netevd.model.waiting import Waiting
 
 
 @frozen(slots=True)
@@ -49,6 +57,10 @@ class Insight:
         table: RouteTable,
         routes: RouteWatch,
         *,
+        rules: RuleTable,
+        policy: PolicyRouting,
+        gate: Gate,
+        deliveries: Deliveries,
         resync: Resync,
         hooks: HookTable,
         runs: Runs,
@@ -60,6 +72,10 @@ class Insight:
         self._observer: Final = observer
         self._table: Final = table
         self._routes: Final = routes
+        self._rules: Final = rules
+        self._policy: Final = policy
+        self._gate: Final = gate
+        self._deliveries: Final = deliveries
         self._resync: Final = resync
         self._hooks: Final = hooks
         self._runs: Final = runs
@@ -76,6 +92,10 @@ class Insight:
             found = self._observer.find_snapshot(ifindex)
             if found is not None:
                 yield found
+
+    def get_snapshots(self) -> tuple[Snapshot, ...]:
+        """Return every link as it is known now, watched or not, in order of ifindex."""
+        return self._observer.get_snapshots()
 
     def find_snapshot(self, name: str) -> Snapshot | None:
         """Return the link of this name, None for none."""
@@ -139,6 +159,59 @@ class Insight:
         missing = self._tunnels.find_unrouted(interface)
         read = ((each, read_prefix(each)) for each in prefixes if missing)
         return [each for each, prefix in read if prefix is not None and prefix.text in missing]
+
+    # --- what waits and runs ---------------------------------------------------------------------
+
+    def get_waiting(self) -> Waiting:
+        """Return what stands between events that were published and their scripts."""
+        return self._gate.state()
+
+    def get_open_runs(self) -> tuple[OpenRun, ...]:
+        """Return every run that has not ended, in order of their numbers."""
+        return self._runs.get_memory().runs
+
+    def get_open_events(self) -> dict[int, Event]:
+        """Return the events of all runs that have not ended, by sequence number."""
+        return self._runs.get_events()
+
+    def get_open_deliveries(self) -> tuple[OpenDelivery, ...]:
+        """Return every delivery that has not ended, those of one webhook in their order."""
+        return self._deliveries.get_memory()
+
+    def get_paused(self) -> tuple[str, ...]:
+        """Return the paths of scripts that are paused."""
+        streaks = self._runs.get_memory().streaks or ()
+        return tuple(each.path for each in streaks if each.paused)
+
+    def find_hooks(self, event: EventType) -> tuple[Hook, ...]:
+        """Return the scripts that an event of this type runs now."""
+        return self._hooks.find(event)
+
+    def get_skipped(self, event: Event) -> tuple[Hook, ...]:
+        """Return the files that an event like this would run and that are not run now, with their reasons."""
+        return (*self._hooks.find_skipped(event.type), *self._runs.find_skipped(event))
+
+    def get_held(self, sequence: int) -> list[tuple[str, str]]:
+        """Return what trees of other dispatchers run for an event once its delay is over."""
+        return self._runs.find_held(sequence)
+
+    # --- rules and policy routing ----------------------------------------------------------------
+
+    def get_rules(self) -> list[Rule]:
+        """Return every rule as it is known now, in the order in which the kernel asks them."""
+        return self._rules.get_rules()
+
+    def count_policy(self) -> tuple[dict[tuple[str, int], int], bool]:
+        """Return how many rules and routes of ours there are, by family, and whether it is contested."""
+        return self._policy.count(), self._policy.contested
+
+    def get_policy_trial(self) -> float | None:
+        """Return when the routing configuration is given up unless confirmed; None: it is not."""
+        return self._policy.trial_due
+
+    def get_policy(self, now: Now) -> PolicyState:
+        """Return what policy routing wants, and how the kernel differs from it now."""
+        return self._policy.get_state(now)
 
     # --- troubles --------------------------------------------------------------------------------
 

@@ -29,10 +29,10 @@ class MakeBelieveEngine(Engine):
         if event.route is not None:
             old, new = (event.route, None) if event.gone else (None, event.route)
             news = RouteNews(event.lane, event.after, RouteChange(old, new))
-            self._publish_route(news, now, actions)
+            self._publisher.tell_route(news, now, actions)
         else:
             assert event.after is not None, "only an event of a route has no link"
             finding = Finding(event.type, event.address, event.family)
             change = Change(event.lane, event.before, event.after, ())
-            self._publish(finding, change, now, actions)
+            self._publisher.tell(finding, change, now, actions)
         return actions

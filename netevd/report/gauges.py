@@ -52,17 +52,19 @@ class Gauges:
         self._put_one(families.STARTED, self._metrics.start_time)
         self._put_one(families.RELOAD_OK, float(self._metrics.reload_ok))
         self._put_one(families.ON_DISK, float(self.on_disk))
-        rules = self._engine.get_rules()
+        rules = self._engine.insight.get_rules()
         self._put_one(families.RULES, len(rules))
         self._put_one(families.OWN_RULES, sum(map(self._engine.ours.has_rule, rules)))
-        entries, contested = self._engine.count_policy()
+        entries, contested = self._engine.insight.count_policy()
         self._put(families.OURS, {(kind, f"ipv{n}"): float(c) for (kind, n), c in entries.items()})
         self._put_one(families.CONTESTED, float(contested))
         self._put_one(families.ROUTES, self._engine.insight.count_routes())
-        stages = Counter(run.stage in {WAITING, RESTING} for run in self._engine.get_open_runs())
+        stages = Counter(
+            run.stage in {WAITING, RESTING} for run in self._engine.insight.get_open_runs()
+        )
         self._put_one(families.RUNS_WAITING, stages[True])
         self._put_one(families.SCRIPTS_RUNNING, stages[False])
-        self._put_one(families.SCRIPTS_PAUSED, len(self._engine.get_paused()))
+        self._put_one(families.SCRIPTS_PAUSED, len(self._engine.insight.get_paused()))
         self._refresh_peers()
         if self._links_changed:
             self._links_changed = False
@@ -94,7 +96,7 @@ class Gauges:
         omitted: set[str] = set()
         names: set[str] = set()
         room = self._metrics.find_room(families.INTERFACE) or 0
-        for each in self._engine.get_snapshots():
+        for each in self._engine.insight.get_snapshots():
             link = each.link
             states[(each.state,)] += 1
             label = self._metrics.label(link)

@@ -95,8 +95,8 @@ class Past:
 
     def find_open_runs(self, *, sequence: int = 0, run: int = 0) -> Iterator[RunObject]:
         """Yield runs that have not ended; of one event or one number, if given."""
-        events = self._engine.get_open_events()
-        for open_run in self._engine.get_open_runs():
+        events = self._engine.insight.get_open_events()
+        for open_run in self._engine.insight.get_open_runs():
             if sequence in {0, open_run.sequence} and run in {0, open_run.number}:
                 event = events[open_run.sequence]
                 yield shape_open_run(open_run, event.type.value, event.name)
@@ -135,7 +135,7 @@ class Past:
         ]
         deliveries += [
             shape_open_delivery(each)
-            for each in self._engine.get_open_deliveries()
+            for each in self._engine.insight.get_open_deliveries()
             if each.sequence == into
         ]
         losses = [each.reason for each in about if isinstance(each, RereadEntry)]
@@ -170,16 +170,16 @@ class Past:
         if not runs and not held and verdict.action == "execute":
             yield self._tell_absence(event, verdict)
         if verdict.action == "execute" and verdict.scripts is None:
-            for each in self._engine.get_skipped(event):
+            for each in self._engine.insight.get_skipped(event):
                 yield printable(f"{each.path} is not run: {each.reason}")
 
     def _tell_waiting(self, event: Event) -> Iterator[str]:
-        for _, window in self._engine.get_waiting().windows:
+        for _, window in self._engine.insight.get_waiting().windows:
             if event.sequence in window.sequences:
                 rest = max(0.0, window.due - time.monotonic())
                 count = len(window.sequences)
                 yield f"waits with {count - 1} others for the end of its window, in {rest:.1f} s"
-        for tree, action in self._engine.get_held(event.sequence):
+        for tree, action in self._engine.insight.get_held(event.sequence):
             yield f"{tree} runs {action} if this lasts for its delay"
 
     def _tell_absence(self, event: Event, verdict: Verdict) -> str:
@@ -188,7 +188,7 @@ class Past:
         if verdict.scripts is not None:
             names = "none of the scripts that the filter names was run"
             return names if verdict.scripts else "the filter has no script run"
-        hooks = self._engine.get_hooks(event.type)
+        hooks = self._engine.insight.find_hooks(event.type)
         directory = f"{event.type.value}.d"
         if not hooks:
             return f"no script: there is none in {directory} that may be run"

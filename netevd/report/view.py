@@ -101,7 +101,7 @@ class View:
 
     def count_owned_rules(self) -> int:
         """Return how many rules netevd itself has made."""
-        return sum(map(self._engine.ours.has_rule, self._engine.get_rules()))
+        return sum(map(self._engine.ours.has_rule, self._engine.insight.get_rules()))
 
     def count_routes(self) -> int:
         """Return how many routes are known."""
@@ -126,7 +126,7 @@ class View:
             "interfaces": sum(states.values()),
             "interfaces_by_state": dict(sorted(states.items())),
             "routes": self._insight.count_routes(),
-            "rules": len(self._engine.get_rules()),
+            "rules": len(self._engine.insight.get_rules()),
             "routing_rules": self.count_owned_rules(),
             "unrouted_prefixes": self._insight.count_unrouted(),
             "sequence": self.get_last(),
@@ -135,7 +135,7 @@ class View:
             "scripts_failed": tally.failed,
             "runs_by_result": dict(sorted(tally.results.items())),
             "open_runs": self._insight.count_open_runs(),
-            "paused_scripts": [printable(each) for each in self._engine.get_paused()],
+            "paused_scripts": [printable(each) for each in self._engine.insight.get_paused()],
             "losses": tally.losses,
             "audit_trouble": self.audit_trouble or None,
             "last_event": None if last is None else shape_described_event(last),
@@ -222,12 +222,12 @@ class View:
 
     def get_rules(self) -> list[Rule]:
         """Return every rule of the routing policy, by family and priority."""
-        return self._engine.get_rules()
+        return self._engine.insight.get_rules()
 
     def get_routing(self) -> PolicyRoutingObject:
         """Return what policy routing wants, and how the kernel differs from it."""
         now = Now(time.monotonic(), time.time_ns())
-        state = self._engine.get_policy(now)
+        state = self._engine.insight.get_policy(now)
         rest = None if state.trial_until is None else state.trial_until - now.monotonic
         return {
             "enabled": state.enabled,
@@ -265,7 +265,7 @@ class View:
 
     def get_hooks(self) -> list[HookObject]:
         """Return every file of the script directories."""
-        paused = set(self._engine.get_paused())
+        paused = set(self._engine.insight.get_paused())
         return [
             {
                 "event": each.event,

@@ -87,7 +87,7 @@ class Steering:
 
     def resume(self, path: str, by: str) -> bool:
         """Let a paused script run again; tell whether it was paused. by: who has asked."""
-        was_paused = path in self._engine.get_paused()
+        was_paused = path in self._engine.insight.get_paused()
         self._note("resume", "accepted" if was_paused else "refused", by=by, detail=path)
         self._submit(ResumeHook(path))
         return was_paused
@@ -99,7 +99,7 @@ class Steering:
 
     def confirm_routing(self, by: str) -> bool:
         """Keep the routing configuration on trial; tell whether one is. by: who has asked."""
-        on_trial = self._engine.get_policy_trial() is not None
+        on_trial = self._engine.insight.get_policy_trial() is not None
         self._note("routing-confirm", "accepted" if on_trial else "refused", by=by, detail="")
         self._submit(ConfirmRouting())
         return on_trial

@@ -168,7 +168,7 @@ def test_any_interleaving_ends_with_the_truth(
 
     namespace.come_to_rest()
 
-    snapshots = namespace.engine.get_snapshots()
+    snapshots = namespace.engine.insight.get_snapshots()
     assert [describe(each) for each in snapshots] == tell_truth(namespace)
 
 
@@ -236,8 +236,8 @@ def test_observing_a_stream_equals_dumping_at_its_end(
         late.handle(AddressSeen(address, 1), now)
     late.handle(DumpEnded(1, consistent=True), now)
 
-    assert [describe(each) for each in late.get_snapshots()] == [
-        describe(each) for each in early.engine.get_snapshots()
+    assert [describe(each) for each in late.insight.get_snapshots()] == [
+        describe(each) for each in early.engine.insight.get_snapshots()
     ]
 
 

@@ -59,7 +59,7 @@ def test_deprecation(play: Play) -> None:
         << ("3 eth0 address-deprecated 192.0.2.1")
     )
     story >> has("192.0.2.1/24", 2, flags=IFA_F_DEPRECATED) << NOTHING
-    assert story.engine.get_snapshots()[0].state == "routable"
+    assert story.engine.insight.get_snapshots()[0].state == "routable"
 
 
 def test_an_address_that_is_deprecated_from_the_start(play: Play) -> None:
@@ -108,7 +108,7 @@ def test_two_addresses_that_differ_in_the_peer(play: Play) -> None:
         << ("4 ppp0 address-added 192.0.2.1\n5 ppp0 address-usable 192.0.2.1")
     )
     story >> AddressGone(one) << "6 ppp0 address-removed 192.0.2.1"
-    assert story.engine.get_snapshots()[0].addresses == (other,)
+    assert story.engine.insight.get_snapshots()[0].addresses == (other,)
 
 
 def test_an_ipv6_address_that_changes_its_peer(play: Play) -> None:
@@ -118,7 +118,7 @@ def test_an_ipv6_address_that_changes_its_peer(play: Play) -> None:
 
     story.fill(AddressSeen(one))
     story >> AddressSeen(other) << NOTHING
-    assert story.engine.get_snapshots()[0].addresses == (other,)
+    assert story.engine.insight.get_snapshots()[0].addresses == (other,)
 
 
 def test_an_address_of_a_link_that_was_not_seen_waits_for_it(play: Play) -> None:
@@ -162,7 +162,7 @@ def test_ipv4_comes_before_ipv6(play: Play) -> None:
 
     story.fill(has("2001:db8::1/64", 2), has("192.0.2.9/24", 2), has("192.0.2.1/24", 2))
 
-    (eth0,) = story.engine.get_snapshots()
+    (eth0,) = story.engine.insight.get_snapshots()
     assert [each.ip for each in eth0.addresses] == ["192.0.2.9", "192.0.2.1", "2001:db8::1"]
 
 

@@ -43,16 +43,16 @@ def test_operstate_alone_fires_no_carrier_event(play: Play) -> None:
     running = IFF_LOWER_UP | IFF_RUNNING
 
     story >> seen("eth0", 2, operstate=LOWER_LAYER_DOWN, flags=running) << NOTHING
-    assert story.engine.get_snapshots()[0].state == "no-carrier"
+    assert story.engine.insight.get_snapshots()[0].state == "no-carrier"
     story >> seen("eth0", 2) << NOTHING
-    assert story.engine.get_snapshots()[0].state == "carrier"
+    assert story.engine.insight.get_snapshots()[0].state == "carrier"
 
 
 def test_a_driver_without_operstate(play: Play) -> None:
     """With operstate unknown the flags decide the operational state."""
     story = play().begin(seen("tun0", 2, operstate=UNKNOWN, dump=1))
 
-    assert story.engine.get_snapshots()[0].state == "carrier"
+    assert story.engine.insight.get_snapshots()[0].state == "carrier"
     (
         story
         >> seen("tun0", 2, up=False, operstate=DORMANT)

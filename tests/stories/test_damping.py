@@ -133,7 +133,7 @@ def test_somebody_can_end_it(play: Play) -> None:
         """
     )
     story >> ClearDamping() << NOTHING
-    assert story.engine.get_waiting().flaps == ()
+    assert story.engine.insight.get_waiting().flaps == ()
     story.fill(finished(4))
     story >> seen("eth0", 2, carrier=False) << f"7 eth0 no-carrier\nstart 5: {NO_CARRIER} for 7"
 
@@ -153,7 +153,7 @@ def test_penalties_survive_their_engine(play: Play) -> None:
     """A later engine that gets them goes on with them."""
     story = flap(begin(play), 3)
     story.fill(seen("eth0", 2))
-    waiting = story.engine.get_waiting()
+    waiting = story.engine.insight.get_waiting()
     packing = Packing[Waiting](Waiting)
     assert packing.unpack(packing.pack(waiting)) == waiting
     later = play()
@@ -180,7 +180,7 @@ def test_what_is_suppressed_is_released_where_nothing_is_damped_any_more(play: P
     story.fill(seen("eth0", 2))
     later = play()
     later.time = story.time
-    state = State(Numbers(7, 5, 1), waiting=story.engine.get_waiting())
+    state = State(Numbers(7, 5, 1), waiting=story.engine.insight.get_waiting())
     later.engine = Engine(configure(), 1, state=state)
 
     (
@@ -200,7 +200,7 @@ def test_what_is_known_is_bounded(play: Play) -> None:
     for number in range(LIMIT + 5):
         story.fill(seen(f"a{number}", 100))
 
-    assert len(story.engine.get_waiting().flaps) == LIMIT
+    assert len(story.engine.insight.get_waiting().flaps) == LIMIT
     assert ("eth0", "carrier") in {
-        (key.interface, key.group) for key, _ in story.engine.get_waiting().flaps
+        (key.interface, key.group) for key, _ in story.engine.insight.get_waiting().flaps
     }

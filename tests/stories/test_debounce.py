@@ -139,7 +139,7 @@ def test_facts_and_links_have_windows_of_their_own(play: Play) -> None:
     story.fill(has("10.0.0.1/24", 2), 1, has("10.0.0.2/24", 2), 1, has("10.0.0.1/24", 3))
 
     story >> 3 << f"start 1: {script('address-added')} for 3"
-    assert len(story.engine.get_waiting().windows) == 5
+    assert len(story.engine.insight.get_waiting().windows) == 5
 
 
 def test_an_address_that_goes_again_has_no_net_effect(play: Play) -> None:
@@ -283,7 +283,7 @@ def test_windows_survive_their_engine(play: Play) -> None:
     """A later engine that gets them closes them as they were to close, also with other settings."""
     story = begin(play)
     story.fill(seen("eth0", 2, carrier=False), 1, seen("eth1", 3, mtu=9))
-    waiting = story.engine.get_waiting()
+    waiting = story.engine.insight.get_waiting()
     packing = Packing[Waiting](Waiting)
     assert packing.unpack(packing.pack(waiting)) == waiting
 
@@ -302,7 +302,7 @@ def test_windows_close_at_once_where_nothing_waits_any_more(play: Play) -> None:
     story.fill(seen("eth0", 2, carrier=False), 1, seen("eth1", 3, mtu=9))
     later = play()
     later.time = story.time
-    state = State(Numbers(5, 1, 2), waiting=story.engine.get_waiting())
+    state = State(Numbers(5, 1, 2), waiting=story.engine.insight.get_waiting())
     later.engine = Engine(configure(), 1, state=state)
     later.fill(RunnerConnected())
 
@@ -320,7 +320,7 @@ def test_initial_events_that_run_nothing_open_no_window(play: Play) -> None:
     """With scripts.initial false they don't coalesce with what comes later."""
     story = begin(play)
 
-    assert story.engine.get_waiting() == Waiting()
+    assert story.engine.insight.get_waiting() == Waiting()
 
 
 def test_stopping_leaves_what_waits_to_the_next_daemon(play: Play) -> None:
@@ -336,10 +336,12 @@ def test_stopping_leaves_what_waits_to_the_next_daemon(play: Play) -> None:
             " the next netevd goes on with them"
         )
     )
-    assert len(story.engine.get_waiting().windows) == 1
+    assert len(story.engine.insight.get_waiting().windows) == 1
     story >> 10 << NOTHING
-    assert story.engine.get_waiting() == Waiting()
-    assert [each.sequence for each in story.engine.get_open_runs()] == [story.events[-1].sequence]
+    assert story.engine.insight.get_waiting() == Waiting()
+    assert [each.sequence for each in story.engine.insight.get_open_runs()] == [
+        story.events[-1].sequence
+    ]
 
 
 def test_a_full_house_closes_the_oldest_window(play: Play) -> None:

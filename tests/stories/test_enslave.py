@@ -8,10 +8,10 @@ def test_enslaved_and_released(play: Play) -> None:
     story = play().begin(seen("br0", 5, kind="bridge", dump=1), seen("eth0", 2, dump=1))
 
     story >> seen("eth0", 2, master=5) << "3 eth0 link-changed\n4 eth0 enslaved"
-    assert story.engine.get_snapshots()[0].master_name == "br0"
+    assert story.engine.insight.get_snapshots()[0].master_name == "br0"
     story >> seen("eth0", 2) << "5 eth0 link-changed"
-    assert story.engine.get_snapshots()[0].state == "carrier"
-    assert story.engine.get_snapshots()[0].master_name == ""
+    assert story.engine.insight.get_snapshots()[0].state == "carrier"
+    assert story.engine.insight.get_snapshots()[0].master_name == ""
 
 
 def test_a_port_without_carrier_joins_and_leaves(play: Play) -> None:
@@ -26,7 +26,7 @@ def test_a_port_without_carrier_joins_and_leaves(play: Play) -> None:
         << ("3 eth0 link-changed\n4 br0 degraded-carrier")
     )
     story >> seen("eth0", 2, carrier=False) << "5 eth0 link-changed"
-    assert story.engine.get_snapshots()[-1].state == "carrier"
+    assert story.engine.insight.get_snapshots()[-1].state == "carrier"
 
 
 def test_a_port_changes_its_master(play: Play) -> None:
@@ -42,7 +42,7 @@ def test_a_port_changes_its_master(play: Play) -> None:
         >> seen("eth0", 2, carrier=False, master=6)
         << ("5 eth0 link-changed\n6 br1 degraded-carrier")
     )
-    assert [each.state for each in story.engine.get_snapshots()[1:]] == [
+    assert [each.state for each in story.engine.insight.get_snapshots()[1:]] == [
         "carrier",
         "degraded-carrier",
     ]
@@ -60,7 +60,7 @@ def test_a_port_with_an_address_is_routable(play: Play) -> None:
         seen("eth0", 2, master=5, dump=1),
         has("fe80::1/64", 2, dump=1),
     )
-    assert story.engine.get_snapshots()[0].state == "enslaved"
+    assert story.engine.insight.get_snapshots()[0].state == "enslaved"
 
     story.fill(has("192.0.2.1/24", 2))
     assert story.events[-1].type == "routable"
@@ -69,7 +69,7 @@ def test_a_port_with_an_address_is_routable(play: Play) -> None:
 def test_a_master_that_was_not_seen_yet(play: Play) -> None:
     """A port may be known before its master; the name and the count follow."""
     story = play().begin(seen("eth0", 2, carrier=False, master=5, dump=1))
-    assert story.engine.get_snapshots()[0].master_name == ""
+    assert story.engine.insight.get_snapshots()[0].master_name == ""
 
     (
         story
@@ -80,7 +80,7 @@ def test_a_master_that_was_not_seen_yet(play: Play) -> None:
         4 br0 degraded-carrier
         """
     )
-    assert story.engine.get_snapshots()[0].master_name == "br0"
+    assert story.engine.insight.get_snapshots()[0].master_name == "br0"
 
 
 def test_a_master_vanishes(play: Play) -> None:

@@ -18,7 +18,7 @@ def test_an_address_makes_a_link_routable(play: Play) -> None:
         """
     )
     story >> lost("192.0.2.1/24", 2) << "5 eth0 address-removed 192.0.2.1"
-    assert story.engine.get_snapshots()[0].state == "carrier"
+    assert story.engine.insight.get_snapshots()[0].state == "carrier"
 
 
 def test_a_link_local_address_makes_a_link_degraded(play: Play) -> None:
@@ -94,7 +94,7 @@ def test_a_bridge_with_a_port_down(play: Play) -> None:
     story >> seen("eth1", 3, master=5, carrier=False) << "8 eth1 no-carrier"
     story >> seen("eth0", 2, master=5) << "9 eth0 carrier\n10 eth0 enslaved"
     story >> seen("eth1", 3, master=5) << "11 eth1 carrier\n12 eth1 enslaved"
-    assert story.engine.get_snapshots()[-1].state == "carrier"
+    assert story.engine.insight.get_snapshots()[-1].state == "carrier"
 
 
 def test_the_event_of_the_bridge_has_its_own_lane(play: Play) -> None:
@@ -155,10 +155,10 @@ def test_a_weak_port_that_vanishes(play: Play) -> None:
         seen("br0", 5, kind="bridge", dump=1),
         seen("eth0", 2, master=5, carrier=False, dump=1),
     )
-    assert story.engine.get_snapshots()[-1].state == "degraded-carrier"
+    assert story.engine.insight.get_snapshots()[-1].state == "degraded-carrier"
 
     story >> gone(2) << "4 eth0 link-removed"
-    assert story.engine.get_snapshots()[-1].state == "carrier"
+    assert story.engine.insight.get_snapshots()[-1].state == "carrier"
 
 
 def test_a_port_that_is_not_watched_counts(play: Play) -> None:

@@ -77,7 +77,7 @@ def test_a_link_removed_during_the_dump_stays_removed(play: Play) -> None:
     story.fill(Overran(), seen("eth0", 2, dump=2), has("192.0.2.1/24", 2, dump=2))
     story >> gone(2) << "3 eth0 address-removed 192.0.2.1\n4 eth0 link-removed"
     story >> DumpEnded(2, consistent=True) << READ
-    assert story.engine.get_snapshots() == ()
+    assert story.engine.insight.get_snapshots() == ()
 
 
 def test_an_address_removed_during_the_dump_stays_removed(play: Play) -> None:
@@ -96,7 +96,7 @@ def test_a_link_made_again_during_the_dump_has_no_old_address(play: Play) -> Non
     story.fill(Overran(), seen("eth0", 2, dump=2), has("192.0.2.1/24", 2, dump=2))
     story.fill(gone(2), seen("eth0", 2))
     story >> DumpEnded(2, consistent=True) << f"{READ}\ndump 3"
-    assert story.engine.get_snapshots()[0].addresses == ()
+    assert story.engine.insight.get_snapshots()[0].addresses == ()
 
 
 def test_a_second_overrun_voids_the_dump(play: Play) -> None:

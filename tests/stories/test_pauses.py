@@ -194,4 +194,4 @@ def test_what_a_stop_has_ended_is_no_failure_of_the_script(play: Play) -> None:
     story = begin(play, pause_after=1).fill(seen("eth0", 2, carrier=False), Stopping(kept=True))
     story.fill(finished(1, -15))
 
-    assert not list(story.engine.get_paused())
+    assert not list(story.engine.insight.get_paused())

@@ -109,7 +109,7 @@ def settle(play: Play, **more: Any) -> Playbook:
 
 def ours(story: Playbook) -> list[Rule]:
     """Return the rules of netevd that the engine knows."""
-    return [each for each in story.engine.get_rules() if each.protocol == 110]
+    return [each for each in story.engine.insight.get_rules() if each.protocol == 110]
 
 
 def test_the_plan_is_asked_for_once_the_kernel_is_known(play: Play) -> None:
@@ -142,7 +142,7 @@ def test_nothing_is_asked_for_while_a_dump_is_under_way(play: Play) -> None:
 def test_what_is_there_is_adopted(play: Play) -> None:
     """Rules and routes of ours that an earlier daemon has made are neither made again nor removed."""
     first = settle(play)
-    again = begin(play, *ours(first), routes=tuple(first.engine.get_routes()))
+    again = begin(play, *ours(first), routes=tuple(first.engine.insight.get_routes()))
 
     again >> 10.0 << ""
 
@@ -286,7 +286,7 @@ def test_who_keeps_removing_is_waited_for(play: Play) -> None:
     carry_out(story)
     story.fill(0.3)
     story.fill(70.0, has("10.0.1.9/24", 3), 0.2)
-    assert story.engine.get_policy(Now(story.time, 0)).contested is False
+    assert story.engine.insight.get_policy(Now(story.time, 0)).contested is False
 
 
 def test_a_contest_that_is_to_fail_ends_it(play: Play) -> None:
@@ -326,7 +326,9 @@ def test_an_address_that_leaves_takes_its_rules(play: Play) -> None:
     carry_out(story)
     story.fill(0.2, lost("10.0.1.2/24", 3))
     story.fill(
-        RoutesDumped((*UPLINKS, *[r for r in story.engine.get_routes() if r.protocol == 110]), 2)
+        RoutesDumped(
+            (*UPLINKS, *[r for r in story.engine.insight.get_routes() if r.protocol == 110]), 2
+        )
     )
     story.fill(RoutesDumpEnded(2, consistent=True))
     (
@@ -462,7 +464,8 @@ def test_off_again_removes_what_was(play: Play) -> None:
         *[RuleSeen(each, dump=1) for each in (*MAIN, *ours(before))], DumpEnded(1, consistent=True)
     )
     story.fill(
-        RoutesDumped(tuple(before.engine.get_routes()), 1), RoutesDumpEnded(1, consistent=True)
+        RoutesDumped(tuple(before.engine.insight.get_routes()), 1),
+        RoutesDumpEnded(1, consistent=True),
     )
 
     story.fill(0.2)
@@ -488,15 +491,17 @@ def test_addresses_come_in_any_order(play: Play) -> None:
     story = begin(play, routes=UPLINKS[:3])
     story.fill(0.2)
     carry_out(story)
-    assert {each.table for each in story.engine.get_routes() if each.protocol == 110} == {21002}
+    assert {each.table for each in story.engine.insight.get_routes() if each.protocol == 110} == {
+        21002
+    }
     story.fill(RouteSeen(UPLINKS[3]), 0.2)
     carry_out(story)
-    assert {each.table for each in story.engine.get_routes() if each.protocol == 110} == {
+    assert {each.table for each in story.engine.insight.get_routes() if each.protocol == 110} == {
         21002,
         21502,
     }
     story.pass_over()
-    assert address("10.0.1.1/24", 3) in story.engine.get_snapshots()[1].addresses
+    assert address("10.0.1.1/24", 3) in story.engine.insight.get_snapshots()[1].addresses
 
 
 def test_a_default_that_goes_takes_its_copy(play: Play) -> None:

@@ -71,7 +71,7 @@ def test_a_new_master_name_is_known_at_the_port(play: Play) -> None:
     story = play().begin(seen("br0", 5, kind="bridge", dump=1), seen("eth0", 2, master=5, dump=1))
 
     story >> seen("bridge0", 5, kind="bridge") << "4 bridge0 link-renamed"
-    assert story.engine.get_snapshots()[0].master_name == "bridge0"
+    assert story.engine.insight.get_snapshots()[0].master_name == "bridge0"
     story >> seen("eth0", 2, master=5, mtu=9000) << "5 eth0 link-changed"
     before = story.events[-1].before
     assert before is not None

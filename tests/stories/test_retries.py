@@ -191,7 +191,7 @@ def test_stopping_leaves_the_next_attempt_to_the_next_daemon(play: Play) -> None
     )
     assert story.engine.deadline() is None
     story >> 3600 << NOTHING
-    assert [each.number for each in story.engine.get_open_runs()] == [1]
+    assert [each.number for each in story.engine.insight.get_open_runs()] == [1]
 
 
 def test_what_fails_while_netevd_stops_is_tried_by_the_next(play: Play) -> None:

@@ -56,7 +56,7 @@ class TestTwice:
         story.fill(RouteGone(lan))
         told = f"{number} eth0 routes del 2001:db8:1::/48 dev 2 proto static"
         assert [each for each in last(story) if "routes del" in each] == [told]
-        assert list(story.engine.get_routes()) == []
+        assert list(story.engine.insight.get_routes()) == []
         assert not story.engine._table.leads_over(IfIndex(2), 6)
 
 
@@ -178,7 +178,7 @@ class TestOrder:
 
         story >> RouteSeen(route(LAN, "@3")) << "dump 3 of routes 4"
         story >> RoutesDumpEnded(3, consistent=True) << NOTHING
-        assert list(story.engine.get_routes()) == []
+        assert list(story.engine.insight.get_routes()) == []
 
 
 class TestOverrun:
@@ -208,7 +208,7 @@ class TestOverrun:
             info: All routes were read again: the receive buffer was full
         """
         )
-        assert {each.destination for each in story.engine.get_routes()} == {
+        assert {each.destination for each in story.engine.insight.get_routes()} == {
             "10.2.0.0/16", "10.3.0.0/16",
         }  # fmt: skip
 

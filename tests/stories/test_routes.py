@@ -75,7 +75,7 @@ def test_another_metric_is_another_route(play: Play) -> None:
 
     expected = "3 eth0 routes new 10.0.0.0/8 via 10.9.9.2 dev 2 proto static"
     story >> RouteSeen(route(LAN, "10.9.9.2@2"), replace=True) << expected
-    assert len(list(story.engine.get_routes())) == 2
+    assert len(list(story.engine.insight.get_routes())) == 2
 
 
 def test_a_replacement_among_several_asks_the_kernel(play: Play) -> None:
@@ -111,7 +111,7 @@ def test_ways_of_ipv6_join_and_leave(play: Play) -> None:
     story = begin(play, one)
 
     story.fill(RouteSeen(both))
-    assert list(story.engine.get_routes()) == [both]
+    assert list(story.engine.insight.get_routes()) == [both]
     (
         story
         >> RouteGone(one)
@@ -143,7 +143,7 @@ def test_whose_a_route_is(play: Play) -> None:
         >> RouteSeen(route("2001:db8::/48", "@1", kind=7))
         << ("4 host routes new unreachable 2001:db8::/48 dev 1 proto static")
     )
-    assert len(list(story.engine.get_routes())) == 4
+    assert len(list(story.engine.insight.get_routes())) == 4
 
 
 def test_routes_of_netevd_are_not_told(play: Play) -> None:
@@ -154,8 +154,8 @@ def test_routes_of_netevd_are_not_told(play: Play) -> None:
     story = begin(play)
 
     story >> RouteSeen(route(ANY, "10.0.0.1@2", table=21501, protocol=110)) << NOTHING
-    assert len(list(story.engine.get_routes())) == 1
-    assert story.engine.get_snapshots()[0].gateways == ()
+    assert len(list(story.engine.insight.get_routes())) == 1
+    assert story.engine.insight.get_snapshots()[0].gateways == ()
     (
         story
         >> RouteSeen(route(LAN, "@2", protocol=110))
@@ -182,11 +182,15 @@ def test_which_routes_are_known(play: Play, settings: Routes, wanted: set[str]) 
         "other": route(LAN, "@2", table=300, protocol=16),
     }
     story = begin(play, *routes.values(), settings=settings)
-    known = {name for name, each in routes.items() if each in set(story.engine.get_routes())}
+    known = {
+        name for name, each in routes.items() if each in set(story.engine.insight.get_routes())
+    }
     assert known == wanted
 
     story = begin(play, settings=settings).fill(*(RouteSeen(each) for each in routes.values()))
-    known = {name for name, each in routes.items() if each in set(story.engine.get_routes())}
+    known = {
+        name for name, each in routes.items() if each in set(story.engine.insight.get_routes())
+    }
     assert known == wanted
 
 
@@ -200,7 +204,7 @@ def test_a_replacement_by_what_is_not_wanted(play: Play) -> None:
         >> RouteSeen(route(LAN, "@3", protocol=4), replace=True)
         << ("3 eth0 routes del 10.0.0.0/8 dev 2 proto dhcp")
     )
-    assert list(story.engine.get_routes()) == []
+    assert list(story.engine.insight.get_routes()) == []
 
 
 def test_no_routes_at_all(play: Play) -> None:
@@ -368,7 +372,7 @@ class TestMemory:
             heir >> RoutesDumped(found, 1) << NOTHING
             heir.fill(RoutesDumpEnded(1, consistent=True))
             assert not heir.events
-            assert list(heir.engine.get_routes()) == list(found)
+            assert list(heir.engine.insight.get_routes()) == list(found)
 
 
 def test_defaults_are_as_documented() -> None:

@@ -150,7 +150,7 @@ def test_a_carrier_that_is_back_within_the_delay_runs_nothing() -> None:
 
     book.fill(seen("eth0", 2, carrier=False), 4.9)
     sequence = book.events[-1].sequence
-    assert book.engine.get_held(sequence) == [("ifplugd", "down")]
+    assert book.engine.insight.get_held(sequence) == [("ifplugd", "down")]
     book >> seen("eth0", 2)
     text = f"ifplugd runs nothing: down of event {sequence} did not last for 5 s"
     assert text in "\n".join(map(str, book.actions))

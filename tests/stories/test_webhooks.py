@@ -354,5 +354,5 @@ def test_a_stop_posts_nothing_more_and_hears_what_is_under_way(play: Play) -> No
     (story >> answer(2) << f"end post 2 to {A}: ok\ninfo: {NAME} has taken event 2 (status 200)")
     story >> CourierLost() << NOTHING
     stages = [(each.target.url, each.sequence, each.stage, each.attempt)
-              for each in story.engine.get_open_deliveries()]  # fmt: skip
+              for each in story.engine.insight.get_open_deliveries()]  # fmt: skip
     assert stages == [(A, 3, "waiting", 1), (B, 2, "posting", 1), (B, 3, "waiting", 1)]

@@ -129,12 +129,14 @@ class Replayer:
         """Return a dump of what is known."""
         engine, dump = self.playback.engine, wanted.dump
         if isinstance(wanted, RequestRoutes):
-            routes = tuple(each for each in engine.get_routes() if each.family in wanted.families)
+            routes = tuple(
+                each for each in engine.insight.get_routes() if each.family in wanted.families
+            )
             return [RoutesDumped(routes, dump), RoutesDumpEnded(dump, consistent=True)]
-        snapshots = engine.get_snapshots()
+        snapshots = engine.insight.get_snapshots()
         inputs: list[Input] = [LinkSeen(each.link, dump) for each in snapshots]
         inputs += [AddressSeen(address, dump) for each in snapshots for address in each.addresses]
-        inputs += [RuleSeen(rule, dump) for rule in engine.get_rules()]
+        inputs += [RuleSeen(rule, dump) for rule in engine.insight.get_rules()]
         return [*inputs, DumpEnded(dump, consistent=True)]
 
 

@@ -28,7 +28,7 @@ def test_a_first_engine_wants_nothing() -> None:
     engine = Engine(configure(), first_sequence=1)
 
     assert engine.deadline() is None
-    assert engine.get_snapshots() == ()
+    assert engine.insight.get_snapshots() == ()
     assert engine.handle(HooksListed(hooks("/etc/netevd/carrier.d/a")), Now(0.0, 0)) == []
 
 
