@@ -79,6 +79,7 @@ def render() -> str:
     lines += ["", f"Refused to all, scripts included: {_show(DENIED_TO_ALL)}."]
     for name, policy in POLICIES.items():
         more = "; sockets of IPv4 and IPv6, connected, and threads" if policy.connects else ""
+        more += "; `setsockopt` to join a group of netlink messages" if policy.joins else ""
         lines += ["", f"All that **{name}** may call: {_show(policy.calls)}{more}."]
     return "\n".join(lines) + "\n"
 

@@ -20,9 +20,9 @@ from typing import Final, TypeAlias, TypeVar
 from privsep import protocol, rtnetlink
 from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
+from privsep.inquiry import Inquiry
 from privsep.launch import Launch
 from privsep.policy import Denial, State, end_dump, judge
-from privsep.wireguard import Inquiry
 
 T = TypeVar("T")
 Sockets: TypeAlias = tuple[socket.socket, ...]
@@ -44,7 +44,7 @@ class Helper:
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
-        self._wireguard = Inquiry(
+        self._inquiry = Inquiry(
             self._send, lambda name: self._lead.send(protocol.WantWireguard(name))
         )
         self._writes = rtnetlink.open_request_socket(rtnetlink.CAP_ACK)
@@ -68,7 +68,7 @@ class Helper:
         state: object = None
         self._lead.send(protocol.Ready())
         while self._is_reading() or self._outbox:
-            dump = (self._state.dump, self._ending, self._wireguard.get_descriptor())
+            dump = (self._state.dump, self._ending, self._inquiry.descriptors())
             wanted = (self._feed, bool(self._outbox), dump, self._stopping)
             if wanted != state:  # most rounds are like the one before
                 state = wanted
@@ -109,8 +109,9 @@ class Helper:
         if not self._outbox and self._is_reading():
             self._forward_events(ready)
             self._forward_dump(ready)
-            if not self._outbox and self._wireguard.get_descriptor() in ready:
-                self._wireguard.receive()
+            for descriptor in self._inquiry.descriptors():
+                if not self._outbox and descriptor in ready:
+                    self._inquiry.receive(descriptor)
 
     def _is_reading(self) -> bool:
         """
@@ -135,8 +136,7 @@ class Helper:
             wanted |= {sock.fileno(): select.POLLIN for sock in self._events.values()}
             if self._state.dump and self._ending is None:
                 wanted[self._requests.fileno()] = select.POLLIN
-            if (inquired := self._wireguard.get_descriptor()) is not None:
-                wanted[inquired] = select.POLLIN
+            wanted |= dict.fromkeys(self._inquiry.descriptors(), select.POLLIN)
         return wanted
 
     def _handle_lead(self) -> bool:
@@ -149,7 +149,7 @@ class Helper:
             return True
         if isinstance(message, protocol.WireguardSocket):
             given = socket.socket(fileno=descriptors[0]) if descriptors else None
-            self._guard(lambda code: self._wireguard.take(code, given), message.errno)
+            self._guard(lambda code: self._inquiry.take(code, given), message.errno)
             return True
         if not isinstance(message, protocol.Peer) or len(descriptors) != 2:
             raise protocol.ProtocolViolation("peer without its two sockets")
@@ -165,7 +165,7 @@ class Helper:
             if end is not None:
                 end.close()
         self._feed = self._rpc = self._ending = None
-        self._wireguard.cancel()
+        self._inquiry.cancel()
         self._outbox.clear()
         self._state = State()
 
@@ -188,10 +188,10 @@ class Helper:
             asked = rtnetlink.encode_dump(request.kind, request.dump, request.table)
             self._requests.send(asked)
         self._reply(protocol.Done(errors))
-        if isinstance(request, protocol.Wireguard):
+        if isinstance(request, protocol.Wireguard | protocol.Wireless):
             if self._audited and isinstance(request, protocol.SetEndpoint):
                 self._reporter.tell("network", "asked", "worker", str(request))
-            self._wireguard.begin(request)
+            self._inquiry.begin(request)
 
     def _note(self, changes: list[protocol.Change], errors: list[int]) -> None:
         """Tell the audit log of changes, some in each record."""

@@ -39,7 +39,7 @@ class State(NamedTuple):
     last_dump: int = 0
     """Highest number of a dump so far; numbers only grow."""
     last_read: int = 0
-    """The same of readings of WireGuard devices."""
+    """The same of readings of WireGuard devices and wireless links."""
     held: int = 0
     """Rules and routes that were asked for, and not taken back since."""
     writes: int = 0
@@ -72,8 +72,9 @@ def judge(request: protocol.Request, state: State, policy: WritePolicy, now: flo
         raise ProtocolViolation("request before hello")
     if isinstance(request, protocol.Ping):
         return Grant(state)
-    if isinstance(request, protocol.Wireguard):
-        if request.read <= state.last_read or not is_ifname(request.name):
+    if isinstance(request, protocol.Wireguard | protocol.Wireless):
+        named = isinstance(request, protocol.Wireless) or is_ifname(request.name)
+        if request.read <= state.last_read or not named:
             words = f"reading {request.read} after {state.last_read}, or of no name"
             raise ProtocolViolation(words)
         if isinstance(request, protocol.SetEndpoint):

@@ -51,7 +51,10 @@ LINKS: Final = 0
 ROUTES: Final = 1
 """Event socket of routes: a storm of them cannot overrun the link socket."""
 
-Source = Annotated[int, Meta(ge=0, le=1)]
+WIRELESS: Final = 2
+"""What nl80211 tells by itself, and that it has come or gone: less than all of it, see `inquiry`."""
+
+Source = Annotated[int, Meta(ge=0, le=2)]
 
 
 class Datagrams(Message, frozen=True, tag=1):
@@ -84,28 +87,26 @@ class DumpFinished(Message, frozen=True, tag=4):
     """NLM_F_DUMP_INTR was set: the dump is not consistent and has to be repeated."""
 
 
-class WireguardPart(Message, frozen=True, tag=5):
+class AnswerPart(Message, frozen=True, tag=5):
     """
-    Part of what a WireGuard device says of itself, without what may be secret.
+    Part of what was asked for by `Wireguard` or `Wireless`, without what may be secret.
 
-    Of the kernel's devices netlink messages, of others whole lines `key=value`.
+    Of the kernel netlink messages, of WireGuard's other devices whole lines `key=value`.
     """
 
     read: Id
     data: bytes
 
 
-class WireguardEnd(Message, frozen=True, tag=6):
-    """All that the device says was sent, or could not be had."""
+class AnswerEnd(Message, frozen=True, tag=6):
+    """All that was asked for was sent, or could not be had."""
 
     read: Id
     errno: Small
     """0, or an error number: of the kernel's, or of the connection."""
 
 
-FeedMessage: TypeAlias = (
-    Datagrams | Overrun | DumpPart | DumpFinished | WireguardPart | WireguardEnd
-)
+FeedMessage: TypeAlias = Datagrams | Overrun | DumpPart | DumpFinished | AnswerPart | AnswerEnd
 
 
 # --- rpc: worker <-> helper ------------------------------------------------------------------
@@ -132,11 +133,20 @@ class Ping(Message, frozen=True, tag=22):
     number: Id
 
 
-class Wireguard(Message, frozen=True, tag=24):
-    """Ask one WireGuard device for itself and its peers; parts come on feed. Ends an earlier one."""
+class _Reading(Message, frozen=True):
+    """Something that is asked for apart from dumps; parts come on feed. Ends an earlier one."""
 
     read: Id
     ifindex: Small
+
+
+class Wireless(_Reading, frozen=True, tag=220):
+    """Ask for the wireless links that there are, or, with an ifindex, for the networks this one sees."""
+
+
+class Wireguard(_Reading, frozen=True, tag=24):
+    """Ask one WireGuard device for itself and its peers."""
+
     name: Annotated[str, Meta(min_length=1, max_length=IFNAME_LIMIT)]
     userspace: bool
     """It is no device of the kernel's: somebody listens on a socket of this name."""
@@ -214,7 +224,7 @@ class Write(Message, frozen=True, tag=144):
     changes: Annotated[list[Change], Meta(min_length=1, max_length=64)]
 
 
-Request: TypeAlias = Hello | Dump | Ping | Wireguard | SetEndpoint | Write
+Request: TypeAlias = Hello | Dump | Ping | Wireless | Wireguard | SetEndpoint | Write
 
 
 class Done(Message, frozen=True, tag=30):

@@ -26,8 +26,8 @@ DATAGRAM_LIMIT: Final = 65536
 """Bytes of one receive; the kernel sends at most 32 KiB a datagram unless asked for more.
 Source: netlink_recvmsg(), net/netlink/af_netlink.c."""
 
-_SOL_NETLINK = 270
-_NETLINK_ADD_MEMBERSHIP = 1
+SOL_NETLINK: Final = 270
+ADD_MEMBERSHIP: Final = 1
 _NETLINK_GET_STRICT_CHK = 12
 _GROUPS: Final[dict[int, tuple[int, ...]]] = {LINKS: (1, 5, 8, 9, 19), ROUTES: (7, 11, 32)}
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_RULE, IPV6_IFADDR, IPV6_RULE; IPV4_ROUTE, IPV6_ROUTE, NEXTHOP."""
@@ -60,8 +60,8 @@ _IFLA_MASTER = 10
 _NLM_F_REPLACE = 0x100
 _SO_ATTACH_FILTER = 26
 _SO_NETNS_COOKIE = 71
-_LOAD_BYTE, _LOAD_AT_X, _FIND_ATTRIBUTE, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
-_IF_EQUAL, _IF_AT_LEAST, _IF_SET, _RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
+LOAD_BYTE, _LOAD_AT_X, LOAD, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
+IF_EQUAL, _IF_AT_LEAST, _IF_SET, RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
 """Classic BPF. Source: linux/bpf_common.h; the attribute is found by SKF_AD_NLATTR, linux/filter.h."""
 _DUMPS: Final = {
     "links": (_RTM_GETLINK, bytes(16)),
@@ -87,7 +87,7 @@ def open_event_socket(source: int, kept: int | None = None) -> tuple[socket.sock
     if kept is None:
         sock.bind((0, 0))  # a socket without a port of its own gets no broadcast
     for group in _GROUPS[source]:
-        sock.setsockopt(_SOL_NETLINK, _NETLINK_ADD_MEMBERSHIP, group)
+        sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, group)
     return sock, forced
 
 
@@ -105,9 +105,9 @@ def find_fault(kept: int) -> str:
     return "" if there == here else "it is of another network namespace"
 
 
-def filter_routes(sock: socket.socket, wanted: RouteFilter) -> None:
-    """Have the kernel drop route messages that nobody asked for, before they are queued."""
-    program = array("B", encode_filter(wanted))
+def attach(sock: socket.socket, encoded: bytes) -> None:
+    """Have the kernel drop what a filter in classic BPF does not let pass, before it is queued."""
+    program = array("B", encoded)
     address, size = program.buffer_info()
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))
 
@@ -120,26 +120,31 @@ def encode_filter(wanted: RouteFilter) -> bytes:
     protocol. Source: bpf(4), net/core/filter.c, struct rtmsg in linux/rtnetlink.h.
     """
     little = sys.byteorder == "little"
-    steps = [(_LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
+    steps = [(LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
     if wanted.owner:
-        steps += [(_LOAD_BYTE, 21, ""), (_IF_EQUAL, wanted.owner, "pass")]
+        steps += [(LOAD_BYTE, 21, ""), (IF_EQUAL, wanted.owner, "pass")]
     if 0 not in wanted.tables:
         if wanted.default_routes:
-            steps += [(_LOAD_BYTE, 17, ""), (_IF_EQUAL, 0, "protocol")]
-        steps += [(_LOAD_A, 28, ""), (_LOAD_X, _RTA_TABLE, ""), (_FIND_ATTRIBUTE, 0xFFFFF00C, "")]
+            steps += [(LOAD_BYTE, 17, ""), (IF_EQUAL, 0, "protocol")]
+        steps += [(_LOAD_A, 28, ""), (_LOAD_X, _RTA_TABLE, ""), (LOAD, 0xFFFFF00C, "")]
         steps += [(_MOVE_TO_X, 0, ""), (_LOAD_AT_X, 4, "")]
         # the filter reads numbers big endian, the kernel writes its own order
         numbers = [int.from_bytes(struct.pack("=I", each), "big") for each in wanted.tables]
-        steps += [(_IF_EQUAL, number, "protocol") for number in numbers]
-        steps += [(_RETURN, 0, "")]
+        steps += [(IF_EQUAL, number, "protocol") for number in numbers]
+        steps += [(RETURN, 0, "")]
     places = {"protocol": len(steps)}
     if wanted.protocols:
-        steps += [(_LOAD_BYTE, 7 if little else 6, ""), (_IF_SET, _NLM_F_REPLACE >> 8, "pass")]
-        steps += [(_LOAD_BYTE, 21, "")]
-        steps += [(_IF_EQUAL, number, "pass") for number in wanted.protocols]
-        steps += [(_RETURN, 0, "")]
+        steps += [(LOAD_BYTE, 7 if little else 6, ""), (_IF_SET, _NLM_F_REPLACE >> 8, "pass")]
+        steps += [(LOAD_BYTE, 21, "")]
+        steps += [(IF_EQUAL, number, "pass") for number in wanted.protocols]
+        steps += [(RETURN, 0, "")]
     places["pass"] = len(steps)
-    steps += [(_RETURN, 0xFFFFFFFF, "")]
+    steps += [(RETURN, 0xFFFFFFFF, "")]
+    return assemble(steps, places)
+
+
+def assemble(steps: list[tuple[int, int, str]], places: dict[str, int]) -> bytes:
+    """Return a program of code, operand and where to go if a comparison holds, by the names of places."""
     return b"".join(
         struct.pack("=HBBI", code, places[target] - place - 1 if target else 0, 0, operand)
         for place, (code, operand, target) in enumerate(steps)
@@ -150,7 +155,7 @@ def open_request_socket(option: int = _NETLINK_GET_STRICT_CHK) -> socket.socket:
     """Return the socket over which dumps are asked for; with CAP_ACK that for changes."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
     sock.setblocking(option == CAP_ACK)  # a change is answered at once
-    sock.setsockopt(_SOL_NETLINK, option, 1)
+    sock.setsockopt(SOL_NETLINK, option, 1)
     sock.bind((0, 0))
     return sock
 

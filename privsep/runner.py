@@ -20,17 +20,10 @@ from typing import Final
 
 from msgspec import structs
 
-from privsep import protocol, sandbox
+from privsep import processes, protocol, sandbox
 from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
 from privsep.inotify import Watch
-from privsep.processes import (
-    read_children,
-    read_descendants,
-    read_marker,
-    read_membership,
-    send_signal,
-)
 from privsep.scripts import Table
 from privsep.signatures import Untrusted
 from privsep.trees import CONVENTIONS
@@ -143,8 +136,8 @@ class Runner:
 
     def _is_done(self) -> bool:
         if self._stop_at is not None:
-            return not read_children()
-        return self._draining and not self._runs and not read_children()
+            return not processes.read_children()
+        return self._draining and not self._runs and not processes.read_children()
 
     def _say_farewell(self) -> None:
         """
@@ -200,7 +193,7 @@ class Runner:
             case protocol.End():
                 self._stop_at = time.monotonic()
                 self._kill_at = self._stop_at + GRACE
-                send_signal(read_descendants(read_children()), signal.SIGTERM)
+                _signal_all(signal.SIGTERM)
 
     def _lose_worker(self) -> None:
         if self._worker is not None:
@@ -366,7 +359,7 @@ class Runner:
             return  # it ended while the request was on its way
         members = [] if life.exited else [life.pid]
         members += [pid for pid, owners in self._orphans() if life in owners]
-        send_signal(read_descendants(members), which)
+        processes.send_signal(processes.read_descendants(members), which)
 
     # --- ends -----------------------------------------------------------------------------------
 
@@ -398,8 +391,8 @@ class Runner:
             if any(life.detach for life in owners):
                 continue
             if owners and all(life.exited for life in owners):
-                doomed = read_descendants([pid])
-                send_signal(doomed, signal.SIGKILL)
+                doomed = processes.read_descendants([pid])
+                processes.send_signal(doomed, signal.SIGKILL)
                 for life in owners:
                     life.killed.update(doomed)
             held.update(life.id for life in owners)
@@ -416,19 +409,19 @@ class Runner:
     def _orphans(self) -> list[tuple[int, list[_Life]]]:
         """Return the processes that were re-parented here, each with the runs it belongs to."""
         firsts = {life.pid for life in self._runs.values() if not life.exited}
-        strangers = [pid for pid in read_children() if pid not in firsts]
+        strangers = [pid for pid in processes.read_children() if pid not in firsts]
         return [(pid, self._find_owners(pid)) for pid in strangers]
 
     def _find_owners(self, pid: int) -> list[_Life]:
         live = [life for life in self._runs.values() if not life.ended]
         known = [*live, *self._detached]
-        member = read_membership(pid)
+        member = processes.read_membership(pid)
         if member is None:
             return []
         for life in known:
             if life.pid in {member.group, member.session}:
                 return [life]
-        marker = read_marker(pid, _MARKER)
+        marker = processes.read_marker(pid, _MARKER)
         for life in known:
             if marker == f"{self._incarnation}.{life.id}".encode():
                 return [life]
@@ -440,7 +433,12 @@ class Runner:
     def _press(self) -> None:
         """Kill what did not heed TERM, GRACE seconds after it."""
         if time.monotonic() >= self._kill_at:
-            send_signal(read_descendants(read_children()), signal.SIGKILL)
+            _signal_all(signal.SIGKILL)
+
+
+def _signal_all(which: int) -> None:
+    """Signal everything that was started here and lives."""
+    processes.send_signal(processes.read_descendants(processes.read_children()), which)
 
 
 def _open_pipes() -> list[int]:

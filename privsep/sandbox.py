@@ -208,6 +208,8 @@ class Policy(NamedTuple):
     """Resource limits, soft and hard, by name and unit as in setrlimit(2)."""
     capabilities: tuple[str, ...] = ()
     """What it has of them, in every set but inheritable and ambient."""
+    joins: bool = False
+    """Whether it may join groups of netlink messages: those of nl80211, as soon as that is there."""
     connects: bool = False
     """Whether it may make sockets of IPv4 and IPv6, connect them, and have threads."""
 
@@ -221,7 +223,7 @@ LEASES: Final = "leases"
 _RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"]
 """Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
 POLICIES: Final = {
-    "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",)),
+    "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",), joins=True),
     "reader": Policy(_READER, None, [], {"nproc": 0, "memlock": 0}),
     "worker": Policy(
         _WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], {"nproc": 0, "memlock": 0}
@@ -229,6 +231,8 @@ POLICIES: Final = {
     "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
 }
 """By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""
+_JOINS: Final = (pyseccomp.Arg(1, pyseccomp.EQ, 270), pyseccomp.Arg(2, pyseccomp.EQ, 1))
+"""SOL_NETLINK and NETLINK_ADD_MEMBERSHIP. Source: linux/netlink.h."""
 _ACTIONS: Final = {"enforce": pyseccomp.ERRNO(errno.EPERM), "log": pyseccomp.LOG, "trap": pyseccomp.KILL_PROCESS}  # fmt: skip
 """What becomes of a call that a filter does not allow, by `security.sandbox`. Only tests trap."""
 traps = False
@@ -272,6 +276,8 @@ def build_filter(role: str, how: str = "enforce", machine: int | None = None) ->
         program.remove_arch(pyseccomp.Arch.NATIVE)
         program.add_arch(machine)
     _add(program, pyseccomp.ALLOW, POLICIES[role].calls)
+    if POLICIES[role].joins:
+        program.add_rule(pyseccomp.ALLOW, "setsockopt", *_JOINS)
     if POLICIES[role].connects:
         _add_network(program)
     with open(os.memfd_create(f"netevd-{role}-filter"), "rb+") as file:

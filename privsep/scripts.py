@@ -173,9 +173,8 @@ class Table:
         self._roots = {"": roots, **{tree.kind: tree.roots for tree in forest}}
         """By kind of the tree, "" for netevd's own."""
         self._groups = [("", event) for event in events]
-        self._groups += [
-            (tree.kind, each) for tree in forest for each in CONVENTIONS[tree.kind].groups
-        ]
+        for tree in forest:
+            self._groups += [(tree.kind, each) for each in CONVENTIONS[tree.kind].groups]
         self._owners = owners
         self._only = frozenset(only)
         self._numbers: dict[tuple[str, str, str, int, int], int] = {}

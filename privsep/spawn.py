@@ -256,11 +256,9 @@ def start_reader(
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     memory = Memory(*(os.memfd_create(f"netevd-{name}", flags) for name in Memory._fields))
     os.pwrite(memory.configuration, given, 0)
-    arguments = ["observe" if mode.observe else "privileged", path, kind]
-    # it reads what would say that it be less confined, so it never is
-    pid, reply = _begin_program(
-        mode, mode.reader, ("reader", "enforce"), arguments, dict(os.environ), *memory
-    )
+    words, environment = ["observe" if mode.observe else "privileged", path, kind], {**os.environ}
+    sandboxed = ("reader", "enforce")  # it reads what would say that it be less confined
+    pid, reply = _begin_program(mode, mode.reader, sandboxed, words, environment, *memory)
     return pid, reply, memory
 
 

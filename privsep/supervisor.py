@@ -361,7 +361,7 @@ class Supervisor:
         if launch.sandbox != "enforce":
             words = "system calls that roles do not need pass, and files are closed by users alone"
             self._log.write("warn", f"security.sandbox is {launch.sandbox}: {words}")
-        rtnetlink.filter_routes(self._events[protocol.ROUTES], launch.routes)
+        rtnetlink.attach(self._events[protocol.ROUTES], rtnetlink.encode_filter(launch.routes))
         if self._listeners is not None:
             self._listeners.want(launch.listeners, self._log)
         if now.worker.ready:

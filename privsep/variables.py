@@ -100,7 +100,8 @@ _TYPES: Final[list[tuple[str, Callable[[str], object], str]]] = [
     ("an address with prefix length", _is_prefix, "NETEVD_DESTINATION"),
     ("prefixes separated by blanks", _each(_is_prefix), "NETEVD_WG_PEER_ALLOWED_IPS"),
     ("a public key", re.compile(r"[A-Za-z0-9+/]{43}=\Z").match, "NETEVD_WG_PUBLIC_KEY NETEVD_WG_PEER"),
-    ("a name", re.compile(r"[A-Za-z0-9%._-]{1,192}\Z").match, "NETEVD_WG_PEER_NAME"),
+    ("a name", re.compile(r"[A-Za-z0-9%._-]{1,192}\Z").match, "NETEVD_WG_PEER_NAME NETEVD_SSID"),
+    ("a link-layer address", re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z").match, "NETEVD_BSSID"),
     ("an address with port", _ENDPOINT.match, "NETEVD_WG_PEER_ENDPOINT NETEVD_WG_PEER_PREV_ENDPOINT"),
 ]  # fmt: skip
 """What a value is to be, what tells whether it is, and the variables of that type."""

@@ -122,7 +122,7 @@ def find_ssid(snapshot: Snapshot) -> str:
 
     As of the output of iw(8), where what is no text is escaped, and of that too only the backslash goes.
     """
-    found = next((each.ssid for each in snapshot.reports if each.ssid), "")
+    found = snapshot.ssid
     return printable(found).replace("\\", "")
 
 

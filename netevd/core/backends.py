@@ -12,7 +12,14 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias, assert_never
 
 from netevd.model.actions import Action, Kind, Note
-from netevd.model.backend import PRECEDENCE, SUSPENDING, BackendName, HostReport, LinkReport
+from netevd.model.backend import (
+    OF_THE_KERNEL,
+    PRECEDENCE,
+    SUSPENDING,
+    BackendName,
+    HostReport,
+    LinkReport,
+)
 from netevd.model.event import EventType
 from netevd.model.inputs import (
     BackendForgot,
@@ -144,7 +151,7 @@ class Backends:
         self._awaited.discard(backend)
         known = self._presences.get(backend)
         self._presences[backend] = Presence(backend, True, given.version, "", False)
-        if backend != "kernel" and (known is None or not known.found):
+        if backend not in OF_THE_KERNEL and (known is None or not known.found):
             version = f" {given.version}" if given.version else ""
             again = "again" if known is not None and known.version else "too"
             text = f"{backend}{version} is there: what it knows counts {again}"

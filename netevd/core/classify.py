@@ -86,7 +86,7 @@ def classify(
     """
     Return what a change means.
 
-    Order: link, carrier, addresses, gateways, leases, DNS, operational state, setup state, device
+    Order: link, carrier, addresses, gateways, leases, DNS, wireless network, operational state, setup state, device
     state; for a new link its states come first; for a vanished one there are only its addresses and the
     removal. now_ns: wall clock, to tell a lease that is over from one that was given back. found: the
     change is that this backend was found, so what it tells of a link for the first time is no news.
@@ -103,6 +103,7 @@ def classify(
             *_find_addresses(change),
             *_find_gateways("", after.gateway4, "", after.gateway6),
             *_find_leases((), after.leases, now_ns),
+            *([Finding(EventType.SSID_CHANGED)] if after.ssid else []),
             *_find_setup("", after.setup_state),
             *_find_device("", after.device_state),
         ]
@@ -116,6 +117,7 @@ def classify(
     if told and not is_new:
         findings += _find_leases(before.leases, after.leases, now_ns)
         findings += _find_dns(before, after)
+        findings += _find_network(before, after)
     if before.state is not after.state:
         findings += _find_state(after, whole_scale=whole_scale)
     if told:
@@ -165,6 +167,14 @@ def _find_device(before: str, after: str, *, initial: bool = False) -> Iterator[
     kind = _DEVICE_TYPES.get(after)
     if kind is not None and before != after:
         yield Finding(kind, backend="NetworkManager", initial=initial)
+
+
+def _find_network(before: Snapshot, after: Snapshot) -> Iterator[Finding]:
+    """Yield what is different of the wireless network: it is another one, or its access point is."""
+    if before.ssid != after.ssid:
+        yield Finding(EventType.SSID_CHANGED)
+    elif before.bssid and after.bssid and before.bssid != after.bssid:
+        yield Finding(EventType.ROAMED)
 
 
 def _find_dns(before: Snapshot, after: Snapshot) -> Iterator[Finding]:

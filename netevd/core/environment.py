@@ -81,6 +81,8 @@ def build_values(event: Event, *, emit_json: bool) -> tuple[tuple[str, str], ...
         values["LINKINDEX"] = str(after.link.ifindex)
         if after.gateways:
             values |= _name_gateways(after)
+        if after.reports:
+            values |= _name_network(after)
     if event.initial:
         values["NETEVD_INITIAL"] = "1"
     previous = _find_previous_state(event)
@@ -158,6 +160,12 @@ def _quote(value: str) -> str:
 
 def _name_gateways(after: Snapshot) -> dict[str, str]:
     named = {"NETEVD_GATEWAY4": after.gateway4, "NETEVD_GATEWAY6": after.gateway6}
+    return {name: value for name, value in named.items() if value}
+
+
+def _name_network(after: Snapshot) -> dict[str, str]:
+    ssid = quote(after.ssid, safe="", errors="surrogateescape").replace("~", "%7E")
+    named = {"NETEVD_SSID": ssid, "NETEVD_BSSID": after.bssid}
     return {name: value for name, value in named.items() if value}
 
 

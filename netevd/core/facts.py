@@ -170,6 +170,10 @@ def is_back(first: Event, last: Event) -> bool:
         case EventType.LEASE:
             leases = [each.find_lease(last.family) for each in (before, after)]
             return len({each and each.content for each in leases}) == 1
+        case EventType.SSID_CHANGED:
+            return before.ssid == after.ssid
+        case EventType.ROAMED:
+            return before.bssid == after.bssid
         case EventType.DNS_CHANGED:
             return (before.dns, before.domains) == (after.dns, after.domains)
         case EventType.HOSTNAME_CHANGED | EventType.MANAGER:
@@ -232,6 +236,10 @@ def is_upward(event: Event) -> bool | None:
         case EventType.LINK_RENAMED | EventType.LINK_CHANGED | EventType.WG_PEER_ENDPOINT_CHANGED:
             return None
         case EventType.DNS_CHANGED | EventType.HOSTNAME_CHANGED | EventType.MANAGER:
+            return None
+        case EventType.SSID_CHANGED:
+            return bool(event.after and event.after.ssid)
+        case EventType.ROAMED:
             return None
         case (
             EventType.PENDING

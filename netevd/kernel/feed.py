@@ -51,8 +51,6 @@ class FeedTranslator:
     """Turns feed messages of one helper into inputs; a new helper needs a new translator."""
 
     def __init__(self) -> None:
-        self._wireguard: tuple[int, bool, list[bytes]] | None = None
-        """The reading of a device under way: number, whether it is userspace's, what came of it."""
         self._jobs: dict[int, _Job] = {}
         """Helper's number of a dump to the core's dump it is a part of."""
         self._last = 0
@@ -69,17 +67,19 @@ class FeedTranslator:
         self._jobs |= dict.fromkeys((each for each, _ in numbered), job)
         return numbered
 
-    def expect_wireguard(self, number: int, *, userspace: bool) -> None:
-        """Take in that a device was asked; what still comes of an earlier reading is passed over."""
-        self._wireguard = (number, userspace, [])
-
     def translate(self, message: protocol.FeedMessage) -> list[Input]:
         """
         Return what a message means to the core, in order.
 
-        A datagram that cannot be decoded counts as lost: the core will ask for a new dump.
+        A datagram that cannot be decoded counts as lost: the core will ask for a new dump. Nothing of
+        readings, and of what nl80211 tells, which those follow who make readings of it.
         """
         match message:
+            case (
+                protocol.Datagrams(source=protocol.WIRELESS)
+                | protocol.Overrun(source=protocol.WIRELESS)
+            ):
+                return []
             case protocol.Datagrams():
                 return _translate_events(message)
             case protocol.Overrun(source=source):
@@ -88,26 +88,8 @@ class FeedTranslator:
                 return self._translate_part(message)
             case protocol.DumpFinished():
                 return self._finish(message)
-            case protocol.WireguardPart(read=read, data=data):
-                if self._wireguard is not None and self._wireguard[0] == read:
-                    self._wireguard[2].append(data)
+            case protocol.AnswerPart() | protocol.AnswerEnd():
                 return []
-            case protocol.WireguardEnd():
-                return self._end_wireguard(message)
-
-    def _end_wireguard(self, message: protocol.WireguardEnd) -> list[Input]:
-        """Return a device once all of it has come."""
-        if self._wireguard is None or self._wireguard[0] != message.read:
-            return []
-        number, userspace, parts = self._wireguard
-        self._wireguard = None
-        if message.errno:
-            return [WireguardRead(number, None, os.strerror(message.errno))]
-        try:
-            device = decode_userspace(b"".join(parts)) if userspace else decode_kernel(parts)
-        except Malformed as error:
-            return [WireguardRead(number, None, str(error))]
-        return [WireguardRead(number, device)]
 
     def _translate_part(self, message: protocol.DumpPart) -> list[Input]:
         """Return one part of a dump; one that cannot be decoded spoils the dump."""
@@ -149,3 +131,16 @@ def _translate_events(message: protocol.Datagrams) -> list[Input]:
             lost = Overran if message.source == protocol.LINKS else RoutesOverran
             inputs.append(lost(str(error)))
     return inputs
+
+
+def translate_device(
+    number: int, parts: list[bytes], code: int, *, userspace: bool
+) -> WireguardRead:
+    """Return a reading of a WireGuard device. code: why it is not whole, 0 where it is."""
+    if code:
+        return WireguardRead(number, None, os.strerror(code))
+    try:
+        device = decode_userspace(b"".join(parts)) if userspace else decode_kernel(parts)
+    except Malformed as error:
+        return WireguardRead(number, None, str(error))
+    return WireguardRead(number, device)

@@ -23,19 +23,24 @@ BackendName: TypeAlias = Literal[
     "systemd-resolved",
     "systemd-hostnamed",
     "systemd-logind",
+    "nl80211",
     "kernel",
 ]
-"""Who can tell something, as scripts hear it in BACKEND."""
+"""Who can tell something, as scripts hear it in BACKEND. nl80211 is the kernel, and scripts hear that."""
+
+OF_THE_KERNEL: Final[frozenset[BackendName]] = frozenset(("nl80211", "kernel"))
+"""Those that are no service of anybody's: that they are there is no news."""
 
 PRECEDENCE: Final[dict[BackendName, int]] = {
-    "systemd-networkd": 0,
-    "NetworkManager": 1,
-    "dhclient": 2,
-    "dhcpcd": 3,
-    "systemd-resolved": 4,
-    "systemd-hostnamed": 5,
-    "systemd-logind": 6,
-    "kernel": 7,
+    "nl80211": 0,
+    "systemd-networkd": 1,
+    "NetworkManager": 2,
+    "dhclient": 3,
+    "dhcpcd": 4,
+    "systemd-resolved": 5,
+    "systemd-hostnamed": 6,
+    "systemd-logind": 7,
+    "kernel": 8,
 }
 """Of two that tell the same, the lower one counts: whoever manages a link knows most of it."""
 
@@ -136,6 +141,8 @@ class LinkReport:
     """Name that this host shall have by what is known of this link, "" for none."""
     ssid: str = ""
     """Network name of a wireless link, as text; bytes that are not UTF-8 are kept by surrogateescape."""
+    bssid: str = ""
+    """Link-layer address of the access point, colon-separated hex; "" for none or not told."""
     connection_id: str = ""
     connection_uuid: str = ""
     """NetworkManager's profile in use, "" for none."""

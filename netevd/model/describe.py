@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netevd.model.backend import HostReport
 from netevd.model.event import Event, EventType
-from netevd.model.shape import describe_route
+from netevd.model.shape import describe_route, printable
 from netevd.model.snapshot import Snapshot
 from netevd.model.wireguard import WireguardFact
 
@@ -38,6 +38,10 @@ def describe(event: Event) -> str:
             return _describe_gateway(event, before, after)
         case EventType.DNS_CHANGED:
             return f"DNS {' '.join([*after.dns, *after.domains]) or 'none'}"
+        case EventType.SSID_CHANGED:
+            return f"{printable(after.ssid) or 'none'}{_tell_before(None if before is None else before.ssid)}"
+        case EventType.ROAMED:
+            return f"{after.bssid}{_tell_before(None if before is None else before.bssid)}"
         case EventType.LINK_ADDED:
             kind = f", {after.link.kind}" if after.link.kind else ""
             return f"ifindex {after.link.ifindex}{kind}"
@@ -57,6 +61,10 @@ def describe(event: Event) -> str:
             return _describe_link(before, after)
         case _:
             return f"{before.state.value} -> {after.state.value}"
+
+
+def _tell_before(word: str | None) -> str:
+    return f" (was {printable(word) or 'none'})" if word is not None else ""
 
 
 def _find_managers_word(event: Event) -> tuple[str, str] | None:

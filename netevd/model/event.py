@@ -60,6 +60,8 @@ class EventType(StrEnum):
     ADDRESS_DEPRECATED = "address-deprecated"
     ROUTES = "routes"
     GATEWAY_CHANGED = "gateway-changed"
+    SSID_CHANGED = "ssid-changed"
+    ROAMED = "roamed"
     LEASE = "lease"
     DNS_CHANGED = "dns-changed"
     HOSTNAME_CHANGED = "hostname-changed"

@@ -210,6 +210,8 @@ class InterfaceObject(TypedDict):
     connection: ConnectionObject | None
     ssid: str | None
     """Name of the wireless network; bytes that are no UTF-8 and control characters are escaped."""
+    bssid: str | None
+    """Link-layer address of its access point, where the kernel tells it."""
     leases: list[LeaseObject]
     dns: list[str]
     """DNS servers in use for it that a backend has told of; the kernel knows none."""

@@ -65,6 +65,19 @@ class Snapshot:
         return next((each.device_state for each in self.reports if each.device_state), "")
 
     @property
+    def ssid(self) -> str:
+        """Name of the wireless network that it is in, "" for none. Where the kernel tells, that counts."""
+        told = next((each.ssid for each in self.reports if each.backend == "nl80211"), None)
+        if told is not None:
+            return told
+        return next((each.ssid for each in self.reports if each.ssid), "")
+
+    @property
+    def bssid(self) -> str:
+        """Address of the access point that it is connected to, "" for none or not told."""
+        return next((each.bssid for each in self.reports if each.bssid), "")
+
+    @property
     def leases(self) -> tuple[Lease, ...]:
         """The lease of each family: of two that are reported, that of the backend that counts more."""
         found: dict[str, Lease] = {}

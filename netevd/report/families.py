@@ -45,6 +45,8 @@ RESULTS: Final = (
 """How a run may end, see `EndRun.result`."""
 ROLES: Final = ("helper", "runner", "worker")
 SOURCES: Final = ("links", "routes")
+SOCKETS: Final = (*SOURCES, "wireless")
+"""By the numbers that privsep.protocol gives them."""
 
 
 def _each(*words: str) -> tuple[tuple[str, ...], ...]:
@@ -176,7 +178,7 @@ RECONCILES: Final = Family(
 OVERRUNS: Final = Family(
     "netevd_netlink_overruns_total", "counter",
     "Times that the kernel dropped messages, since netevd's receive buffer was full.",
-    ("source",), starts=_each(*SOURCES),
+    ("source",), starts=_each(*SOCKETS),
 )  # fmt: skip
 RESYNCS: Final = Family(
     "netevd_netlink_resyncs_total", "counter",

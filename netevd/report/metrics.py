@@ -257,7 +257,7 @@ class Metrics:
 
     def note_overrun(self, source: int) -> None:
         """Take in that the kernel has dropped messages. source: as in privsep.protocol."""
-        self._note(families.OVERRUNS, families.SOURCES[source])
+        self._note(families.OVERRUNS, families.SOCKETS[source])
 
     def note_resync(self, source: str, *, consistent: bool) -> None:
         """Take in that links or routes were read from the kernel."""

@@ -17,6 +17,7 @@ from netevd.core.policydifference import order_rule
 from netevd.core.policyhints import describe_change, shape_planned
 from netevd.core.tunnels import shape_tunnel
 from netevd.model.answers import HookObject, PolicyRoutingObject, ReloadObject, StatusObject
+from netevd.model.backend import OF_THE_KERNEL
 from netevd.model.event import Event
 from netevd.model.inputs import Now
 from netevd.model.objects import DetailedInterfaceObject, KnownPeerObject, RouteObject, RuleObject
@@ -173,7 +174,9 @@ class View:
 
     def get_backends(self) -> tuple[Presence, ...]:
         """Return which backends have said whether they are there."""
-        return tuple(each for each in self._insight.get_backends() if each.backend != "kernel")
+        return tuple(
+            each for each in self._insight.get_backends() if each.backend not in OF_THE_KERNEL
+        )
 
     def get_refusals(self) -> list[str]:
         """Return in words which services did not take what they were told of leases."""

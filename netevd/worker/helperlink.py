@@ -6,23 +6,29 @@ import contextlib
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
 from netevd.config.schema import Configuration
 from netevd.kernel.changes import make_request
-from netevd.kernel.feed import FeedTranslator, Part
+from netevd.kernel.feed import FeedTranslator, Part, translate_device
 from netevd.model.actions import ChangeRouting, ReadWireguard, SetEndpoint
 from netevd.model.inputs import ChangesMade, DumpEnded, Input, RoutesDumpEnded
 from netevd.model.route import ALL_TABLES, read_table
 from netevd.report.metrics import Metrics
+from netevd.worker.inquiries import Inquiries
 from netevd.worker.ports import PeerGone, Port
 from netevd.worker.pulse import Question
+from netevd.worker.wireless import WirelessWatch
 from privsep import protocol
 from privsep.protocol import (
     FEED,
     REPLY,
     VERSION,
+    AnswerEnd,
+    AnswerPart,
+    Datagrams,
     Denied,
     Dump,
     DumpFinished,
@@ -81,10 +87,14 @@ class HelperLink:
         """What is to be changed before that."""
         self._finishing = False
         self._request = trio.Event()
-        self._wireguard: Wireguard | None = None
-        """The request that is to be sent next."""
+        self._wireguard: ReadWireguard | SetEndpoint | None = None
+        """What a WireGuard device is to be asked next."""
         self._inquired = trio.Event()
-        self._greeted = False
+        self._greeted = trio.Event()
+        self._inquiries = Inquiries(self._ask)
+        self._wireless = WirelessWatch(
+            self._inquiries, lambda inputs: submit(inputs, time.monotonic())
+        )
         self._finished = 0
         self._progress = trio.Condition()
         self._scope = trio.CancelScope()
@@ -102,6 +112,7 @@ class HelperLink:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._dump_on_request)
                     nursery.start_soon(self._ask_wireguard)
+                    nursery.start_soon(self._follow_wireless)
                     await self._follow_feed()
                     nursery.cancel_scope.cancel()
         finally:
@@ -136,31 +147,36 @@ class HelperLink:
         self._request.set()
 
     def read_wireguard(self, wanted: ReadWireguard) -> None:
-        """Ask a WireGuard device; a later request voids an earlier one."""
-        self._translator.expect_wireguard(wanted.number, userspace=wanted.userspace)
-        self._wireguard = Wireguard(
-            wanted.number, wanted.ifindex, wanted.name, userspace=wanted.userspace
-        )
+        """Ask a WireGuard device; a later request voids an earlier one that was not sent yet."""
+        self._wireguard = wanted
         self._inquired.set()
 
     def set_endpoint(self, wanted: SetEndpoint) -> None:
-        """Have a WireGuard device send to a peer elsewhere; a later request voids this one."""
-        self._translator.expect_wireguard(wanted.number, userspace=wanted.userspace)
-        self._wireguard = protocol.SetEndpoint(
-            wanted.number, wanted.ifindex, wanted.name, wanted.userspace, wanted.public_key,
-            wanted.address, wanted.port,
-        )  # fmt: skip
+        """Have a WireGuard device send to a peer elsewhere; as `read_wireguard`."""
+        self._wireguard = wanted
         self._inquired.set()
 
     async def _ask_wireguard(self) -> None:
-        """Send what was asked for, one request at a time."""
+        """Ask for what is wanted of WireGuard devices, one thing at a time."""
         with contextlib.suppress(PeerGone):
+            await self._greeted.wait()
             while True:
                 await self._inquired.wait()
                 self._inquired = trio.Event()
-                if self._wireguard is not None and self._greeted:
-                    request, self._wireguard = self._wireguard, None
-                    await self._ask(request)
+                if self._wireguard is None:
+                    continue
+                wanted, self._wireguard = self._wireguard, None
+                answer = await self._inquiries.make(partial(_make_wireguard, wanted))
+                read = translate_device(
+                    wanted.number, answer.parts, answer.errno, userspace=wanted.userspace
+                )
+                self._submit([read], time.monotonic())
+
+    async def _follow_wireless(self) -> None:
+        """Read which networks wireless links are in."""
+        with contextlib.suppress(PeerGone):
+            await self._greeted.wait()
+            await self._wireless.run()
 
     async def ping(self, number: int) -> bool:
         """Tell whether the helper answers; waits for as long as it takes."""
@@ -178,6 +194,7 @@ class HelperLink:
                     if message is None:
                         break
                     received = time.monotonic()
+                    self._note_reading(message)
                     inputs = list(self._translator.translate(message))
                     if inputs:
                         self._submit(inputs, received)
@@ -190,6 +207,16 @@ class HelperLink:
                             self._progress.notify_all()
             except PeerGone:
                 return
+
+    def _note_reading(self, message: FeedMessage) -> None:
+        """Take in what is no matter of dumps and events: answers to readings, and what nl80211 tells."""
+        match message:
+            case AnswerPart() | AnswerEnd():
+                self._inquiries.take(message)
+            case Datagrams(source=protocol.WIRELESS) | Overrun(source=protocol.WIRELESS):
+                self._wireless.hear(message)
+            case _:
+                pass
 
     async def _ask(self, request: Request) -> Reply:
         async with self._asking:
@@ -211,8 +238,7 @@ class HelperLink:
     async def _dump_on_request(self) -> None:
         try:
             await self._ask(Hello(VERSION))
-            self._greeted = True
-            self._inquired.set()
+            self._greeted.set()
             while True:
                 await self._request.wait()
                 self._request = trio.Event()
@@ -255,6 +281,14 @@ class HelperLink:
             await self._dump(number, part_of)
         made = ChangesMade(action.number, tuple(errors), reason)
         self._submit([made], time.monotonic())
+
+
+def _make_wireguard(wanted: ReadWireguard | SetEndpoint, number: int) -> Wireguard:
+    """Return the request for a device, as a reading of this number."""
+    subject = (number, wanted.ifindex, wanted.name, wanted.userspace)
+    if isinstance(wanted, ReadWireguard):
+        return Wireguard(*subject)
+    return protocol.SetEndpoint(*subject, wanted.public_key, wanted.address, wanted.port)
 
 
 def _name(request: Request) -> str:

@@ -196,7 +196,7 @@ class _Worker:
             keys=self._keys,
             routing=None if found is None else found.routing,
             start=Start(os.urandom(1)[0] / 255, grace_until, configure.generation),
-            backends=(*self._following.names, *list_followed(self._configuration)),
+            backends=("nl80211", *self._following.names, *list_followed(self._configuration)),
         )
         state = None if found is None else found.state
         try:

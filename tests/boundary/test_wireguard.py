@@ -16,9 +16,12 @@ import pytest
 
 from netevd.kernel.wireguard import decode_kernel, decode_userspace
 from netevd.model.wireguard import Device
+from privsep.generic import redact
 from privsep.launch import WritePolicy
 from privsep.protocol import (
     VERSION,
+    AnswerEnd,
+    AnswerPart,
     Done,
     Hello,
     ProtocolViolation,
@@ -26,11 +29,9 @@ from privsep.protocol import (
     Violated,
     WantWireguard,
     Wireguard,
-    WireguardEnd,
-    WireguardPart,
     WireguardSocket,
 )
-from privsep.wireguard import connect_userspace, encode_device, redact_kernel, redact_userspace
+from privsep.wireguard import DEVICE, connect_userspace, encode_device, redact_userspace
 from tests.boundary.rig import HelperRig, receive
 from tests.boundary.wireguard import Tunnel, find_secret
 
@@ -59,9 +60,9 @@ def read(rig: HelperRig, number: int) -> tuple[bytes, int]:
     told = b""
     while True:
         message, _ = receive(rig.feed)
-        if isinstance(message, WireguardEnd) and message.read == number:
+        if isinstance(message, AnswerEnd) and message.read == number:
             return told, message.errno
-        if isinstance(message, WireguardPart) and message.read == number:
+        if isinstance(message, AnswerPart) and message.read == number:
             told += message.data
 
 
@@ -274,7 +275,7 @@ def test_kernel_answer_is_told_without_keys() -> None:
         make_message(put(8, put(0, more))),
     ]
 
-    told = [redact_kernel(each, 28) for each in datagrams]
+    told = [redact(each, 28, DEVICE) for each in datagrams]
 
     assert not [each for each in (secret, preshared, later) if each in b"".join(told)]
     read_device = decode_kernel(told)
@@ -293,9 +294,9 @@ def test_message_that_lies_about_its_length_is_refused(cut: int) -> None:
 
     if len(broken) >= 20:
         with pytest.raises(ProtocolViolation):
-            redact_kernel(broken, 28)
+            redact(broken, 28, DEVICE)
     else:
-        assert redact_kernel(broken, 28) == b""
+        assert redact(broken, 28, DEVICE) == b""
 
 
 def test_lines_that_nobody_knows_are_left_out() -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from netevd.kernel.wireguard import Malformed, decode_kernel, decode_userspace
 from privsep import protocol
+from privsep.generic import redact
+from privsep.inquiry import Inquiry
 from privsep.protocol import ProtocolViolation
-from privsep.wireguard import Inquiry, redact_kernel
+from privsep.wireguard import DEVICE
 from tests.fuzz.mutation import Dice
 
 CANARY = b"\x5a\xa5KEY-THAT-NOBODY-MAY-SEE-0123\xc3"
@@ -34,7 +36,7 @@ def check(data: bytes) -> None:
     dice = Dice(data)
     answer = _build_answer(dice)
     try:
-        told = redact_kernel(answer, _FAMILY)
+        told = redact(answer, _FAMILY, DEVICE)
     except ProtocolViolation:
         told = b""
     assert CANARY not in told
@@ -159,7 +161,7 @@ def _read_lines(answer: bytes, dice: Dice) -> bytes:
             answer = answer[size:]
         inquiry._userspace = _Connection(pieces)  # type: ignore[assignment]
         while inquiry._userspace is not None:
-            inquiry.receive()
+            inquiry.receive(-1)
     finally:
         inquiry._generic.close()
-    return b"".join(each.data for each in told if isinstance(each, protocol.WireguardPart))
+    return b"".join(each.data for each in told if isinstance(each, protocol.AnswerPart))

@@ -39,7 +39,13 @@ DRIVERS: Final = (
     "virtio_pci_modern_dev",
     "virtio_pci",
     "virtio_blk",
+    "crc32c_generic",
+    "crc16",
+    "mbcache",
+    "jbd2",
+    "ext4",
 )
+"""What the initrd needs to reach the root image, as far as the kernel has it as modules."""
 KERNEL: Final = os.environ.get("NETEVD_LAB_KERNEL", "bookworm")
 """Release of Debian whose kernel the guests have; all else in them is of bookworm."""
 ENVIRONMENT: Final = Path(sys.prefix)
@@ -54,7 +60,7 @@ UNUSED: Final = (
 _INIT: Final = """#!/bin/busybox sh
 B=/bin/busybox
 $B mount -t devtmpfs d /dev; $B mount -t proc p /proc; $B mount -t sysfs s /sys
-for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk; do [ ! -e /m/$m.ko ] || $B insmod /m/$m.ko; done
+for m in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk crc32c_generic crc16 mbcache jbd2 ext4; do [ ! -e /m/$m.ko ] || $B insmod /m/$m.ko; done
 i=0; while [ ! -b /dev/vda ] && [ $i -lt 200 ]; do $B usleep 50000; i=$((i+1)); done
 $B mount -t ext4 -o rw,noatime /dev/vda /r || { echo no root; $B poweroff -f; }
 $B mount -o move /dev /r/dev; $B umount /proc; $B umount /sys
@@ -79,6 +85,26 @@ TimeoutStartSec=900
 """
 
 
+class Machine(NamedTuple):
+    """What a guest is made of."""
+
+    kernel: str
+    """Debian's package that depends on it."""
+    packages: tuple[str, ...]
+    size: str
+    """Of the root image, as mke2fs(8) takes it."""
+
+
+PLAIN: Final = Machine("linux-image-cloud-amd64", PACKAGES, "1600M")
+WIRELESS: Final = Machine(
+    "linux-image-amd64",
+    ("systemd", "systemd-sysv", "dbus", "udev", "kmod", "iproute2", "procps", "python3", "busybox-static",
+     "util-linux", "hostapd", "wpasupplicant", "iw"),
+    "2600M",
+)  # fmt: skip
+"""Its kernel has radios that are simulated: mac80211_hwsim."""
+
+
 class Outcome(NamedTuple):
     """What a job has done."""
 
@@ -98,9 +124,9 @@ class Outcome(NamedTuple):
         assert self.status == 0, self.log
 
 
-def make_image() -> Path:
+def make_image(machine: Machine = PLAIN) -> Path:
     """Return the directory of kernel, initrd and root image. Takes about a minute once."""
-    recipe = repr((KERNEL, PACKAGES, DRIVERS, _INIT, _RUNNER, _UNIT))
+    recipe = repr((KERNEL, machine, DRIVERS, _INIT, _RUNNER, _UNIT))
     place = CACHE / f"guest-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{place.name}.lock").open("w") as lock:
@@ -110,16 +136,17 @@ def make_image() -> Path:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
             began = time.monotonic()
-            _build(new)
+            _build(new, machine)
             new.rename(place)
             MADE.append(f"image of guests {time.monotonic() - began:.0f} s")
     return place
 
 
-def _build(place: Path) -> None:
+def _build(place: Path, machine: Machine) -> None:
     root = place / "root"
-    subprocess.run(["cp", "-a", str(find_rootfs()), str(root)], check=True)
-    modules = _fetch_kernel(place)
+    rootfs = make_rootfs("bookworm", machine.packages)
+    subprocess.run(["cp", "-a", str(rootfs), str(root)], check=True)
+    modules = _fetch_kernel(place, machine.kernel)
     shutil.copytree(modules, root / "usr/lib/modules" / modules.name, symlinks=True)
     subprocess.run(["chroot", str(root), "depmod", modules.name], check=True)
     shutil.copy(place / f"kernel/boot/vmlinuz-{modules.name}", place / "vmlinuz")
@@ -144,13 +171,14 @@ def _build(place: Path) -> None:
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(exist_ok=True)
     (wants / "lab-run.service").symlink_to("../lab-run.service")
-    _label(root)
-    _make_file_system(root, place / "root.img", "1600M")
+    if (root / CONTEXTS[1:]).exists():
+        _label(root)
+    _make_file_system(root, place / "root.img", machine.size)
     for name in ("root", "kernel", "initrd"):
         shutil.rmtree(place / name)
 
 
-def _fetch_kernel(place: Path) -> Path:
+def _fetch_kernel(place: Path, meta: str) -> Path:
     """Unpack the kernel into a directory there; return that of its modules. Which version it is the release says."""
     sources, options = find_sources(KERNEL), list[str]()
     if sources[0].startswith("deb "):  # another release than this machine's has lists of its own
@@ -162,7 +190,7 @@ def _fetch_kernel(place: Path) -> Path:
             options += ["-o", f"Dir::{name}={value}"]
         subprocess.run(["apt-get", *options, "-qq", "update"], check=True)
     depends = subprocess.run(
-        ["apt-cache", *options, "depends", "linux-image-cloud-amd64"], capture_output=True, text=True, check=True
+        ["apt-cache", *options, "depends", meta], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip
     package = next(line.split()[-1] for line in depends.splitlines() if "Depends:" in line)
     command = ["apt-get", *options, "-o", "APT::Sandbox::User=root", "-q", "download", package]
@@ -264,6 +292,7 @@ def call_pytest(*files: str) -> str:
 def run(
     job: str,
     *arguments: str,
+    machine: Machine = PLAIN,
     seconds: int = 900,
     prepare: Callable[[Path], None] = lambda given: None,
 ) -> Outcome:
@@ -271,9 +300,9 @@ def run(
     Run a shell script as root in a new guest, and return what came of it.
 
     It stands in a directory with this project; netevd is installed as `make install` does it.
-    arguments: for the kernel's command line. prepare: adds to the directory that the guest gets.
+    arguments: for the kernel's command line. machine: what it is made of. prepare: adds to the directory that the guest gets.
     """
-    image = make_image()
+    image = make_image(machine)
     with tempfile.TemporaryDirectory(prefix="netevd-guest-") as directory:
         work = Path(directory)
         given = work / "given"

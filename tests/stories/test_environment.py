@@ -98,6 +98,7 @@ def test_all_variables_of_a_link_event(play: Play) -> None:
         "device_state": None,
         "connection": None,
         "ssid": None,
+        "bssid": None,
         "leases": [],
         "dns": [],
         "domains": [],

@@ -109,6 +109,7 @@ def test_an_interface() -> None:
         "device_state": None,
         "connection": None,
         "ssid": None,
+        "bssid": None,
         "leases": [],
         "dns": [],
         "domains": [],
@@ -128,7 +129,7 @@ def test_what_an_interface_does_not_have_is_null() -> None:
     absent = [key for key, value in shape.items() if value is None]
     assert absent == [
         "kind", "mac_address", "permanent_mac_address", "master",
-        "setup_state", "device_state", "connection", "ssid", "statistics",
+        "setup_state", "device_state", "connection", "ssid", "bssid", "statistics",
     ]  # fmt: skip
     assert shape["operstate"] == "unknown"
     assert shape_address(evolve(ADDRESS, peer=""))["peer"] is None
