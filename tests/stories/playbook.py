@@ -235,6 +235,10 @@ def _show_subject(event: Event) -> str:
         assert event.after is not None
         gateway = event.after.gateway4 if event.family == 4 else event.after.gateway6
         subject = f" {event.family} {gateway or 'none'}"
+    elif event.type is EventType.SSID_CHANGED and event.after is not None:
+        subject = f" {event.after.ssid or 'none'}"
+    elif event.type is EventType.ROAMED and event.after is not None:
+        subject = f" {event.after.bssid}"
     elif event.lease is not None:
         subject = f" {event.reason} {event.lease.address}/{event.lease.prefix}"
     elif event.type is EventType.DNS_CHANGED and event.after is not None:
