@@ -8,53 +8,31 @@ nl80211 tells. Decoding is netevd.kernel's. Sources: linux/genetlink.h, linux/nl
 
 from __future__ import annotations
 
-import socket
 import struct
 import sys
-from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Final, TypeAlias
 
-from privsep import protocol, rtnetlink
+from privsep import protocol
 from privsep.protocol import ProtocolViolation
-from privsep.rtnetlink import HEADER, NLM_F_DUMP, pack_attribute, pack_request
+from privsep.rtnetlink import HEADER, NLM_F_DUMP, pack_attribute, pack_attributes, pack_request
 
-Tree: TypeAlias = Mapping[int, Any]
-"""Attributes that are harmless, each with a tree of those in it, or with ALL."""
-ALL: Final[Tree] = {}
-"""Whatever is in it is harmless."""
+Tree: TypeAlias = "Mapping[int, Tree]"
+"""Attributes that are harmless, each with a tree of those in it; an empty one: whatever is in it is."""
 EACH: Final = -1
 """Stands in a tree for every attribute that it does not name."""
 GENERIC: Final = struct.Struct("=BBH")
 _ATTRIBUTE: Final = struct.Struct("=HH")
-_NETLINK_GENERIC = 16
 CONTROL: Final = 16
 """Type of messages that are about families themselves; also the group of those that nobody has asked for."""
-_NEWFAMILY, DELFAMILY, _GETFAMILY, _FAMILY_ID, _FAMILY_NAME, _GROUPS = 1, 2, 3, 1, 2, 7
+_NEWFAMILY, _DELFAMILY, _GETFAMILY, _FAMILY_ID, _FAMILY_NAME, _GROUPS = 1, 2, 3, 1, 2, 7
 """CTRL_CMD_* and CTRL_ATTR_*. Of a group 1 is the name and 2 the number: CTRL_ATTR_MCAST_GRP_*."""
-_TOLD: Final = (_NEWFAMILY, DELFAMILY, 46, 47, 48)
-"""Commands that are heard: those of families, and NL80211_CMD_CONNECT, ROAM, DISCONNECT."""
+TOLD: Final = (_NEWFAMILY, _DELFAMILY, 46, 47, 48)
+"""Commands that are told of: those of families, and NL80211_CMD_CONNECT, ROAM, DISCONNECT. Access points tell of each
+frame."""
 _GET_INTERFACE, _GET_SCAN, _IFINDEX = 5, 32, 3
-RADIO: Final[Tree] = {2: ALL, 3: ALL, 5: ALL, 6: ALL, 47: {1: ALL, 6: ALL, 9: ALL}}
+RADIO: Final[Tree] = {2: {}, 3: {}, 5: {}, 6: {}, 47: {1: {}, 6: {}, 9: {}}}
 """NL80211_ATTR_IFINDEX, IFTYPE, MAC, of each BSS: BSSID, INFORMATION_ELEMENTS, STATUS. 2 is CTRL_ATTR_FAMILY_NAME."""
-
-
-def open_socket() -> socket.socket:
-    """Return a socket for questions, that also hears of families: of what is told no more than `_TOLD`."""
-    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
-    sock = socket.socket(socket.AF_NETLINK, kind, _NETLINK_GENERIC)
-    sock.bind((0, 0))
-    # an access point tells of each frame; answers, which have a sequence, pass
-    steps = [(rtnetlink.LOAD, 8, ""), (rtnetlink.IF_EQUAL, 0, "told"), (rtnetlink.RETURN, 0xFFFFFFFF, "")]  # fmt: skip
-    heard = [(rtnetlink.LOAD_BYTE, 16, ""), *((rtnetlink.IF_EQUAL, each, "pass") for each in _TOLD)]
-    steps += [*heard, (rtnetlink.RETURN, 0, ""), (rtnetlink.RETURN, 0xFFFFFFFF, "")]
-    rtnetlink.attach(sock, rtnetlink.assemble(steps, {"told": 3, "pass": len(steps) - 1}))
-    join(sock, CONTROL)
-    return sock
-
-
-def join(sock: socket.socket, group: int) -> None:
-    """Hear what the kernel tells of this group."""
-    sock.setsockopt(rtnetlink.SOL_NETLINK, rtnetlink.ADD_MEMBERSHIP, group)
 
 
 def encode_family(name: str, sequence: int) -> bytes:
@@ -66,8 +44,7 @@ def encode_family(name: str, sequence: int) -> bytes:
 def encode_wireless(family: int, request: protocol.Wireless) -> bytes:
     """Return the request for all wireless links, or for the networks that one sees."""
     body = GENERIC.pack(_GET_SCAN if request.ifindex else _GET_INTERFACE, 1, 0)
-    if request.ifindex:
-        body += pack_attribute(_IFINDEX, struct.pack("=I", request.ifindex))
+    body += pack_attributes((_IFINDEX, request.ifindex or b""))
     return pack_request(family, NLM_F_DUMP, request.read, body)
 
 
@@ -76,47 +53,40 @@ def read_family(datagram: bytes) -> tuple[int, list[int]]:
     known = HEADER.unpack_from(datagram)[1] == CONTROL and datagram[16] == _NEWFAMILY
     found = dict(walk(datagram[20:])) if known else {}
     groups = [dict(walk(each)) for _, each in walk(found.get(_GROUPS, b""))]
-    told = [_read(each.get(2, b"")) for each in groups if each.get(1) == b"mlme\0"]
-    return _read(found.get(_FAMILY_ID, b"")), told
-
-
-def _read(number: bytes) -> int:
-    return int.from_bytes(number, sys.byteorder)
+    told = [each.get(2, b"") for each in groups if each.get(1) == b"mlme\0"]
+    numbers = [int.from_bytes(each, sys.byteorder) for each in (found.get(_FAMILY_ID, b""), *told)]
+    return numbers[0], numbers[1:]
 
 
 def redact(datagram: bytes, family: int, kept: Tree) -> bytes:
     """Return one datagram of the kernel's with what is harmless of this family. Raises: ProtocolViolation."""
-    told = bytearray()
-    offset = 0
-    while offset + 20 <= len(datagram):
-        length, kind, flags, sequence, port = HEADER.unpack_from(datagram, offset)
-        if length < 20 or offset + length > len(datagram):
-            raise ProtocolViolation("a message of generic netlink that does not end where it says")
+    told = b""
+    for (_, kind, flags, sequence, port), body in _split(datagram, HEADER):
         if kind == family:
-            body = datagram[offset + 16 : offset + 20]
-            body += _copy(datagram[offset + 20 : offset + length], kept)
-            told += HEADER.pack(16 + len(body), kind, flags, sequence, port) + body
-        offset += length + 3 & ~3
-    return bytes(told)
+            harmless = body[:4] + _copy(body[4:], kept)
+            told += HEADER.pack(16 + len(harmless), kind, flags, sequence, port) + harmless
+    return told
 
 
 def _copy(attributes: bytes, kept: Tree) -> bytes:
     told = b""
     for number, body in walk(attributes):
-        below = kept.get(number, kept.get(EACH))
-        if below is not None:
+        if (below := kept.get(number, kept.get(EACH))) is not None:
             told += pack_attribute(number, _copy(body, below) if below else body)
     return told
 
 
 def walk(attributes: bytes) -> list[tuple[int, bytes]]:
     """Return number and payload of each attribute, flags left out. Raises: ProtocolViolation."""
-    found = []
+    return [(fields[1] & 0x3FFF, body) for fields, body in _split(attributes, _ATTRIBUTE)]
+
+
+def _split(data: bytes, header: struct.Struct) -> Iterator[tuple[tuple[int, ...], bytes]]:
+    """Yield header and body of each message, or attribute, in a row. Raises: ProtocolViolation."""
     offset = 0
-    while offset + 4 <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, offset)
-        if length < 4 or offset + length > len(attributes):
-            raise ProtocolViolation("an attribute that does not end where it says")
-        found.append((kind & 0x3FFF, attributes[offset + 4 : offset + length]))
-        offset += length + 3 & ~3
-    return found
+    while offset + header.size <= len(data):
+        fields = header.unpack_from(data, offset)
+        if fields[0] < header.size or offset + fields[0] > len(data):
+            raise ProtocolViolation("generic netlink that does not end where it says")
+        yield fields, data[offset + header.size : offset + fields[0]]
+        offset += fields[0] + 3 & ~3

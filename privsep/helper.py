@@ -20,9 +20,9 @@ from typing import Final, TypeAlias, TypeVar
 from privsep import protocol, rtnetlink
 from privsep.audit import Reporter
 from privsep.channel import Channel, Closed
-from privsep.inquiry import Inquiry
 from privsep.launch import Launch
 from privsep.policy import Denial, State, end_dump, judge
+from privsep.wireguard import Inquiry
 
 T = TypeVar("T")
 Sockets: TypeAlias = tuple[socket.socket, ...]

@@ -46,9 +46,7 @@ def verify(message: bytes, signature: bytes, signers: Collection[str]) -> str:
         pysequoia.verify(message, lambda _: [certificate], signature=made)
     except ImportError:
         raise ValueError("signatures of OpenPGP need pysequoia: install netevd[openpgp]") from None
-    except (
-        BaseException
-    ) as error:  # Sequoia's are RuntimeError, and a panic of Rust is no Exception
+    except BaseException as error:  # Sequoia's, and a panic of Rust, which is no Exception
         reason = str(error).partition("\n")[0][:200]
         raise ValueError(f"its signature of OpenPGP is not good: {reason}") from None
     return fingerprint

@@ -52,7 +52,7 @@ ROUTES: Final = 1
 """Event socket of routes: a storm of them cannot overrun the link socket."""
 
 WIRELESS: Final = 2
-"""What nl80211 tells by itself, and that it has come or gone: less than all of it, see `inquiry`."""
+"""What nl80211 tells by itself, and that it has come or gone: less than all of it, see `generic`."""
 
 Source = Annotated[int, Meta(ge=0, le=2)]
 

@@ -222,9 +222,8 @@ class Roster:
         coming = Generation(number, launch, memory, worker, helper)
         helper.start()
         places = range(0 if self._dry_run else len(launch.runners))
-        coming.runners = [
-            self._find_runner(launch, each) or self._make_runner(launch, each) for each in places
-        ]
+        find, make = self._find_runner, self._make_runner
+        coming.runners = [find(launch, each) or make(launch, each) for each in places]
         if launch.posts and not self._dry_run:
             start = partial(spawn.start_courier, self._mode, memory.targets, launch.sandbox)
             coming.couriers = kept.couriers if kept else [Role("courier", start)]

@@ -60,8 +60,8 @@ _IFLA_MASTER = 10
 _NLM_F_REPLACE = 0x100
 _SO_ATTACH_FILTER = 26
 _SO_NETNS_COOKIE = 71
-LOAD_BYTE, _LOAD_AT_X, LOAD, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
-IF_EQUAL, _IF_AT_LEAST, _IF_SET, RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
+_LOAD_BYTE, _LOAD_AT_X, _FIND_ATTRIBUTE, _LOAD_A, _LOAD_X = 0x30, 0x40, 0x20, 0x00, 0x01
+_IF_EQUAL, _IF_AT_LEAST, _IF_SET, _RETURN, _MOVE_TO_X = 0x15, 0x35, 0x45, 0x06, 0x07
 """Classic BPF. Source: linux/bpf_common.h; the attribute is found by SKF_AD_NLATTR, linux/filter.h."""
 _DUMPS: Final = {
     "links": (_RTM_GETLINK, bytes(16)),
@@ -120,31 +120,26 @@ def encode_filter(wanted: RouteFilter) -> bytes:
     protocol. Source: bpf(4), net/core/filter.c, struct rtmsg in linux/rtnetlink.h.
     """
     little = sys.byteorder == "little"
-    steps = [(LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
+    steps = [(_LOAD_BYTE, 4 if little else 5, ""), (_IF_AT_LEAST, _RTM_NEWNEXTHOP, "pass")]
     if wanted.owner:
-        steps += [(LOAD_BYTE, 21, ""), (IF_EQUAL, wanted.owner, "pass")]
+        steps += [(_LOAD_BYTE, 21, ""), (_IF_EQUAL, wanted.owner, "pass")]
     if 0 not in wanted.tables:
         if wanted.default_routes:
-            steps += [(LOAD_BYTE, 17, ""), (IF_EQUAL, 0, "protocol")]
-        steps += [(_LOAD_A, 28, ""), (_LOAD_X, _RTA_TABLE, ""), (LOAD, 0xFFFFF00C, "")]
+            steps += [(_LOAD_BYTE, 17, ""), (_IF_EQUAL, 0, "protocol")]
+        steps += [(_LOAD_A, 28, ""), (_LOAD_X, _RTA_TABLE, ""), (_FIND_ATTRIBUTE, 0xFFFFF00C, "")]
         steps += [(_MOVE_TO_X, 0, ""), (_LOAD_AT_X, 4, "")]
         # the filter reads numbers big endian, the kernel writes its own order
         numbers = [int.from_bytes(struct.pack("=I", each), "big") for each in wanted.tables]
-        steps += [(IF_EQUAL, number, "protocol") for number in numbers]
-        steps += [(RETURN, 0, "")]
+        steps += [(_IF_EQUAL, number, "protocol") for number in numbers]
+        steps += [(_RETURN, 0, "")]
     places = {"protocol": len(steps)}
     if wanted.protocols:
-        steps += [(LOAD_BYTE, 7 if little else 6, ""), (_IF_SET, _NLM_F_REPLACE >> 8, "pass")]
-        steps += [(LOAD_BYTE, 21, "")]
-        steps += [(IF_EQUAL, number, "pass") for number in wanted.protocols]
-        steps += [(RETURN, 0, "")]
+        steps += [(_LOAD_BYTE, 7 if little else 6, ""), (_IF_SET, _NLM_F_REPLACE >> 8, "pass")]
+        steps += [(_LOAD_BYTE, 21, "")]
+        steps += [(_IF_EQUAL, number, "pass") for number in wanted.protocols]
+        steps += [(_RETURN, 0, "")]
     places["pass"] = len(steps)
-    steps += [(RETURN, 0xFFFFFFFF, "")]
-    return assemble(steps, places)
-
-
-def assemble(steps: list[tuple[int, int, str]], places: dict[str, int]) -> bytes:
-    """Return a program of code, operand and where to go if a comparison holds, by the names of places."""
+    steps += [(_RETURN, 0xFFFFFFFF, "")]
     return b"".join(
         struct.pack("=HBBI", code, places[target] - place - 1 if target else 0, 0, operand)
         for place, (code, operand, target) in enumerate(steps)
@@ -220,7 +215,7 @@ def encode_change(change: protocol.Change, sequence: int, owner: int) -> bytes:
         _, destination, length = read_network(change.destination, change.family)
         body = struct.pack("=8BI", family, length, bits, 0, 0, 0, 0, _FR_ACT_TO_TBL,
                            _FIB_RULE_INVERT * change.invert)  # fmt: skip
-        body += _pack_attributes(
+        body += pack_attributes(
             (_FRA_PRIORITY, change.priority), (_FRA_TABLE, change.table), (_FRA_SRC, source),
             (_FRA_DST, destination), (_FRA_IIFNAME, change.iif.encode()), (_FRA_OIFNAME, change.oif.encode()),
             (_FRA_FWMARK, change.mark if change.mask else b""), (_FRA_FWMASK, change.mask or b""),
@@ -240,13 +235,13 @@ def _encode_route(route: protocol.AddRoute | protocol.DeleteRoute, owner: int) -
     head = struct.pack("=8BI", family, length, 0, 0, 0, owner, scope, kind, flags)
     other, gateway, _ = read_network(route.gateway, 6 if ":" in route.gateway else 4)
     via = struct.pack("=H", other) + gateway if gateway and other != family else b""
-    return head + _pack_attributes(
+    return head + pack_attributes(
         (_RTA_TABLE, route.table), (_RTA_PRIORITY, route.metric), (_RTA_OIF, route.ifindex or b""),
         (_RTA_DST, destination if length else b""), (_RTA_GATEWAY, b"" if via else gateway), (_RTA_VIA, via),
     )  # fmt: skip
 
 
-def _pack_attributes(*attributes: tuple[int, bytes | int]) -> bytes:
+def pack_attributes(*attributes: tuple[int, bytes | int]) -> bytes:
     """Return attributes one after another, without those that are empty. Numbers have 32 bits."""
     packed = b""
     for kind, given in attributes:
@@ -272,6 +267,8 @@ def read_network(text: str, family: int) -> tuple[int, bytes, int]:
 class Part(NamedTuple):
     """What the headers of one datagram of a dump say."""
 
+    type: int
+    """Of the last message."""
     sequence: int
     done: bool
     errno: int
@@ -280,14 +277,14 @@ class Part(NamedTuple):
 
 def read_part(datagram: bytes) -> Part:
     """Walk the headers of one datagram of a dump; a header that can't be is the end with EPROTO."""
-    offset, interrupted, sequence = 0, False, 0
+    offset, interrupted, sequence, type_ = 0, False, 0, 0
     while offset + 16 <= len(datagram):
         length, type_, flags, sequence, _ = HEADER.unpack_from(datagram, offset)
         if length < 16 or offset + length > len(datagram):
-            return Part(sequence, True, 71, interrupted)
+            return Part(type_, sequence, True, 71, interrupted)
         interrupted |= bool(flags & _NLM_F_DUMP_INTR)
         if type_ in {_NLMSG_DONE, _NLMSG_ERROR}:
             code = struct.unpack_from("=i", datagram, offset + 16)[0] if length >= 20 else 0
-            return Part(sequence, True, abs(code), interrupted)
+            return Part(type_, sequence, True, abs(code), interrupted)
         offset += length + 3 & ~3
-    return Part(sequence, False, 0, interrupted)
+    return Part(type_, sequence, False, 0, interrupted)

@@ -426,9 +426,8 @@ class Runner:
             if marker == f"{self._incarnation}.{life.id}".encode():
                 return [life]
         # no sign of its own: it may be of any run that is older (proc(5) counts in ticks)
-        return [
-            life for life in live if not life.detach and life.started_boot <= member.started + 0.02
-        ]
+        older = [life for life in live if life.started_boot <= member.started + 0.02]
+        return [life for life in older if not life.detach]
 
     def _press(self) -> None:
         """Kill what did not heed TERM, GRACE seconds after it."""

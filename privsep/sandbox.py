@@ -222,12 +222,11 @@ LEASES: Final = "leases"
 """Stands for directories that DHCP clients keep leases in, see `launch.READABLE`."""
 _RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolvconf"]
 """Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
+_ALONE: Final = {"nproc": 0, "memlock": 0}
 POLICIES: Final = {
     "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",), joins=True),
-    "reader": Policy(_READER, None, [], {"nproc": 0, "memlock": 0}),
-    "worker": Policy(
-        _WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], {"nproc": 0, "memlock": 0}
-    ),
+    "reader": Policy(_READER, None, [], _ALONE),
+    "worker": Policy(_WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], _ALONE),
     "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
 }
 """By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""

@@ -45,9 +45,8 @@ class Versions:
         known = self._known.setdefault(uid, {})
         if version > known.get(root, 0):
             known[root] = version
-            self.due = self.due or max(
-                self._rested, time.monotonic() + PAUSE / 20
-            )  # of all runners
+            soon = time.monotonic() + PAUSE / 20  # of all runners
+            self.due = self.due or max(self._rested, soon)
 
     def keep(self) -> None:
         """Write what is known."""

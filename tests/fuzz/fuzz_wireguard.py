@@ -8,9 +8,8 @@ from typing import Any
 from netevd.kernel.wireguard import Malformed, decode_kernel, decode_userspace
 from privsep import protocol
 from privsep.generic import redact
-from privsep.inquiry import Inquiry
 from privsep.protocol import ProtocolViolation
-from privsep.wireguard import DEVICE
+from privsep.wireguard import DEVICE, Inquiry
 from tests.fuzz.mutation import Dice
 
 CANARY = b"\x5a\xa5KEY-THAT-NOBODY-MAY-SEE-0123\xc3"
