@@ -42,6 +42,12 @@ PLACES = {
     "leases": "directories of DHCP leases",
 }
 """What words of a policy stand for."""
+NARROW = {
+    "helper": "; `setsockopt` to join a group of netlink messages",
+    "worker": "; `shutdown` of writing, `socketpair` of streams, `setsockopt` of TCP_NODELAY, TCP_NOTSENT_LOWAT and sizes of buffers",
+    "courier": "; sockets of IPv4 and IPv6, connected, `socketpair` of streams, and threads",
+}
+"""What stands in `_NARROW` of privsep/sandbox.py, in words."""
 
 
 def render() -> str:
@@ -78,8 +84,7 @@ def render() -> str:
         lines.append(f"| {name} | {told or 'nothing'} | {says} |")
     lines += ["", f"Refused to all, scripts included: {_show(DENIED_TO_ALL)}."]
     for name, policy in POLICIES.items():
-        more = "; sockets of IPv4 and IPv6, connected, and threads" if policy.connects else ""
-        more += "; `setsockopt` to join a group of netlink messages" if policy.joins else ""
+        more = NARROW.get(name, "")
         lines += ["", f"All that **{name}** may call: {_show(policy.calls)}{more}."]
     return "\n".join(lines) + "\n"
 

@@ -44,9 +44,7 @@ class Helper:
         self._lead: Channel[protocol.Lead] = Channel(lead, protocol.LEAD, limit=4096, descriptors=2)
         self._events = {protocol.LINKS: events[0], protocol.ROUTES: events[1]}
         self._requests = rtnetlink.open_request_socket()
-        self._inquiry = Inquiry(
-            self._send, lambda name: self._lead.send(protocol.WantWireguard(name))
-        )
+        self._inquiry = Inquiry(self._send, self._lead.send)
         self._writes = rtnetlink.open_request_socket(rtnetlink.CAP_ACK)
         self._policy = launch.writes
         self._reporter, self._audited = Reporter(self._lead), launch.audit is not None

@@ -188,15 +188,11 @@ class Roster:
         now = self.now
         if now is None or not now.worker.configured or self.handing:
             return
-        peer: protocol.Message
-        if role is now.helper:
-            peer = protocol.HelperPeer()
-        elif role in now.couriers:
-            peer = protocol.CourierPeer()
-        elif role.kind == "runner" and role in (*now.runners, *self.ending):
-            peer = protocol.RunnerPeer(role.key)
-        else:
+        old = [each for each in self.ending if each.kind == "runner"]
+        if role is now.worker or role not in (*now.roles(), *old):
             return
+        peers = {"helper": protocol.HelperPeer(), "courier": protocol.CourierPeer()}
+        peer = peers.get(role.kind) or protocol.RunnerPeer(role.key)
         pairs = [make_pair() for _ in range(2 if role is now.helper else 1)]
         if role.send(protocol.Peer(), tuple(far.fileno() for _, far in pairs)):
             now.worker.send(peer, tuple(near.fileno() for near, _ in pairs))

@@ -42,6 +42,8 @@ _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIV
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 2, 4
 """Source: linux/prctl.h."""
 _CAPABILITY_VERSION_3 = 0x20080522
+_CLONE_THREAD: Final = 0x10000
+"""Source: linux/sched.h."""
 
 
 def _check(result: int, what: str) -> int:
@@ -90,10 +92,9 @@ def read_capabilities() -> tuple[int, int]:
 
 
 def _write_capabilities(kept: int, inherited: int) -> None:
-    low, high = kept & 0xFFFFFFFF, kept >> 32
-    low_i, high_i = inherited & 0xFFFFFFFF, inherited >> 32
+    words = [each >> low & 0xFFFFFFFF for low in (0, 32) for each in (kept, kept, inherited)]
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, struct.pack("=6I", low, low, low_i, high, high, high_i)), "capset")
+    _check(_libc.capset(header, struct.pack("=6I", *words)), "capset")
 
 
 def limit_resources(limits: list[tuple[str, int]]) -> None:
@@ -179,20 +180,41 @@ _READER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
 _WORKER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
     write writev pwrite64 pwritev ftruncate fallocate fsync fdatasync readv preadv rename renameat
     renameat2 unlink unlinkat mkdir mkdirat poll ppoll epoll_create1 epoll_ctl epoll_wait
-    epoll_pwait eventfd2 pipe2 socketpair recvmsg sendmsg sendto recvfrom shutdown accept4
-    getsockopt setsockopt getsockname getpeername uname sysinfo getuid geteuid getgid getegid
-    getresuid getresgid getgroups prlimit64 getrlimit getrusage memfd_create sched_getaffinity
-    inotify_init1 inotify_add_watch inotify_rm_watch
+    epoll_pwait eventfd2 pipe2 recvmsg sendmsg sendto recvfrom accept4 getsockopt getsockname
+    getpeername uname sysinfo getuid geteuid getgid getegid getresuid getresgid getgroups prlimit64
+    getrlimit getrusage memfd_create sched_getaffinity inotify_init1 inotify_add_watch inotify_rm_watch
 """.split()]  # fmt: skip
-"""No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl."""
+"""No execve, fork, clone, socket, connect, kill, ptrace, setuid, mount, prctl; see also `_NARROW`."""
 
 _COURIER: Final = [*_MEMORY_AND_SIGNALS, *_FILES, *"""
     write writev poll ppoll epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2 connect
     recvmsg sendmsg sendmmsg sendto recvfrom shutdown getsockopt setsockopt getsockname getpeername
     uname sysinfo getuid geteuid getgid getegid getresuid getresgid set_robust_list getrlimit
-    sched_getaffinity
+    sched_getaffinity prlimit64
 """.split()]  # fmt: skip
-"""No execve, fork, kill; `clone` and `socket` only as `_add_network` says."""
+"""No execve, fork, kill; `clone` and `socket` only as `_NARROW` says."""
+
+_WHOLE: Final = 0xFFFFFFFF
+_OPTIONS: Final = ((socket.IPPROTO_TCP, 1), (socket.IPPROTO_TCP, 25), (socket.SOL_SOCKET, 7), (socket.SOL_SOCKET, 8))  # fmt: skip
+"""TCP_NODELAY, TCP_NOTSENT_LOWAT, SO_SNDBUF and SO_RCVBUF, which Trio sets. Source: linux/tcp.h, asm-generic/socket.h."""
+_STREAM: Final = ("socketpair", (1, 0xF, socket.SOCK_STREAM))
+"""A datagram socket could send to any other by its path, and be connected anew."""
+_NARROW: Final[dict[str, list[tuple[str, *tuple[tuple[int, int, int], ...]]]]] = {
+    "helper": [("setsockopt", (1, _WHOLE, 270), (2, _WHOLE, 1))],
+    "worker": [
+        _STREAM, ("shutdown", (1, _WHOLE, socket.SHUT_WR)),
+        *(("setsockopt", (1, _WHOLE, level), (2, _WHOLE, each)) for level, each in _OPTIONS),
+    ],
+    "courier": [
+        _STREAM, ("prctl", (0, _WHOLE, _PR_SET_NAME)), ("clone", (0, _CLONE_THREAD, _CLONE_THREAD)),
+        *(("socket", (0, _WHOLE, each)) for each in (socket.AF_INET, socket.AF_INET6)),
+    ],
+}  # fmt: skip
+"""What a role may call with some values of an argument alone: call, then number, mask and value of each.
+
+A listener is the next worker's too: who could shut down reading there, or set options that say what comes in,
+could make it useless for good, and connect it elsewhere by TCP Fast Open. The helper joins groups of netlink
+messages, those of nl80211 as soon as that is there: SOL_NETLINK and NETLINK_ADD_MEMBERSHIP. Source: linux/netlink.h."""
 
 
 class Policy(NamedTuple):
@@ -208,8 +230,6 @@ class Policy(NamedTuple):
     """Resource limits, soft and hard, by name and unit as in setrlimit(2)."""
     capabilities: tuple[str, ...] = ()
     """What it has of them, in every set but inheritable and ambient."""
-    joins: bool = False
-    """Whether it may join groups of netlink messages: those of nl80211, as soon as that is there."""
     connects: bool = False
     """Whether it may make sockets of IPv4 and IPv6, connect them, and have threads."""
 
@@ -224,14 +244,12 @@ _RESOLVERS: Final = ["/run/systemd/resolve", "/run/NetworkManager", "/run/resolv
 """Where /etc/resolv.conf may lead; whole directories, since it is replaced and not written."""
 _ALONE: Final = {"nproc": 0, "memlock": 0}
 POLICIES: Final = {
-    "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",), joins=True),
+    "helper": Policy(_HELPER, [], [], {"nproc": 0, "nofile": 64}, ("CAP_NET_ADMIN",)),
     "reader": Policy(_READER, None, [], _ALONE),
     "worker": Policy(_WORKER, [CODE, LEASES, "/run/systemd/netif"], [STATE], _ALONE),
     "courier": Policy(_COURIER, [CODE, *_RESOLVERS], [], {"memlock": 0}, connects=True),
 }
 """By role. Supervisor and runners, and so all scripts, have `DENIED_TO_ALL` and nothing else."""
-_JOINS: Final = (pyseccomp.Arg(1, pyseccomp.EQ, 270), pyseccomp.Arg(2, pyseccomp.EQ, 1))
-"""SOL_NETLINK and NETLINK_ADD_MEMBERSHIP. Source: linux/netlink.h."""
 _ACTIONS: Final = {"enforce": pyseccomp.ERRNO(errno.EPERM), "log": pyseccomp.LOG, "trap": pyseccomp.KILL_PROCESS}  # fmt: skip
 """What becomes of a call that a filter does not allow, by `security.sandbox`. Only tests trap."""
 traps = False
@@ -275,10 +293,13 @@ def build_filter(role: str, how: str = "enforce", machine: int | None = None) ->
         program.remove_arch(pyseccomp.Arch.NATIVE)
         program.add_arch(machine)
     _add(program, pyseccomp.ALLOW, POLICIES[role].calls)
-    if POLICIES[role].joins:
-        program.add_rule(pyseccomp.ALLOW, "setsockopt", *_JOINS)
+    for name, *parts in _NARROW.get(role, []):
+        program.add_rule(pyseccomp.ALLOW, name, *(_compare(*part) for part in parts))
     if POLICIES[role].connects:
-        _add_network(program)
+        # the C library asks for these where it looks names up, and gets on without
+        for family in (socket.AF_UNIX, socket.AF_NETLINK):
+            program.add_rule(pyseccomp.ERRNO(errno.EACCES), "socket", _compare(0, _WHOLE, family))
+        program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are out of sight
     with open(os.memfd_create(f"netevd-{role}-filter"), "rb+") as file:
         program.export_bpf(file)
         file.seek(0)
@@ -313,25 +334,9 @@ def _add(program: pyseccomp.SyscallFilter, action: int, names: list[str]) -> lis
     return unknown
 
 
-def _add_network(program: pyseccomp.SyscallFilter) -> None:
-    """Allow sockets of IPv4 and IPv6, and threads, in which names are looked up; no process."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        program.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
-    refusal = pyseccomp.ERRNO(errno.EACCES)
-    for family in (socket.AF_UNIX, socket.AF_NETLINK):  # the C library asks, and gets on without
-        program.add_rule(refusal, "socket", pyseccomp.Arg(0, pyseccomp.EQ, family))
-    # a pair of datagram sockets could be connected anew, to a service of this machine
-    stream = pyseccomp.Arg(1, pyseccomp.MASKED_EQ, 0xF, socket.SOCK_STREAM)
-    program.add_rule(pyseccomp.ALLOW, "socketpair", stream)
-    thread = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, _CLONE_THREAD, _CLONE_THREAD)
-    program.add_rule(pyseccomp.ALLOW, "clone", thread)
-    program.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are out of sight
-    program.add_rule(pyseccomp.ALLOW, "prlimit64", pyseccomp.Arg(0, pyseccomp.EQ, 0))
-    program.add_rule(pyseccomp.ALLOW, "prctl", pyseccomp.Arg(0, pyseccomp.EQ, _PR_SET_NAME))
+def _compare(argument: int, mask: int, value: int) -> pyseccomp.Arg:
+    return pyseccomp.Arg(argument, pyseccomp.MASKED_EQ, mask, value)
 
-
-_CLONE_THREAD: Final = 0x10000
-"""Source: linux/sched.h."""
 
 # --- Landlock ----------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ EARLY_LIMIT: Final = 5
 """Early deaths in a row after which the daemon ends."""
 DIAL_PAUSE: Final = 0.5
 """Seconds from one connection to the system bus to the next."""
+DIALERS: Final = 3
+"""Connections to the system bus at once, each with the process that made it."""
 STOP_TIME: Final = 7.5
 """Seconds from the order to stop until whoever is left is killed."""
 
@@ -483,7 +485,8 @@ class Supervisor:
 
     def _dial(self, worker: Role) -> None:
         """Have a connection to the system bus made for the worker, unless one was just now."""
-        if time.monotonic() < self._dial_due or self._stop_deadline is not None:
+        wait = time.monotonic() < self._dial_due or len(self._dialers) >= DIALERS
+        if wait or self._stop_deadline is not None:
             worker.send(protocol.BusPeer(errno.EAGAIN))
             return
         self._dial_due = time.monotonic() + DIAL_PAUSE

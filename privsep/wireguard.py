@@ -76,10 +76,10 @@ class Inquiry:
     """
 
     def __init__(
-        self, send: Callable[[protocol.FeedMessage], None], connect: Callable[[str], None]
+        self, send: Callable[[protocol.FeedMessage], None], ask: Callable[[protocol.Message], None]
     ) -> None:
-        """send: to the worker. connect: has the supervisor make a connection, which comes by `take`."""
-        self._send, self._connect = send, connect
+        """send: to the worker. ask: the supervisor for a connection, which comes by `take`."""
+        self._send, self._ask = send, ask
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         self._generic = socket.socket(socket.AF_NETLINK, kind, 16)  # NETLINK_GENERIC
         self._generic.bind((0, 1 << generic.CONTROL - 1))  # it hears of families that come and go
@@ -92,7 +92,7 @@ class Inquiry:
         self.cancel()
         self._asks = request
         if isinstance(request, protocol.Wireguard) and request.userspace:
-            self._connect(request.name)
+            self._ask(protocol.WantWireguard(request.name))
         else:
             name = "wireguard" if isinstance(request, protocol.Wireguard) else "nl80211"
             self._generic.send(generic.encode_family(name, request.read))

@@ -48,11 +48,13 @@ class Puppet:
         self.scripts: Channel[Any] | None = None
         self.memories: list[int] = []
         self.listener: socket.socket | None = None
+        self.tcp: socket.socket | None = None
+        self.buses: list[int] = []
         self.control.send(protocol.Prepared())
 
     def serve(self) -> None:
         """Take what the supervisor gives, then do as told, until the end."""
-        while not (self.feed and self.scripts and self.listener):
+        while not (self.feed and self.scripts and self.listener and self.tcp):
             self.follow(_ANSWER_S)
         self.rpc.send(protocol.Hello(protocol.VERSION))
         self.hear("rpc")
@@ -87,6 +89,10 @@ class Puppet:
             case protocol.Listening(kind="local"):
                 self.listener = socket.socket(fileno=descriptors[0])
                 self.listener.setblocking(False)
+            case protocol.Listening(kind="api"):
+                self.tcp = socket.socket(fileno=descriptors[0])
+            case protocol.BusPeer():
+                self.buses += descriptors
             case protocol.HandOver() | protocol.Stop():
                 sys.exit(0)
             case _:
@@ -268,6 +274,35 @@ class Puppet:
     def open_socket(self, family: int, kind: int) -> None:
         """Make a socket."""
         socket.socket(family, kind).close()
+
+    def wreck(self, how: str, family: str) -> None:
+        """Try to make a listening socket, which the next worker gets too, one that nobody reaches."""
+        listener = self.tcp if family == "tcp" else self.listener
+        assert listener is not None
+        match how:
+            case "shutdown":
+                listener.shutdown(socket.SHUT_RDWR)
+            case "filter":
+                drop = ctypes.create_string_buffer(struct.pack("=HBBI", 6, 0, 0, 0))  # BPF_RET 0
+                program = struct.pack("@HP", 1, ctypes.addressof(drop))
+                listener.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+            case "device":
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+            case "distance":
+                listener.setsockopt(socket.IPPROTO_IP, 21, 255)  # IP_MINTTL
+
+    def reach_out(self, port: int) -> int:
+        """Connect without connect(2): a listener that listens no more, and TCP Fast Open."""
+        assert self.tcp is not None
+        with contextlib.suppress(PermissionError):
+            self.tcp.shutdown(socket.SHUT_RDWR)
+        return self.tcp.sendto(b"out", 0x20000000, ("127.0.0.1", port))  # MSG_FASTOPEN
+
+    def post(self, path: str) -> int:
+        """Send a datagram to a socket of somebody else's, from one that socketpair(2) has made."""
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with near, far:
+            return near.sendto(b"READY=1", path)
 
     def type_into(self, descriptor: int, text: str) -> None:
         """Type for the user of a terminal. Source: TIOCSTI in ioctl_tty(2)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -140,8 +141,18 @@ class Hostile:
     def send(self, channel: str, packet: bytes | Message, descriptors: int = 0) -> None:
         """Have it send a packet; that it may be ended at once is fine."""
         raw = pack(packet) if isinstance(packet, Message) else packet
+
+        def attempt() -> bool:
+            try:
+                self.do("send", channel, raw.hex(), descriptors)
+            except Refused as refusal:
+                if refusal.errno != errno.ETOOMANYREFS:
+                    raise
+                return False  # other workers of this user have as many under way as may be
+            return True
+
         with contextlib.suppress(Gone):
-            self.do("send", channel, raw.hex(), descriptors)
+            wait_for(attempt, "room for descriptors under way")
 
     def ask(self, channel: str, message: Message) -> str:
         """Have it send a message and return the answer, as Python shows it."""

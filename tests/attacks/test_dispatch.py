@@ -32,7 +32,7 @@ from privsep.protocol import (
     Wireguard,
     Write,
 )
-from tests.attacks.rig import Hostile
+from tests.attacks.rig import Hostile, Refused
 
 encode = msgspec.msgpack.encode
 RUN = Run(1 << 40, 1, [("STATE", "routable")])
@@ -51,8 +51,11 @@ def test_end_of_file_is_the_end_of_the_talk_alone(hostile: Hostile, channel: str
     with hostile.attack(notes=("role died",)):
         if how == "empty":
             hostile.send(channel, b"")
+        elif how == "no reading":
+            with pytest.raises(Refused):
+                hostile.do("shut", channel, 0)
         else:
-            hostile.do("shut", channel, {"no reading": 0, "no writing": 1, "closed": 3}[how])
+            hostile.do("shut", channel, {"no writing": 1, "closed": 3}[how])
         replace_worker(hostile)
 
 

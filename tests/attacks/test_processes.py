@@ -6,14 +6,17 @@ import os
 import platform
 import pwd
 import signal
+import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from privsep.protocol import Reload, Running, pack
+from privsep.protocol import Reload, Running, WantBus, pack
 from tests.attacks.rig import Gone, Hostile, Refused
 
 EPERM, EACCES = 1, 13
@@ -204,3 +207,47 @@ def test_files_of_others_are_out_of_reach(hostile: Hostile) -> None:
             "/dev/null",
         ):
             expect_refused(hostile, {EACCES, EPERM}, "append", path)
+
+
+@pytest.mark.parametrize("family", ["unix", "tcp"])
+@pytest.mark.parametrize("how", ["shutdown", "filter", "device", "distance"])
+def test_listeners_outlive_whoever_was_taken_over(hostile: Hostile, how: str, family: str) -> None:
+    """What the next worker gets too can't be made useless by this one: neither by options nor by its end."""
+    with hostile.attack():
+        expect_refused(hostile, {EPERM}, "wreck", how, family)
+
+
+def test_no_connection_without_connect(hostile: Hostile) -> None:
+    """Neither TCP Fast Open from a socket that listened, nor a datagram to a socket by its path."""
+    with socket.socket() as outside, tempfile.TemporaryDirectory() as place:
+        outside.bind(("127.0.0.1", 0))
+        outside.listen()
+        outside.settimeout(0.5)
+        os.chmod(place, 0o755)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inside:
+            inside.bind(f"{place}/notify")
+            os.chmod(f"{place}/notify", 0o777)
+            inside.settimeout(0.5)
+            with hostile.attack():
+                expect_refused(hostile, {EPERM, 32, 106}, "reach_out", outside.getsockname()[1])
+                expect_refused(hostile, {EPERM}, "post", f"{place}/notify")
+            for sock, take in ((outside, outside.accept), (inside, lambda: inside.recv(9))):
+                with pytest.raises(TimeoutError):
+                    take()
+                del sock
+
+
+def test_connections_to_the_bus_are_few_at_once(hostile: Hostile) -> None:
+    """Each has a process of its own that made it: a worker that keeps asking, and keeps what it got, gets few."""
+    with hostile.attack():
+        before = count_children(hostile.daemon.pid)
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            hostile.do("send", "control", pack(WantBus()).hex())
+            hostile.do("follow", 0.2)
+        assert count_children(hostile.daemon.pid) - before <= 4
+
+
+def count_children(pid: int) -> int:
+    """Return how many children a process has."""
+    return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())

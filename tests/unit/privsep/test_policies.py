@@ -121,6 +121,36 @@ def test_courier_has_sockets_of_two_families_and_threads(machine: str) -> None:
     assert (ask("prlimit64", 0), ask("prlimit64", 1)) == (ALLOW, REFUSED)
 
 
+@machines
+def test_worker_can_neither_break_nor_turn_round_what_it_shares(machine: str) -> None:
+    """By argument: it ends writing alone, sets delay and buffers, and makes pairs of streams, not of datagrams."""
+    program = sandbox.build_filter("worker", machine=MACHINES[machine])
+
+    def ask(name: str, *arguments: int) -> int:
+        call = number(machine, name)
+        assert call is not None
+        return answer(program, AUDIT[machine], call, arguments)
+
+    assert [ask("shutdown", 7, how) for how in (0, 1, 2)] == [REFUSED, ALLOW, REFUSED]
+    options = [
+        (6, 1),
+        (6, 25),
+        (1, 7),
+        (1, 8),
+        (6, 23),
+        (6, 9),
+        (1, 25),
+        (1, 26),
+        (1, 50),
+        (0, 21),
+        (0, 6),
+    ]
+    found = [ask("setsockopt", 7, *each) == ALLOW for each in options]
+    assert found == [True] * 4 + [False] * 7
+    kinds = (1, 1 | 0o2000000, 1 | 0o4000, 2, 2 | 0o2000000, 3, 5)
+    assert [ask("socketpair", 1, kind) == ALLOW for kind in kinds] == [True] * 3 + [False] * 4
+
+
 @pytest.mark.parametrize(("how", "expected"), [("enforce", REFUSED), ("log", LOG), ("trap", KILL)])
 def test_each_way_answers_as_it_says(how: str, expected: int) -> None:
     """A call that is not listed fails, is logged, or ends the process."""
