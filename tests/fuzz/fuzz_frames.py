@@ -14,6 +14,7 @@ _ROUTE = protocol.AddRoute(6, 21501, "2001:db8::/32", 0, 102, "fe80::1")
 _MORE = [
     protocol.Write([_RULE, _ROUTE, protocol.DeleteRule(4, 21001, 21001), protocol.DeleteRoute(4, 21501, "0.0.0.0/0", 0, 1)]),
     protocol.Wireguard(1, 2, "wg0", userspace=True),
+    protocol.Wireless(2, 0),
     protocol.Candidate(b"a: 1\n", False, True, 0),
     protocol.Audit("reload", "asked", "somebody", "why"),
 ]  # fmt: skip
