@@ -26,13 +26,22 @@ DHCLIENT = (
     "-lf",
     "/var/lib/dhcp/dhclient.eth0.leases",
 )
+FIRST = (
+    *OPTIONS,
+    "--dhcp-option-force=option:domain-search,a.example,b.example",
+    "--dhcp-option-force=option:domain-name,c.example",
+)
+FIRST_DNS = {"192.0.2.53", "192.0.2.54"}
+FIRST_DOMAINS = {"c.example", "a.example", "b.example"}
 SECOND = (
     "--dhcp-option=option:router,192.0.2.1",
     "--dhcp-option=option:dns-server,198.51.100.53,198.51.100.54",
     "--dhcp-option-force=option:domain-search,x.example,y.example",
     "--dhcp-option=12,secondname",
 )
-"""What the server behind eth1 says; a networkd that is not to use domains asks for none."""
+"""What the servers say; a networkd that is not to use domains asks for none."""
+SECOND_DNS = {"198.51.100.53", "198.51.100.54"}
+SECOND_DOMAINS = {"x.example", "y.example"}
 
 
 # --- networkd, both releases -------------------------------------------------------------------
@@ -128,8 +137,8 @@ def test_sleep_by_logind(beside: tuple[System, DhcpServer, Daemon]) -> None:
 # --- what leases say, told to others ------------------------------------------------------------
 
 
-@pytest.fixture
-def inside() -> Iterator[tuple[System, DhcpServer, DhcpServer]]:
+@pytest.fixture(params=[(FIRST, SECOND)])
+def inside(request: pytest.FixtureRequest) -> Iterator[tuple[System, DhcpServer, DhcpServer]]:
     """A system with netevd as its service: eth0 has dhclient, eth1 is networkd's, which tells no DNS."""
     system = System(make_rootfs("bookworm"))
     servers = []
@@ -155,7 +164,7 @@ system: {log_format: journal}
         write(system, "etc/dhcp/dhclient-enter-hooks.d/quiet", "make_resolv_conf() { :; }\n")
         system.start(str(ENVIRONMENT))
         system.run("systemd-sysusers")
-        for index, options in ((101, OPTIONS), (111, SECOND)):
+        for index, options in zip((101, 111), request.param, strict=True):
             server = DhcpServer(system.pid, f"eth{len(servers)}", index)
             servers.append(server)
             server.serve(*options)
@@ -193,27 +202,42 @@ def allow(system: System) -> None:
     rule.chmod(0o644)
 
 
-def test_leases_reach_resolved_and_leave_it(inside: tuple[System, DhcpServer, DhcpServer]) -> None:
-    """Two leases of several servers and domains each, one by dhclient, one by networkd."""
+@pytest.mark.parametrize(
+    ("inside", "swapped"),
+    [((FIRST, SECOND), False), ((SECOND, FIRST), True)],
+    indirect=["inside"],
+    ids=["first-by-dhclient", "first-by-networkd"],
+)
+def test_leases_reach_resolved_and_leave_it(
+    inside: tuple[System, DhcpServer, DhcpServer], *, swapped: bool
+) -> None:
+    """Two leases of several servers and domains, each by dhclient and by networkd: told, told again, taken back."""
     system, _, _ = inside
+    dns, domains = [FIRST_DNS, SECOND_DNS], [FIRST_DOMAINS, SECOND_DOMAINS]
+    if swapped:
+        dns.reverse()
+        domains.reverse()
+
+    def wait_both() -> None:
+        for number in range(2):
+            wait_shown(system, "dns", f"eth{number}", dns[number])
+            wait_shown(system, "domain", f"eth{number}", domains[number])
+
     allow(system)
     system.ip("link", "set", "eth0", "up")
     system.run(*DHCLIENT, "-1", "eth0")
-
-    wait_shown(system, "dns", "eth0", {"192.0.2.53", "192.0.2.54"})
-    wait_shown(system, "domain", "eth0", {"c.example", "a.example", "b.example"})
-    wait_shown(system, "dns", "eth1", {"198.51.100.53", "198.51.100.54"})
-    wait_shown(system, "domain", "eth1", {"x.example", "y.example"})
+    wait_both()
     names = {"dhcphost", "secondname"}
     wait_for(lambda: system.run("hostname").stdout.strip() in names or None, "the host's name")
     system.run("systemctl", "restart", "systemd-resolved")
-    wait_shown(system, "dns", "eth0", {"192.0.2.53", "192.0.2.54"})
+    wait_both()
+    system.run("systemctl", "restart", "systemd-hostnamed")
 
     system.run(*DHCLIENT, "-r", "eth0")
     system.run("networkctl", "down", "eth1")
-    wait_shown(system, "dns", "eth0", set())
-    wait_shown(system, "domain", "eth0", set())
-    wait_shown(system, "dns", "eth1", set())
+    for number in range(2):
+        wait_shown(system, "dns", f"eth{number}", set())
+        wait_shown(system, "domain", f"eth{number}", set())
     wait_for(lambda: system.run("hostname").stdout.strip() not in names or None, "its own name")
 
 
