@@ -92,8 +92,8 @@ class LeaseWatch:
     _leases: Leases = field(factory=Leases, init=False)
     _files: dict[str, _File] = field(factory=dict, init=False)
     _found: set[BackendName] = field(factory=set, init=False)
-    _said: set[Subject] = field(factory=set, init=False)
-    """Of whom something was said that still counts."""
+    _said: dict[Subject, LinkReport] = field(factory=dict, init=False)
+    """What was said last, as far as it still counts."""
     begun: bool = field(default=False, init=False)
     """Whether it was said which clients there are."""
     _has_read: bool = field(default=False, init=False)
@@ -208,10 +208,14 @@ class LeaseWatch:
         for client in sorted(self._leases.clients - self._found):
             self._found.add(client)
             news.append(BackendFound(client, ""))
-        gone = sorted(self._said - reports.keys())
+        gone = sorted(self._said.keys() - reports.keys())
         news += [BackendForgot(backend, ifindex) for backend, ifindex in gone]
-        news += [BackendSaid(report) for _, report in sorted(reports.items())]
-        self._said = set(reports)
+        news += [
+            BackendSaid(report)
+            for subject, report in sorted(reports.items())
+            if self._said.get(subject) != report
+        ]
+        self._said = dict(reports)
         return news
 
     # --- files -----------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from netevd.backends.networkmanagerobjects import (
 )
 from netevd.backends.profile import Device, Vpn
 from netevd.backends.properties import Properties, get_number
+from netevd.backends.returning import Returning
 from netevd.model.backend import HostReport, LinkReport
 from netevd.model.inputs import (
     BackendForgot,
@@ -115,6 +116,9 @@ class NetworkManager:
         """States that are from an answer: up to it, signals that wait tell nothing new."""
         self._rows: dict[str, deque[str]] = {}
         """States that were signalled and not told yet, also of devices that are not known yet."""
+        self._returning = Returning()
+        self._host: HostReport | None = None
+        """The last that was told of the host."""
         self._beginning: set[str] = set()
         """Devices that have begun to be activated, by a connection that was not told yet."""
         self._uses: dict[str, set[str]] = {}
@@ -132,6 +136,8 @@ class NetworkManager:
     def lose(self, reason: str) -> None:
         """Take in that it is not there."""
         self._peer = None
+        links = (each for each in self._devices.values() if each is not None)
+        self._returning.keep(links, self._host)
         self._submit(BackendLost(BACKEND, reason, wanted=self._wanted))
 
     def note(self, inputs: list[Input]) -> None:
@@ -162,7 +168,7 @@ class NetworkManager:
         while True:
             await self._handle(peer, signals)
             heard = Heard([], lost=False)
-            with trio.move_on_at(min(self._postponed.values(), default=math.inf)):
+            with trio.move_on_at(min(self._returning.due, *self._postponed.values(), math.inf)):
                 heard = await peer.hear()
             signals = await self._find(peer) if heard.lost else heard.signals
 
@@ -176,7 +182,7 @@ class NetworkManager:
         if self._awaited:
             self._awaited = False
             touched |= dict.fromkeys(self._list_unplaced())
-        if host:
+        if host or now >= self._returning.due:
             await self._look_round(peer, touched)
         elif touched:
             await self._tell(peer, touched, await peer.get_properties(PATH, NAME))
@@ -232,6 +238,7 @@ class NetworkManager:
             self._beginning.clear()
             self._awaited = False
             manager = await await_manager(peer)
+            self._returning.begin(trio.current_time(), is_starting=_is_starting(manager))
             vpns = await find_vpns(peer, manager, self._others)
             for path in list_paths(manager, "AllDevices"):
                 self._devices[path] = None
@@ -240,9 +247,12 @@ class NetworkManager:
             if not heard.lost:
                 break
         self._step_back(heard.signals)
+        for path, each in self._devices.items():
+            self._devices[path] = None if each is None else self._returning.choose(each)
         reports = tuple(each for each in self._devices.values() if each is not None)
         version = str(manager.get("Version", ""))
-        self._submit(BackendFound(BACKEND, version, reports, _read_host(manager)))
+        self._host = self._returning.choose_host(_read_host(manager))
+        self._submit(BackendFound(BACKEND, version, reports, self._host))
         return heard.signals
 
     def _step_back(self, signals: list[Signal]) -> None:
@@ -258,6 +268,11 @@ class NetworkManager:
     async def _look_round(self, peer: Peer, touched: dict[str, None]) -> None:
         """Take in which devices there are, and the states of the host. touched: devices to tell anyway."""
         manager = await peer.get_properties(PATH, NAME)
+        if self._returning.is_over(trio.current_time(), is_starting=_is_starting(manager)):
+            self._returning.end()
+            self._states |= {path: row[-1] for path, row in self._rows.items() if row}
+            self._rows.clear()
+            touched |= dict.fromkeys(self._devices)
         now = list_paths(manager, "AllDevices")
         for path in [each for each in self._devices if each not in now]:
             self._drop(path)
@@ -266,7 +281,8 @@ class NetworkManager:
         self._rows = {path: each for path, each in self._rows.items() if path in self._devices}
         under = [path for path in self._devices if self._is_under_vpn(path)]
         await self._tell(peer, dict.fromkeys([*touched, *new, *under]), manager)
-        self._submit(BackendSaidHost(_read_host(manager)))
+        self._host = self._returning.choose_host(_read_host(manager))
+        self._submit(BackendSaidHost(self._host))
 
     def _is_under_vpn(self, path: str) -> bool:
         report = self._devices.get(path)
@@ -364,6 +380,7 @@ class NetworkManager:
         return device
 
     def _say(self, path: str, report: LinkReport) -> None:
+        report = self._returning.choose(report)
         known = self._devices.get(path)
         if known is not None and known.ifindex != report.ifindex:
             self._submit(BackendForgot(BACKEND, known.ifindex))
@@ -415,6 +432,11 @@ def _is_state(signal: Signal) -> bool:
 
 def _read_state(signal: Signal) -> str:
     return STATES.get(signal.body[0], "unknown")
+
+
+def _is_starting(manager: Properties) -> bool:
+    """Tell whether NetworkManager has not tried everything yet that it activates at its start."""
+    return manager.get("Startup") is True
 
 
 def _read_host(manager: Properties) -> HostReport:
