@@ -6,6 +6,7 @@ import struct
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256, sha512
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -40,13 +41,21 @@ def _make() -> tuple[str, bytes]:
     return "SHA256:" + b64encode(sha256(blob).digest()).decode().rstrip("="), armored
 
 
+_OPENPGP = (Path(__file__).parents[1] / "data" / "openpgp" / manifest.SIGNATURES[0]).read_bytes()
+_CERTIFICATE = "79FFBE79F17AB62F9F11B89BA88A551435C6BA1F"
+"""Whose signature of the message that is, made by gpg."""
+
+
 def seeds() -> list[bytes]:
-    """Return a signature, and a manifest."""
-    return [_make()[1], _MESSAGE]
+    """Return a signature of either kind, and a manifest."""
+    return [_make()[1], _MESSAGE, _OPENPGP]
 
 
 def check(data: bytes) -> None:
     """Nothing but the signature itself is believed of the message, and nothing of another one."""
+    if data.startswith(b"-----BEGIN PGP"):
+        _check_openpgp(data)
+        return
     fingerprint, armored = _make()
     try:
         assert verify(_MESSAGE, data, {fingerprint}) == fingerprint
@@ -62,3 +71,17 @@ def check(data: bytes) -> None:
         assert manifest.encode(manifest.decode(data)) == data
     except ValueError:
         pass
+
+
+def _check_openpgp(data: bytes) -> None:
+    """Likewise; what OpenPGP's armor says of itself may be written in more ways than one."""
+    try:
+        assert verify(_MESSAGE, data, {_CERTIFICATE}) == _CERTIFICATE
+    except ValueError as fault:
+        assert data != _OPENPGP, fault
+    for message, signers in ((_MESSAGE + b"\n", {_CERTIFICATE}), (_MESSAGE, {"A" * 40})):
+        try:
+            verify(message, data, signers)
+        except ValueError:
+            continue
+        raise AssertionError("a signature of something else, or of somebody else, is believed")
