@@ -33,6 +33,10 @@ SETTLED: Final = 30.0
 """Seconds of life after `ready` that end a row of deaths."""
 START_TIME: Final = 20.0
 """Seconds that the roles of another generation have to become ready."""
+SAYINGS: Final = 4096.0
+RATE: Final = 20.0
+"""What a worker may tell the supervisor at once, and how much of that again in a second: some of it goes
+on to the service manager, which has others to serve."""
 HAND_OVER_TIME: Final = 5.0
 """Seconds that a worker and a helper which are replaced have to work off what they got."""
 
@@ -52,9 +56,8 @@ class Role:
         self.ready = False
         self.configured = False
         """Of a worker: whether it has its configuration."""
-        self.started = 0.0
-        self.deaths = 0
-        self.early = 0
+        self.started = self._heard = self._room = 0.0
+        self.deaths = self.early = 0
         self.due: float | None = None
         """When to start it again, monotonic seconds; None while it lives or is not wanted."""
 
@@ -72,9 +75,16 @@ class Role:
         """Start the role."""
         self.pid, sock = self._start()
         self.channel = Channel(sock, protocol.REPORT, limit=protocol.PACKET_LIMIT)
-        self.started = time.monotonic()
+        self.started = self._heard = time.monotonic()
+        self._room = SAYINGS
         self.ready = self.configured = False
         self.due = None
+
+    def may_speak(self) -> bool:
+        """Tell whether one more message is not too many; each counts."""
+        since, self._heard = self._heard, time.monotonic()
+        self._room = min(SAYINGS, self._room + RATE * (self._heard - since)) - 1
+        return self._room >= 0
 
     def send(self, message: protocol.Message, descriptors: tuple[int, ...] = ()) -> bool:
         """Send a message; False when the role is dead, or about to be: its death follows."""
@@ -110,11 +120,8 @@ class Generation:
         self, number: int, launch: Launch, memory: Memory, worker: Role, helper: Role
     ) -> None:
         """memory: sealed memfds, of the configuration and of the targets of webhooks."""
-        self.number = number
-        self.launch = launch
-        self.memory = memory
-        self.worker = worker
-        self.helper = helper
+        self.number, self.launch, self.memory = number, launch, memory
+        self.worker, self.helper = worker, helper
         self.runners: list[Role] = []
         """In the order of the launch data."""
         self.couriers: list[Role] = []
@@ -141,11 +148,8 @@ class Roster:
         state: directory of the worker's. events: the event sockets. versions: of manifests. dry_run:
         nothing is started.
         """
-        self._versions = versions
-        self._mode = mode
-        self._state = state
-        self._events = events
-        self._dry_run = dry_run
+        self._mode, self._state, self._events = mode, state, events
+        self._versions, self._dry_run = versions, dry_run
         self._keys = 0
         self.first_worker = self._make_worker(READABLE, "enforce")
         self.now: Generation | None = None

@@ -49,9 +49,7 @@ class _Life:
     def __init__(
         self, request: protocol.Run, pid: int, pipes: tuple[int, int], ends: tuple[int, int]
     ) -> None:
-        self.id = request.id
-        self.detach = request.detach
-        self.pid = pid
+        self.id, self.detach, self.pid = request.id, request.detach, pid
         self.pipes = pipes
         self.ends = ends
         """Our copies of the write ends: while they are open no end of file wakes the worker, which

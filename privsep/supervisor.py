@@ -437,6 +437,10 @@ class Supervisor:
             self._end_violator(role, str(violation))
             return
         is_worker, now = role.name == "worker", self._roster.now
+        noted = isinstance(message, protocol.Audit)  # bounded there: strangers cause some of these
+        if is_worker and not noted and not role.may_speak():
+            self._end_violator(role, "it says too much")
+            return
         match message:
             case protocol.Ready() if not is_worker:
                 role.ready = True

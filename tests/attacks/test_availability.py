@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from privsep.protocol import (
+    Alive,
     Dump,
+    Message,
     Ping,
     Reload,
     Rescan,
     Run,
     Running,
+    Serving,
     Signal,
     WantBus,
     pack,
@@ -91,6 +95,15 @@ def test_reloads_without_end_are_few_in_the_log(make_daemon: Callable[..., Daemo
     assert hostile.daemon.role("worker") == hostile.worker
     hostile.expect_service()
     assert show_kernel() == before
+
+
+@pytest.mark.parametrize("message", [Alive(1), Serving("x")], ids=["alive", "serving"])
+def test_who_says_too_much_to_the_supervisor_is_ended(hostile: Hostile, message: Message) -> None:
+    """Each goes on to the service manager, which has others to serve: a flood is cut off, and its sender ended."""
+    with hostile.attack("it says too much"):
+        for _ in range(20):
+            with contextlib.suppress(Gone, Refused):
+                hostile.do("flood", "control", hexes(message), 1000)
 
 
 def test_connections_to_the_bus_are_few(hostile: Hostile) -> None:
