@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -66,14 +67,17 @@ class Site:
             system.run("ip", *words.split())
         system.run("systemctl", "start", "netevd")
 
-    def serve(self, first: int = 50) -> None:
-        """(Re)start the server, which knows of no lease; addresses begin here."""
+    def serve(self, first: int = 50, granted: str = "2m") -> None:
+        """(Re)start the server, which knows of no lease; addresses begin here, and are granted for this time."""
         self.stop_serving()
         self.system.run("rm", "-f", "/run/leases.server")
         command = ["ip", "netns", "exec", "server", "dnsmasq", "--keep-in-foreground", "--port=0"]
         command += ["--conf-file=/dev/null", "--user=root", "--interface=server1"]
-        command += ["--bind-interfaces", f"--dhcp-range=10.77.1.{first},10.77.1.{first + 20},2m"]
-        command += [f"--dhcp-range=fd77:1::{first},fd77:1::{first + 20},64,2m", *OPTIONS]
+        command += [
+            "--bind-interfaces",
+            f"--dhcp-range=10.77.1.{first},10.77.1.{first + 20},{granted}",
+        ]
+        command += [f"--dhcp-range=fd77:1::{first},fd77:1::{first + 20},64,{granted}", *OPTIONS]
         command += ["--dhcp-leasefile=/run/leases.server", "--pid-file=", "--log-facility=-"]
         self._server = self.system.begin(*command)
 
@@ -145,6 +149,12 @@ def site() -> Iterator[Site]:
         system.stop()
 
 
+def let_age(seconds: float = 5) -> None:
+    """Return once a lease is so old that another one is a renewal, and no clock's correction."""
+    end = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= end or None, "time to pass", seconds + 5)
+
+
 def configure(site: Site, *settings: str) -> None:
     """Write dhclient.conf."""
     write(site.system, "etc/dhcp/dhclient.conf", DHCLIENT_CONF + "\n".join(settings))
@@ -212,8 +222,8 @@ def test_dhclient_of_ipv6(site: Site) -> None:
 
 
 def test_dhcpcd_of_both_families(site: Site) -> None:
-    """By its hook: bound, renewed, given back."""
-    site.serve()
+    """By its hook: bound, renewed, given back; of leases so long that nothing is renewed but by our word."""
+    site.serve(granted="1h")
     site.start("dhcpcd", "-B", "eth1")
     wait_for(lambda: len(site.read_told()) >= 2 or None, "both families", 90)
     told = sorted(site.read_told())
@@ -221,6 +231,7 @@ def test_dhcpcd_of_both_families(site: Site) -> None:
     wanted = [f"bound dhcpcd {address}{V4}", f"bound dhcpcd {address6}{V6}"]
     assert told == wanted
 
+    let_age()
     site.system.run("dhcpcd", "-N", "eth1")
     wait_for(lambda: len(site.read_told()) >= 4 or None, "renewals", 90)
     renewals = [each.replace("bound", "renew") for each in wanted]

@@ -12,7 +12,6 @@ import http.client
 import itertools
 import json
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -30,7 +29,7 @@ from tests.lab.lab_backends import (
     inside,
     wait_shown,
 )
-from tests.lab.lab_leases import V4, Site, site
+from tests.lab.lab_leases import V4, Site, let_age, site
 from tests.lab.lab_systemd import ask, install
 from tests.lab.office import Office
 from tests.lab.system import ENVIRONMENT, System
@@ -71,12 +70,6 @@ def ask_health(daemon: Daemon) -> dict[str, str]:
 
 
 # --- systemd-networkd ------------------------------------------------------------------------------
-
-
-def let_age(seconds: float = 6) -> None:
-    """Return once a lease is so old that another one is a renewal, and no clock's correction."""
-    end = time.monotonic() + seconds
-    wait_for(lambda: time.monotonic() >= end or None, "time to pass", seconds + 5)
 
 
 def read_told(daemon: Daemon) -> list[str]:
@@ -304,6 +297,7 @@ def test_client_and_server_restart(site: Site) -> None:
     site.serve()
     client = system.begin("dhclient", "-4", "-d", "eth1")
     address = site.wait_for_told(1)
+    let_age()
     system.run("pkill", "-KILL", "-x", "dhclient")
     client.wait()
     site.start("dhclient", "-4", "-d", "eth1")
