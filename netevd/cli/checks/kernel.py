@@ -62,7 +62,11 @@ def check_sandbox(_: Case) -> Iterator[Finding]:
 def judge_landlock(version: int, code: int) -> Finding:
     """Return what the kernel's answer means: ABI, or less than 1 and an error number."""
     if version > 0:
-        return Finding("ok", "sandbox", "Landlock", f"ABI {version}")
+        lacks = ["TCP"] * (version < 4) + ["signals and abstract sockets"] * (version < 6)
+        rest = (
+            f", which closes files; {' and '.join(lacks)} are the filter's alone" if lacks else ""
+        )
+        return Finding("ok", "sandbox", "Landlock", f"ABI {version}{rest}")
     meaning = "netevd runs, but only its user and seccomp confine a worker that was taken over"
     why, advice, command = _LANDLOCK_FAULTS.get(code, (
         f"is refused ({os.strerror(code)})",

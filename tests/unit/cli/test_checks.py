@@ -76,7 +76,10 @@ def test_command_is_taken_out_of_a_message(text: str, message: str, command: str
 
 def test_landlock_that_is_there_is_fine() -> None:
     """The ABI is told."""
-    assert judge_landlock(4, 0)[:4] == ("ok", "sandbox", "Landlock", "ABI 4")
+    assert judge_landlock(6, 0)[:4] == ("ok", "sandbox", "Landlock", "ABI 6")
+    closes = "which closes files; signals and abstract sockets are the filter's alone"
+    assert judge_landlock(4, 0)[:4] == ("ok", "sandbox", "Landlock", f"ABI 4, {closes}")
+    assert "TCP and signals and abstract sockets are" in judge_landlock(3, 0)[3]
 
 
 @pytest.mark.parametrize(
