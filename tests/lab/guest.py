@@ -284,9 +284,9 @@ def call_pytest(*files: str) -> str:
     """Return the command that runs files of tests/lab in the guest."""
     paths = " ".join(f"tests/lab/{each}" for each in files)
     options = "-v -p no:cacheprovider -c pyproject.toml --rootdir=. --tb=short --durations=12"
-    run = f"python -m pytest {options} {paths}; echo $? > /run/lab/result"
-    # on the console too: where the guest does not come to its end, one sees how far it came
-    return f"cd /run/lab/in\n{{ {run}; }} 2>&1 | tee /dev/ttyS0\nexit $(cat /run/lab/result)"
+    run = f"echo 0 > /run/lab/result; python -u -m pytest {options} {paths} || echo $? > /run/lab/result"
+    # through a port of its own too: where the guest does not come to its end, one sees how far it came
+    return f"cd /run/lab/in\n{{ {run}; }} 2>&1 | tee /dev/virtio-ports/lab.log\nexit $(cat /run/lab/result)"
 
 
 def run(
@@ -350,6 +350,8 @@ def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> 
     command += ["-drive", f"file={work}/given.img,format=raw,if=virtio,readonly=on"]
     command += ["-device", "virtio-serial-pci", "-chardev", f"file,id=o,path={work}/told.tar"]
     command += ["-device", "virtserialport,chardev=o,name=lab.out", "-device", "virtio-rng-pci"]
+    command += ["-chardev", f"file,id=l,path={work}/progress"]
+    command += ["-device", "virtserialport,chardev=l,name=lab.log"]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
@@ -358,7 +360,8 @@ def _boot(image: Path, work: Path, arguments: tuple[str, ...], seconds: int) -> 
         said = f"it did not end within {seconds} s"
     else:
         said = done.stdout + done.stderr
-    return f"{(work / 'console').read_text(errors='replace')}\n{said}"
+    words = [(work / name).read_text(errors="replace") for name in ("console", "progress")]
+    return "\n".join((*words, said))
 
 
 def _read(told: Path, said: str) -> Outcome:

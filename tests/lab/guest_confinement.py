@@ -231,7 +231,9 @@ def do_what_is_signed(*admin: str) -> str:
     assert len(re.findall(sealed, read_journal())) == 1
     start()
     bounce()
-    wait_for(lambda: "altered\n" in read_journal() or None, "a run of what is signed anew", 120)
+    wait_for(
+        lambda: "veth0: altered " in read_journal() or None, "a run of what is signed anew", 120
+    )
     wait_for(lambda: read_versions() == {2} or None, "its version", 120)
     if NOEXEC.exists():
         forbid_memory(sealed, admin)
