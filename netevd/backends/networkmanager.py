@@ -17,7 +17,7 @@ from typing import Final
 import trio
 from attrs import evolve
 
-from netevd.backends.bus import Heard, Peer, read_change
+from netevd.backends.bus import Heard, Peer
 from netevd.backends.connection import Signal
 from netevd.backends.device import BACKEND, STATES, describe
 from netevd.backends.networkmanagerobjects import (
@@ -34,6 +34,14 @@ from netevd.backends.networkmanagerobjects import (
     list_configurations,
     list_paths,
     list_uses,
+)
+from netevd.backends.networkmanagersignals import (
+    is_starting,
+    is_state,
+    read_host,
+    read_state,
+    skip_told,
+    tells_of_active,
 )
 from netevd.backends.profile import Device, Vpn
 from netevd.backends.properties import Properties, get_number
@@ -74,19 +82,6 @@ _ROW: Final = 64
 
 _SETTLING_S: Final = 0.05
 """Seconds for what belongs together to arrive: a state is signalled before the properties it came with."""
-
-_HOST_STATES: Final = {
-    0: "unknown",
-    10: "asleep",
-    20: "disconnected",
-    30: "disconnecting",
-    40: "connecting",
-    50: "connected-local",
-    60: "connected-site",
-    70: "connected-global",
-}
-_CONNECTIVITIES: Final = {0: "unknown", 1: "none", 2: "portal", 3: "limited", 4: "full"}
-"""NMState and NMConnectivityState by number. Source: nm-dbus-interface.h."""
 
 
 class NetworkManager:
@@ -194,14 +189,14 @@ class NetworkManager:
         for signal in skip_told(signals, self._answered):
             if signal.path == PATH:
                 host = True
-            elif _is_state(signal):
-                self._take_state(signal.path, _read_state(signal))
+            elif is_state(signal):
+                self._take_state(signal.path, read_state(signal))
                 touched[signal.path] = None
             else:
                 if signal.path in self._devices:
                     touched[signal.path] = None
                 touched |= dict.fromkeys(sorted(self._uses.get(signal.path, ())))
-                host = host or (signal.path not in self._others and _tells_of_active(signal))
+                host = host or (signal.path not in self._others and tells_of_active(signal))
         self._answered.clear()
         return host, touched
 
@@ -238,7 +233,7 @@ class NetworkManager:
             self._beginning.clear()
             self._awaited = False
             manager = await await_manager(peer)
-            self._returning.begin(trio.current_time(), is_starting=_is_starting(manager))
+            self._returning.begin(trio.current_time(), is_starting=is_starting(manager))
             vpns = await find_vpns(peer, manager, self._others)
             for path in list_paths(manager, "AllDevices"):
                 self._devices[path] = None
@@ -251,7 +246,7 @@ class NetworkManager:
             self._devices[path] = None if each is None else self._returning.choose(each)
         reports = tuple(each for each in self._devices.values() if each is not None)
         version = str(manager.get("Version", ""))
-        self._host = self._returning.choose_host(_read_host(manager))
+        self._host = self._returning.choose_host(read_host(manager))
         self._submit(BackendFound(BACKEND, version, reports, self._host))
         return heard.signals
 
@@ -259,7 +254,7 @@ class NetworkManager:
         """Take devices for what they were before these signals, which are told one after another then."""
         for signal in reversed(signals):
             report = self._devices.get(signal.path)
-            if report is not None and _is_state(signal):
+            if report is not None and is_state(signal):
                 state = STATES.get(signal.body[1], "unknown")
                 self._answered.pop(signal.path, None)
                 self._states[signal.path] = state
@@ -268,7 +263,7 @@ class NetworkManager:
     async def _look_round(self, peer: Peer, touched: dict[str, None]) -> None:
         """Take in which devices there are, and the states of the host. touched: devices to tell anyway."""
         manager = await peer.get_properties(PATH, NAME)
-        if self._returning.is_over(trio.current_time(), is_starting=_is_starting(manager)):
+        if self._returning.is_over(trio.current_time(), is_starting=is_starting(manager)):
             self._returning.end()
             self._states |= {path: row[-1] for path, row in self._rows.items() if row}
             self._rows.clear()
@@ -281,7 +276,7 @@ class NetworkManager:
         self._rows = {path: each for path, each in self._rows.items() if path in self._devices}
         under = [path for path in self._devices if self._is_under_vpn(path)]
         await self._tell(peer, dict.fromkeys([*touched, *new, *under]), manager)
-        self._host = self._returning.choose_host(_read_host(manager))
+        self._host = self._returning.choose_host(read_host(manager))
         self._submit(BackendSaidHost(self._host))
 
     def _is_under_vpn(self, path: str) -> bool:
@@ -396,50 +391,7 @@ class NetworkManager:
         self._uses = {each: users for each, users in self._uses.items() if users}
 
 
-def _tells_of_active(signal: Signal) -> bool:
-    """Tell whether this is of an active connection: a VPN has no device of its own."""
-    interface, values = read_change(signal)
-    return interface == ACTIVE and "State" in values
-
-
 async def hear_now(peer: Peer) -> Heard:
     """Return the signals that have come, without waiting for one."""
     peer.wake()
     return await peer.hear()
-
-
-def skip_told(signals: list[Signal], states: dict[str, str]) -> list[Signal]:
-    """
-    Return signals without those states of devices that an answer has told already.
-
-    states: of each device's answer. Whatever was signalled up to the state in the answer came before it.
-    """
-    left = list[Signal]()
-    told = dict(states)
-    for signal in reversed(signals):
-        if _is_state(signal) and signal.path in told:
-            if _read_state(signal) == told[signal.path]:
-                told[signal.path] = ""  # this one, and all before it
-            if not told[signal.path]:
-                continue
-        left.append(signal)
-    return left[::-1]
-
-
-def _is_state(signal: Signal) -> bool:
-    return (signal.member, signal.interface, signal.signature) == ("StateChanged", DEVICE, "uuu")
-
-
-def _read_state(signal: Signal) -> str:
-    return STATES.get(signal.body[0], "unknown")
-
-
-def _is_starting(manager: Properties) -> bool:
-    """Tell whether NetworkManager has not tried everything yet that it activates at its start."""
-    return manager.get("Startup") is True
-
-
-def _read_host(manager: Properties) -> HostReport:
-    state = _HOST_STATES.get(get_number(manager, "State"), "unknown")
-    connectivity = _CONNECTIVITIES.get(get_number(manager, "Connectivity"), "unknown")
-    return HostReport(BACKEND, (("state", state), ("connectivity", connectivity)))

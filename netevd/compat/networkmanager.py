@@ -15,19 +15,27 @@ from typing import Final
 
 from netevd.compat.call import Call, Occasion
 from netevd.compat.ifupdown import find_change
-from netevd.compat.lease import describe_lease
+from netevd.compat.networkmanagerdetails import (
+    BACKEND,
+    Details,
+    cut,
+    describe,
+    find_report,
+    has_profile,
+    is_activated,
+    is_managed,
+    is_vpn,
+    read,
+)
 from netevd.config.hooktrees import NO_WAIT
-from netevd.model.backend import HostReport, LinkReport
+from netevd.model.backend import HostReport
 from netevd.model.event import Event, EventType
-from netevd.model.snapshot import OperationalState, Snapshot
-
-BACKEND: Final = "NetworkManager"
+from netevd.model.snapshot import Snapshot
 
 _UP: Final = frozenset({"activated", "deactivating"})
 _DOWN: Final = frozenset(
     {EventType.DISCONNECTED, EventType.UNAVAILABLE, EventType.UNMANAGED, EventType.FAILED}
 )
-_UNMANAGED: Final = frozenset({"", "unmanaged", "unknown"})
 _OF_THE_HOST: Final = frozenset({"hostname", "connectivity-change", "dns-change"})
 _NO_GATEWAY: Final = "0.0.0.0"  # noqa: S104 - of both families, and nothing is bound to it
 _ENDS: Final = frozenset({"down", "vpn-pre-down", "vpn-down"})
@@ -39,32 +47,6 @@ _NAMESPACE: Final = uuid.UUID("6d4a3f55-1c8f-4f0e-9a52-6f8a2f4be4c1")
 
 
 _OVER_CONFIGURED: Final = ("over.ip4.", "over.ip6.")
-
-
-class Details:
-    """
-    Names of what NetworkManager tells of a device, in `LinkReport.details`.
-
-    Behind a family (ip4, ip6), and again with `vpn.` before it: addresses (with prefix length, between
-    blanks), gateway, nameservers, domains, wins-servers (between blanks), routes (each destination/prefix,
-    next hop and metric between blanks, with commas between routes). What has no name here is not told.
-    """
-
-    PATH = "connection.path"
-    FILENAME = "connection.filename"
-    USER = "connection.user."
-    """Before each key of the setting `user`."""
-    IP_INTERFACE = "ip-interface"
-    """The link that has the addresses, where it is not the device itself."""
-    VPN = "vpn."
-    """Before all of these again, for a VPN that has this link's addresses."""
-    OVER = "over."
-    """Before those of the device that a VPN with a link of its own runs over, and `interface`, its name."""
-    VPN_UUID = "vpn.uuid"
-    VPN_ID = "vpn.id"
-    PROXY = ("proxy.pac-url", "proxy.pac-script")
-    DHCP = ("dhcp4.", "dhcp6.")
-    """Before each option."""
 
 
 # --- when ------------------------------------------------------------------------------------------
@@ -99,7 +81,7 @@ def _find_actions(event: Event, *, is_there: bool) -> Iterator[str]:
         is_known = event.backend == BACKEND or (not is_there and is_activated(after))
         if is_known and event.reason not in {"expire", "release"}:
             yield f"dhcp{event.family}-change"
-    elif is_there or _is_managed(after) or (before is not None and _is_managed(before)):
+    elif is_there or is_managed(after) or (before is not None and is_managed(before)):
         yield from _find_device_actions(event, after, before)
     else:
         change = find_change(event)
@@ -112,26 +94,21 @@ def _find_device_actions(event: Event, after: Snapshot, before: Snapshot | None)
         yield from _end(after)
     if event.backend != BACKEND:
         return
-    is_vpn = _is_vpn(after)
+    of_vpn = is_vpn(after)
     match event.type:
         case EventType.IP_CHECK:
             yield "pre-up"
         case EventType.ACTIVATED:
-            yield from ("vpn-pre-up", "vpn-up", "up") if is_vpn else ("up",)
+            yield from ("vpn-pre-up", "vpn-up", "up") if of_vpn else ("up",)
         case EventType.DEACTIVATING if was_up:
-            yield "vpn-pre-down" if is_vpn else "pre-down"
+            yield "vpn-pre-down" if of_vpn else "pre-down"
         case _ if event.type in _DOWN and was_up and before is not None:
             yield from _end(before)
 
 
 def _end(was: Snapshot) -> tuple[str, ...]:
     """Return what is run when a link is not up any more. was: the link as it was."""
-    return ("vpn-down", "down") if _is_vpn(was) else ("down",)
-
-
-def _is_vpn(snapshot: Snapshot) -> bool:
-    """Tell whether this is the link of a VPN: its states are those of the VPN too."""
-    return Details.OVER + "interface" in _read(snapshot)
+    return ("vpn-down", "down") if is_vpn(was) else ("down",)
 
 
 def _find_vpn_actions(before: Snapshot, after: Snapshot) -> Iterator[str]:
@@ -142,28 +119,11 @@ def _find_vpn_actions(before: Snapshot, after: Snapshot) -> Iterator[str]:
     """
     if not before.device_state == after.device_state == "activated":
         return
-    was, now = _read(before).get(Details.VPN_UUID, ""), _read(after).get(Details.VPN_UUID, "")
+    was, now = read(before).get(Details.VPN_UUID, ""), read(after).get(Details.VPN_UUID, "")
     if was and was != now:
         yield "vpn-down"
     if now and was != now:
         yield from ("vpn-pre-up", "vpn-up")
-
-
-def _is_managed(snapshot: Snapshot) -> bool:
-    return snapshot.device_state not in _UNMANAGED
-
-
-def _has_profile(snapshot: Snapshot) -> bool:
-    """Tell whether NetworkManager has a connection for a link."""
-    report = _find_report(snapshot)
-    return report is not None and (_is_managed(snapshot) or bool(report.connection_uuid))
-
-
-def is_activated(snapshot: Snapshot) -> bool:
-    """Tell whether a link is what NetworkManager calls activated, by its word or by the kernel's facts."""
-    if _has_profile(snapshot):
-        return snapshot.device_state == "activated"
-    return snapshot.state is OperationalState.ROUTABLE
 
 
 def _find_connectivity(host: HostReport | None) -> str:
@@ -183,12 +143,12 @@ def make_call(event: Event, action: str) -> Call:
             values["CONNECTIVITY_STATE"] = word.upper()
         return Call(("none" if action == "hostname" else "", action), tuple(values.items()))
     told = _find_told(event, action)
-    details = _read(told) if _has_profile(told) else _describe(told)
-    is_vpn = action.startswith("vpn-")
-    device = _cut(details, Details.OVER) if is_vpn and _is_vpn(told) else details
+    details = read(told) if has_profile(told) else describe(told)
+    of_vpn = action.startswith("vpn-")
+    device = cut(details, Details.OVER) if of_vpn and is_vpn(told) else details
     link = device.get("interface", told.link.name)
     inner = device.get(Details.IP_INTERFACE, "") or link
-    vpn = details.get(Details.VPN + Details.IP_INTERFACE, "") if is_vpn else ""
+    vpn = details.get(Details.VPN + Details.IP_INTERFACE, "") if of_vpn else ""
     values |= _name_connection(told, details, action)
     values |= {"DEVICE_IFACE": link, "DEVICE_IP_IFACE": inner}
     if vpn:
@@ -196,8 +156,8 @@ def make_call(event: Event, action: str) -> Call:
     if _tells_configuration(event, action, told):
         values |= _name_configuration("", {} if _is_foreign(told) else device)
         values |= _name_options(device)
-    if is_vpn:
-        given = {} if action == "vpn-down" else _cut(details, Details.VPN)
+    if of_vpn:
+        given = {} if action == "vpn-down" else cut(details, Details.VPN)
         values |= _name_configuration("VPN_", given)
     return Call((vpn or inner, action), tuple(values.items()))
 
@@ -213,34 +173,25 @@ def _tells_configuration(event: Event, action: str, told: Snapshot) -> bool:
     """Tell whether an action has the configuration of the device: it is activated, and was before its lease came."""
     if action.startswith("dhcp") and event.backend == BACKEND:
         return event.before is not None and event.before.device_state == "activated"
-    if action.startswith("vpn-") and _is_vpn(told):
-        return any(name.startswith(_OVER_CONFIGURED) for name in _read(told))
+    if action.startswith("vpn-") and is_vpn(told):
+        return any(name.startswith(_OVER_CONFIGURED) for name in read(told))
     return action not in _BARE and is_activated(told)
 
 
 def _is_foreign(snapshot: Snapshot) -> bool:
     """Tell whether somebody else has configured a link: its dispatcher tells what NetworkManager has, nothing here."""
-    report = _find_report(snapshot)
-    return report is not None and report.external and not _is_vpn(snapshot)
-
-
-def _cut(details: dict[str, str], prefix: str) -> dict[str, str]:
-    """Return what stands behind a prefix, without it."""
-    return {
-        name.removeprefix(prefix): value
-        for name, value in details.items()
-        if name.startswith(prefix)
-    }
+    report = find_report(snapshot)
+    return report is not None and report.external and not is_vpn(snapshot)
 
 
 def _name_connection(told: Snapshot, details: dict[str, str], action: str) -> dict[str, str]:
-    report, link = _find_report(told), told.link.name
+    report, link = find_report(told), told.link.name
     identity = report.connection_id if report else ""
     number = report.connection_uuid if report else ""
     if action.startswith("vpn-"):
         number = details.get(Details.VPN_UUID, number)
         identity = details.get(Details.VPN_ID, identity)
-        details = _cut(details, Details.VPN)
+        details = cut(details, Details.VPN)
         report = None
     values = {
         "CONNECTION_UUID": number or str(uuid.uuid5(_NAMESPACE, link)),
@@ -282,7 +233,7 @@ def _name_configuration(head: str, details: dict[str, str]) -> dict[str, str]:
         if details.get(detail):
             values[head + detail.upper().replace(".", "_").replace("-", "_")] = details[detail]
     for family in ("ip4", "ip6"):
-        values |= _name_family(f"{head}{family.upper()}", _cut(details, f"{family}."))
+        values |= _name_family(f"{head}{family.upper()}", cut(details, f"{family}."))
     return values
 
 
@@ -308,47 +259,10 @@ def _name_family(head: str, told: dict[str, str]) -> dict[str, str]:
 def _name_options(details: dict[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for prefix in Details.DHCP:
-        options = _cut(details, prefix)
+        options = cut(details, prefix)
         for name, value in options.items():
             if _NAME.match(name.upper()):
                 values[f"{prefix[:-1].upper()}_{name.upper()}"] = value
         if prefix == "dhcp4." and "private_245" in options and "unknown_245" not in options:
             values["DHCP4_UNKNOWN_245"] = options["private_245"]
     return values
-
-
-# --- what is known ---------------------------------------------------------------------------------
-
-
-def _find_report(snapshot: Snapshot) -> LinkReport | None:
-    return next((each for each in snapshot.reports if each.backend == BACKEND), None)
-
-
-def _read(snapshot: Snapshot) -> dict[str, str]:
-    """Return what NetworkManager tells of a device."""
-    report = _find_report(snapshot)
-    return {} if report is None else dict(report.details)
-
-
-def _describe(snapshot: Snapshot) -> dict[str, str]:
-    """Return the same of a device that NetworkManager does not manage, by the kernel and leases."""
-    details: dict[str, str] = {}
-    for family, gateway in ((4, snapshot.gateway4), (6, snapshot.gateway6)):
-        addresses = [
-            f"{each.ip}/{each.prefix}" for each in snapshot.addresses if each.family == family
-        ]
-        if not addresses:
-            continue
-        lease = snapshot.find_lease(family)
-        servers = [each for each in snapshot.dns if (":" in each) == (family == 6)]
-        domains = snapshot.domains if lease is None else lease.domains
-        details |= {
-            f"ip{family}.addresses": " ".join(addresses),
-            f"ip{family}.gateway": gateway,
-            f"ip{family}.nameservers": " ".join(servers),
-            f"ip{family}.domains": " ".join(domains),
-        }
-        if lease is not None:
-            options = describe_lease(lease)
-            details |= {f"dhcp{family}.{name}": value for name, value in options.items()}
-    return details
