@@ -32,8 +32,11 @@ ENTRY = Path("/usr/local/sbin/netevd-probe")
 """Not below /run, which is nosuid: no domain is entered from there."""
 ADMIN = ("runcon", "-t", "unconfined_t", "/bin/sh", "-c", 'exec "$@"', "sh")
 """Who signs is no service: for those ssh-keygen has a domain that reads keys of sshd alone."""
-ALWAYS = re.compile(r"denied  \{ (rlimitinh|siginh|noatsecure)( (rlimitinh|siginh|noatsecure))* \}")
-"""What the kernel asks at each change of domain, and never needs; ordinarily it is not told."""
+ALWAYS = re.compile(
+    r"denied  \{ (rlimitinh|siginh|noatsecure)( (rlimitinh|siginh|noatsecure))* \}"
+    r"|module_request .*kmod=.net-pf-16-proto-16-family-"
+)
+"""What the kernel asks at each change of domain and never needs, and for a family that nobody uses; ordinarily it is not told."""
 COMMON = {"read code", "read a file of /etc"}
 ALLOWED: dict[str, set[str]] = {
     "supervisor": {*COMMON, "open TCP", "open netlink", "write netlink", "take a link down", "change users",
