@@ -541,13 +541,14 @@ class Supervisor:
         self._status = self._status or status
         self._stop_deadline = self._stop_deadline or time.monotonic() + STOP_TIME
         self._drop_reading()
+        # before any script ends because of it: what waits behind that is the next daemon's
+        self._roster.get_worker().send(protocol.Stop(self._kept))
         for role in self._roster.all():
             role.due = None
             if role.name != "worker" and (role in self._roster.of_now() or role.name != "helper"):
                 role.send(protocol.End(lingers=True))
             elif role is not self._roster.get_worker():
                 role.kill()
-        self._roster.get_worker().send(protocol.Stop(self._kept))
         self._stop_next()
 
     def _stop_next(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Final, cast
 
@@ -143,7 +144,8 @@ class _Worker:
         self._vanished = {each.runner for each in runs if each.incarnation}
         self._vanished -= {*configure.runners, *configure.others}
         self._peers = Peers(
-            configuration, metrics, log, self.submit, self._submit_of_helper,
+            configuration, metrics, log, self.submit,
+            submit_of_helper=self._submit_of_helper, submit_of_runner=self._submit_of_runner,
             keys=keys, lost=lost, dry_run=self._dry_run,
         )  # fmt: skip
         self._performer = self._make_performer()
@@ -256,6 +258,12 @@ class _Worker:
         """Hand one input to the engine and perform what comes of it, in order."""
         self._pump.submit([input_])
 
+    def _submit_of_runner(self, input_: Input) -> None:
+        # that it is to stop was said before any script ended because of it; trio takes tasks in any order
+        with suppress(PeerGone):  # whoever follows control notices
+            self._take_control()
+        self.submit(input_)
+
     def _submit_of_helper(self, inputs: list[Input], received: float) -> None:
         self._pump.submit(inputs, received)
         self._following.note(inputs)
@@ -298,11 +306,14 @@ class _Worker:
         while True:
             try:
                 await self._control.wait()
-                received = self._control.receive_with_descriptors()
+                self._take_control()
             except PeerGone:
                 return
-            if received is not None:
-                self._handle_control(*received)
+
+    def _take_control(self) -> None:
+        """Handle what the supervisor has said so far. Raises: PeerGone."""
+        while (received := self._control.receive_with_descriptors()) is not None:
+            self._handle_control(*received)
 
     def _handle_control(self, message: Control, descriptors: list[int]) -> None:
         match message:

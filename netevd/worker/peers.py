@@ -44,15 +44,16 @@ class Peers:
         metrics: Metrics,
         log: FilteringBoundLogger,
         submit: Callable[[Input], None],
-        submit_of_helper: Callable[[list[Input], float], None],
         *,
+        submit_of_helper: Callable[[list[Input], float], None],
+        submit_of_runner: Callable[[Input], None],
         keys: tuple[int, ...],
         lost: str,
         dry_run: bool,
     ) -> None:
         """
-        submit, submit_of_helper: hand inputs to the engine, the latter with the monotonic seconds at
-        which they were read. keys: of the runners that there have to be. lost: why kernel messages may have
+        submit, submit_of_helper, submit_of_runner: hand inputs to the engine; those of the helper with
+        the monotonic seconds at which they were read. keys: of the runners that there have to be. lost: why kernel messages may have
         been lost before there was a helper, "" if none were. dry_run: one runner stands for all.
         """
         self._configuration = configuration
@@ -61,6 +62,7 @@ class Peers:
         self._keys = keys
         self._submit = submit
         self._submit_of_helper = submit_of_helper
+        self._hand_in = submit_of_runner
         self._lost = lost
         self._dry_run = dry_run
         self._helper: HelperLink | None = None
@@ -143,7 +145,7 @@ class Peers:
     def _submit_of_runner(self, input_: Input) -> None:
         if isinstance(input_, RunStarted):
             self._metrics.note_started(input_.run, time.monotonic(), time.time())
-        self._submit(input_)
+        self._hand_in(input_)
 
     def _submit_for_all(self, input_: Input) -> None:
         """Take what the only runner of a dry run says, which is no real one, for that of each."""

@@ -17,7 +17,7 @@ import pytest
 
 from privsep.spawn import SLATE_SIZE, make_slate
 from tests.boundary.rig import wait_for
-from tests.processes.rig import RECORD, Daemon, NotifySocket, await_carrier, ip, pull
+from tests.processes.rig import RECORD, Daemon, NotifySocket, await_carrier, children, ip, pull
 
 NAMES = ["netevd-links", "netevd-routes", "netevd-slate-0", "netevd-slate-1"]
 
@@ -174,6 +174,38 @@ def test_what_waits_at_a_stop_is_the_next_daemons(
     assert [words[2] for words in daemon.record()] == ["no-carrier"]
     waiting = "netevd stops while 0 scripts and 1 debounce windows wait: the next netevd goes on"
     assert [entry for entry in daemon.log if waiting in entry["message"]], "".join(daemon.raw)
+
+
+def test_a_stop_is_heard_of_before_the_ends_of_scripts(
+    make_daemon: Callable[..., Daemon], manager: Manager
+) -> None:
+    """A worker that finds both at once starts nothing more: what waited is begun by the next daemon."""
+    daemon = make_daemon("system: {log_format: json}\nnetwork: {links: eth0}\n", initial=False)
+    daemon.script("carrier", "#!/bin/sh\necho >> DIRECTORY/begun\nexec sleep 1000\n")
+    daemon.script("no-carrier", RECORD)
+    ip("link add name eth0 type veth peer name p0", "link set eth0 addrgenmode none up")
+    begun = daemon.scripts / "data" / "begun"
+    for number in range(1, 5):
+        if number == 1:
+            manager.start(daemon)
+        else:
+            _restart(daemon, manager)
+        wait_for(lambda: len(daemon.record()) >= number - 1 or None, "the run that waited")
+        ip("link set p0 up")
+        wait_for(lambda: begun.exists() or None, "a script that holds the lane")
+        ip("link set p0 down")
+        daemon.wait_event("eth0", "no-carrier")
+        worker, runner = daemon.role("worker"), daemon.role("runner")
+        os.kill(worker, signal.SIGSTOP)
+        os.kill(daemon.pid, signal.SIGTERM)
+        wait_for(lambda: not children(runner) or None, "the end of the script")
+        os.kill(worker, signal.SIGCONT)
+        assert daemon.stop() == 0
+        begun.unlink()
+
+        assert not any("is lost" in each["message"] for each in daemon.log), "".join(daemon.raw)
+    _restart(daemon, manager)
+    wait_for(lambda: len(daemon.record()) >= 4 or None, "the last run that waited")
 
 
 def test_a_kill_of_the_supervisor_is_a_loss_that_is_told(

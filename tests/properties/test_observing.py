@@ -258,5 +258,6 @@ def test_the_generator_reaches_every_event_type() -> None:
     others |= {each for each, group in STATE_GROUPS.items() if group in {"setup", "NetworkManager"}}
     others |= {EventType.FAILED, EventType.UNMANAGED, EventType.LEASE, EventType.DNS_CHANGED}
     others |= {EventType.HOSTNAME_CHANGED, EventType.MANAGER}  # see stories of backends
+    others |= {EventType.SSID_CHANGED, EventType.ROAMED}  # see test_wireless
     assert {event.type for event in namespace.events} == set(EventType) - others
     assert any(IfIndex(event.after.link.master) for event in namespace.events)
