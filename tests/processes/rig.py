@@ -227,6 +227,11 @@ class Daemon:
         """Stop the daemon in good order; return its exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return the exit status of the daemon once it has ended."""
+        assert self.process is not None
         status = self.process.wait(timeout=20)
         self._collector.join(timeout=5)
         return status

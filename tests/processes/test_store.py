@@ -200,7 +200,7 @@ def test_a_stop_is_heard_of_before_the_ends_of_scripts(
         os.kill(daemon.pid, signal.SIGTERM)
         wait_for(lambda: not children(runner) or None, "the end of the script")
         os.kill(worker, signal.SIGCONT)
-        assert daemon.stop() == 0
+        assert daemon.wait() == 0
         begun.unlink()
 
         assert not any("is lost" in each["message"] for each in daemon.log), "".join(daemon.raw)
