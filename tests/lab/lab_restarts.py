@@ -117,7 +117,7 @@ def _restart_networkd(daemon: Daemon, system: System, suite: str) -> None:
     let_age()  # what netevd hears of the beginning depends on when it has found networkd
     wanted = read_told(daemon)
 
-    def expect(*told: str, found: str = "pass") -> None:
+    def expect(*told: str) -> None:
         wanted.extend(told)
         with contextlib.suppress(AssertionError):
             wait_for(lambda: len(read_told(daemon)) >= len(wanted) or None, f"{told}")
