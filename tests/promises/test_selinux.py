@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -42,12 +43,14 @@ def policy(module: Path) -> Path:
     """Return the linked policy: of the same sources it is the same, and linking takes a while."""
     digest = hashlib.sha256(module.read_bytes() + str(BASE.stat().st_mtime_ns).encode()).hexdigest()
     linked = BASE.with_name(f"selinux-{digest[:16]}")
-    if not linked.exists():
-        new = link(find_base(BASE), [module], module.with_name("policy"))
-        for each in BASE.parent.glob("selinux-*"):
-            each.unlink(missing_ok=True)
-        shutil.copy(new, BASE.with_name(f"linking-{os.getpid()}"))
-        os.rename(BASE.with_name(f"linking-{os.getpid()}"), linked)
+    with BASE.with_name("selinux.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run side by side, and old ones are removed
+        if not linked.exists():
+            new = link(find_base(BASE), [module], module.with_name("policy"))
+            for each in BASE.parent.glob("selinux-*"):
+                each.unlink(missing_ok=True)
+            shutil.copy(new, BASE.with_name("linking"))
+            os.rename(BASE.with_name("linking"), linked)
     return linked
 
 
